@@ -1,0 +1,132 @@
+"""What FlashQL knows: schemas, views, origins, tables, copies, and who depends on whom. Immutable values.
+
+`store.py` loads and saves them; everything else passes them around.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from flashql.datatypes import PgType
+from flashql.errors import UnknownName
+from flashql.lsn import LSN
+
+
+class Persistence(StrEnum):
+    """How a view's data behaves locally."""
+
+    ORIGIN = "origin"
+    MATERIALIZED = "materialized"
+    REALTIME = "realtime"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table or query at an origin, as the origin's own catalog or description gives it."""
+
+    name: str
+    type: PgType
+    not_null: bool = False
+    generated: bool = False
+    collation: str | None = None  # 'C', 'en_US.UTF-8', ...; None when the type has no collation
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table at an origin: enough to publish, copy and follow it."""
+
+    oid: int
+    schema: str
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]  # columns that identify a row in the stream; () means the whole row (identity full)
+    replica_identity: str  # pg_class.relreplident: d default, n nothing, f full, i index
+    kind: str = "r"  # pg_class.relkind: r table, p partitioned table, v view, m materialized view, f foreign
+    estimated_rows: int = -1
+    estimated_bytes: int = 0
+
+    def column(self, name: str) -> Column:
+        """The column of that name; raises `UnknownName`."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise UnknownName(f'column "{name}" does not exist in {self.schema}.{self.name}')
+
+
+@dataclass(frozen=True)
+class ViewColumn:
+    """A column of a view: its local name and type, and the origin's type where it came from one."""
+
+    name: str
+    local_type: str  # DuckDB's spelling: BIGINT, DECIMAL(38,9)
+    pg_type: PgType | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """One FlashQL view, as the catalog keeps it."""
+
+    namespace: str  # the local schema
+    name: str
+    persistence: Persistence
+    origin: str | None  # None: local names, DuckDB's dialect
+    query: str  # as written, without options
+    columns: tuple[ViewColumn, ...]
+    options: dict[str, str] = field(default_factory=dict)
+    base_table: tuple[str, str] | None = None  # realtime: the origin table it reads (schema, name)
+    base_columns: tuple[str, ...] = ()  # realtime: the columns of it that the view reads
+    local_query: str | None = None  # realtime: the SELECT over the copy, with {copy} where its name goes
+    reads: tuple[str, ...] = ()  # relation ids of other FlashQL views it reads (views without an origin)
+
+    @property
+    def relation_id(self) -> str:
+        """`namespace.name`, the id used in selectors, status and SQL."""
+        return f"{self.namespace}.{self.name}"
+
+
+class CopyState(StrEnum):
+    """Where the local copy of an origin table stands."""
+
+    MISSING = "missing"  # wanted, not begun (or begun by a process that is gone)
+    COPYING = "copying"  # rows are being read from a snapshot; changes wait in its pending table
+    LIVE = "live"  # follows the stream
+    DETACHED = "detached"  # no running view reads it; true at its LSN, must be copied again to go on
+
+
+@dataclass(frozen=True)
+class Copy:
+    """The local copy of one origin table, shared by every realtime view that reads it."""
+
+    id: int
+    origin: str
+    schema: str
+    name: str
+    oid: int
+    local_table: str  # its name within schema flashql_data
+    columns: tuple[Column, ...]  # what is kept, in order
+    rungs: tuple[int, ...]  # per column: the index into datatypes.ladder() in use
+    scales: tuple[int, ...]  # per column: the scale of an unconstrained numeric held as DECIMAL
+    key: tuple[str, ...]  # () when the whole row identifies
+    state: CopyState
+    lsn: LSN  # the copy contains exactly the transactions that end at or before it
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What an origin holds for this database file, and how far its stream has been applied."""
+
+    name: str
+    slot: str | None
+    publication: str | None
+    system_identifier: str | None
+    timeline: int | None
+    applied_lsn: LSN  # every transaction that ends at or before it is in the live copies
+
+
+@dataclass(frozen=True)
+class Schema:
+    """A local schema and its default origin."""
+
+    name: str
+    replication_origin: str | None = None
