@@ -1,1 +1,22 @@
-"""FlashQL."""
+"""FlashQL: an embedded, federated SQL view materialization layer over DuckDB and Postgres."""
+
+from flashql import errors
+from flashql.database import Cursor, Database, connect
+from flashql.origins.postgres import PostgresOrigin
+from flashql.result import Result
+from flashql.store.jobs import JobStatus
+from flashql.sync import Sync, SyncReport
+from flashql.version import __version__
+
+__all__ = [
+    "Cursor",
+    "Database",
+    "JobStatus",
+    "PostgresOrigin",
+    "Result",
+    "Sync",
+    "SyncReport",
+    "__version__",
+    "connect",
+    "errors",
+]

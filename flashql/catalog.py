@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from flashql.datatypes import PgType
+from flashql.datatypes import LocalType, PgType, ladder
 from flashql.errors import UnknownName
 from flashql.lsn import LSN
 
@@ -28,8 +28,9 @@ class Column:
     name: str
     type: PgType
     not_null: bool = False
-    generated: bool = False
+    generated: bool = False  # computed by the origin and absent from its stream
     collation: str | None = None  # 'C', 'en_US.UTF-8', ...; None when the type has no collation
+    declared: tuple[int, int] = (0, -1)  # oid and typmod as declared (a domain's own), as the stream names them
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,20 @@ class View:
     options: dict[str, str] = field(default_factory=dict)
     base_table: tuple[str, str] | None = None  # realtime: the origin table it reads (schema, name)
     base_columns: tuple[str, ...] = ()  # realtime: the columns of it that the view reads
-    local_query: str | None = None  # realtime: the SELECT over the copy, with {copy} where its name goes
+    computed_from: tuple[str, ...] = ()  # realtime: those of them read by more than plain projection
+    local_select: str | None = None  # realtime: the select list over the copy, in DuckDB's dialect
+    local_where: str | None = None  # realtime: the condition over the copy, in DuckDB's dialect
     reads: tuple[str, ...] = ()  # relation ids of other FlashQL views it reads (views without an origin)
 
     @property
     def relation_id(self) -> str:
         """`namespace.name`, the id used in selectors, status and SQL."""
         return f"{self.namespace}.{self.name}"
+
+    @property
+    def numeric(self) -> str:
+        """How unconstrained numerics are held: the view's option."""
+        return self.options.get("numeric", "auto")
 
 
 class CopyState(StrEnum):
@@ -95,6 +103,19 @@ class CopyState(StrEnum):
 
 
 @dataclass(frozen=True)
+class CopyColumn:
+    """A column of a copy: the origin's column, and which rung of its type's ladder holds it."""
+
+    column: Column
+    rung: int = 0
+
+    @property
+    def name(self) -> str:
+        """The origin's name of the column; the copy uses the same."""
+        return self.column.name
+
+
+@dataclass(frozen=True)
 class Copy:
     """The local copy of one origin table, shared by every realtime view that reads it."""
 
@@ -103,13 +124,16 @@ class Copy:
     schema: str
     name: str
     oid: int
-    local_table: str  # its name within schema flashql_data
-    columns: tuple[Column, ...]  # what is kept, in order
-    rungs: tuple[int, ...]  # per column: the index into datatypes.ladder() in use
-    scales: tuple[int, ...]  # per column: the scale of an unconstrained numeric held as DECIMAL
+    columns: tuple[CopyColumn, ...]
     key: tuple[str, ...]  # () when the whole row identifies
-    state: CopyState
-    lsn: LSN  # the copy contains exactly the transactions that end at or before it
+    numeric: str = "auto"  # how unconstrained numerics are held: the views' option
+    state: CopyState = CopyState.MISSING
+    local_table: str | None = None  # its rows, in schema flashql_data; kept readable while copied again
+    lsn: LSN = LSN(0)  # of its snapshot: it lacks exactly the transactions whose final LSN is at or after it
+
+    def local_type(self, column: CopyColumn) -> LocalType:
+        """How that column is held in DuckDB."""
+        return ladder(column.column.type, numeric=self.numeric)[column.rung]
 
 
 @dataclass(frozen=True)

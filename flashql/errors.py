@@ -111,6 +111,12 @@ class DatabaseLocked(DatabaseError):
     """Another process has the file open for writing. Close it there, or open with read_only=True once it has."""
 
 
+class DatabaseBusy(DatabaseError):
+    """DuckDB could not write: disk full, out of memory or a conflict. Nothing was changed; FlashQL tries again."""
+
+    retry = Retry.BACKOFF
+
+
 class DatabaseReadOnly(DatabaseError):
     """The database was opened read_only, so nothing in it can change. Open it without."""
 

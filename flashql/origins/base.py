@@ -8,7 +8,7 @@ tolerates being sent anything twice.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -127,12 +127,54 @@ def no_progress(what: str, done: int, total: int | None) -> None:
     """The progress of those who do not look."""
 
 
-@dataclass
-class Health:
-    """What is known of an origin's stream without asking it: for `status()`."""
+class HeldSnapshot(Protocol):
+    """A slot just made, with the snapshot of its start; both live until `close` (a persistent slot stays)."""
 
-    slot_name: str | None = None
-    origin_lsn: LSN | None = None  # end of the origin's WAL as of its last message
-    received_lsn: LSN | None = None
-    applied_lsn: LSN | None = None
-    errors: list[str] = field(default_factory=list)
+    snapshot: Snapshot
+
+    def close(self) -> None:
+        """Let the snapshot go; a temporary slot goes with it."""
+
+
+class ChangeStream(Protocol):
+    """The origin's changes from a slot, as frames for a decoder. See `origins.postgres.stream.Stream`."""
+
+    def take(self, timeout_seconds: float) -> Received:
+        """What came since the last call; waits up to the timeout for something to come."""
+
+    def confirm(self, lsn: LSN) -> None:
+        """Everything up to `lsn` is durable here: the origin may forget it."""
+
+    def ask_position(self) -> None:
+        """Make the origin say how far it has sent."""
+
+    def interrupt(self) -> None:
+        """Make a waiting `take` return at once."""
+
+    def close(self) -> None:
+        """Report the last confirmed position and end the stream."""
+
+
+@dataclass(frozen=True)
+class Received:
+    """What came since the last take.
+
+    `frames` are whole messages for the decoder. `position`, when not None, says that the origin has sent every
+    transaction that ends before it, and nothing came after it. `origin_lsn` is the end of the origin's log, as of
+    its last message.
+    """
+
+    frames: list[bytes]
+    position: LSN | None
+    origin_lsn: LSN
+
+
+@dataclass(frozen=True)
+class SlotState:
+    """A slot as the origin reports it."""
+
+    name: str
+    active_pid: int | None
+    confirmed_lsn: LSN
+    lost: bool
+    retained_bytes: int

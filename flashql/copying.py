@@ -1,0 +1,124 @@
+"""Copying tables into a running stream: snapshot -> rows, while the stream goes on.
+
+The tables are in the publication before the snapshot is taken, and the snapshot is exported by a slot whose
+creation waits for every transaction that was writing then: so each row is in the snapshot, in the stream's later
+transactions, or both, and the copy's LSN tells which. Changes that arrive meanwhile wait (pending.py).
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import duckdb
+
+from flashql import errors
+from flashql.catalog import Copy, CopyColumn, Table
+from flashql.lsn import LSN
+from flashql.origins.base import Progress
+from flashql.origins.postgres.origin import HeldSlot, PostgresOrigin
+from flashql.quoting import qualified
+from flashql.store import DATA_SCHEMA, Store
+from flashql.store.copies import drop_table, next_id
+from flashql.store.loading import TargetColumn, fill
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What became of one table: a copy with rows true at `copy.lsn`, or the error that kept it from that."""
+
+    copy: Copy
+    error: errors.FlashQLError | None = None
+
+
+class CopyPass:
+    """One pass over some tables, on a thread of its own, all at the same LSN. `notify` is called when it ends."""
+
+    def __init__(
+        self,
+        store: Store,
+        origin: PostgresOrigin,
+        slot_name: str,
+        tables: Sequence[tuple[Copy, Table]],
+        held: HeldSlot | None,
+        progress: Progress,
+        notify: Callable[[], None],
+    ) -> None:
+        self.tables = tables
+        self.results: list[Copied] = []
+        self.lsn = LSN(0)
+        self._store = store
+        self._origin = origin
+        self._slot_name = slot_name
+        self._held = held
+        self._progress = progress
+        self._notify = notify
+        self._cursors: list[duckdb.DuckDBPyConnection] = []
+        self._cancelled = False
+        self._finished = False
+        self._thread = threading.Thread(target=self._run, name=f"flashql-copy-{origin.name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def finished(self) -> bool:
+        """Whether `results` is complete."""
+        return self._finished
+
+    def cancel(self) -> None:
+        """Stop reading and wait for the thread to end; half-filled tables are dropped."""
+        self._cancelled = True
+        for cursor in list(self._cursors):
+            cursor.interrupt()
+        self._thread.join()
+        for done in self.results:
+            self._discard(done.copy.local_table)
+
+    def _run(self) -> None:
+        try:
+            held = self._held or self._origin.create_slot(
+                f"{self._slot_name[:52]}_copy_{secrets.token_hex(2)}", temporary=True
+            )
+            try:
+                self.lsn = held.snapshot.lsn
+                self.results = [self._copied(held, copy, table) for copy, table in self.tables]
+            finally:
+                held.close()
+        except errors.FlashQLError as error:
+            self.results = [Copied(copy, error) for copy, _ in self.tables]
+        finally:
+            self._finished = True
+            self._notify()
+
+    def _copied(self, held: HeldSlot, copy: Copy, table: Table) -> Copied:
+        """Fill a new table with the rows of one; an error is its own and stops no other."""
+        local_table: str | None = None
+        try:
+            if self._cancelled:
+                raise errors.OriginBusy(f"copying {copy.schema}.{copy.name} was cancelled")
+            with self._store.transaction() as writer:
+                local_table = f"t{next_id(writer)}"
+            columns = [
+                TargetColumn(kept.name, kept.column.type, copy.numeric, kept.rung) for kept in copy.columns
+            ]
+            with self._origin.sources(
+                held.snapshot, table, [kept.column for kept in copy.columns], self._progress
+            ) as sources:
+                filled = fill(self._cursor, qualified(DATA_SCHEMA, local_table), columns, sources)
+            kept_columns = tuple(
+                CopyColumn(kept.column, column.rung) for kept, column in zip(copy.columns, filled, strict=True)
+            )
+            return Copied(replace(copy, columns=kept_columns, local_table=local_table, lsn=held.snapshot.lsn))
+        except errors.FlashQLError as error:
+            self._discard(local_table)
+            return Copied(copy, error)
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        cursor = self._store.cursor()
+        self._cursors.append(cursor)
+        return cursor
+
+    def _discard(self, table: str | None) -> None:
+        with self._store.transaction() as writer:
+            drop_table(writer, table)

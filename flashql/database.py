@@ -1,0 +1,258 @@
+"""What a user holds: `connect()`, and a `Database` whose `execute`, `sql` and `sync` reach everything else.
+
+This module wires the others together and decides nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+import duckdb
+
+from flashql import errors, explaining, joining, query
+from flashql.catalog import Persistence
+from flashql.ddl import (
+    AlterSchema,
+    AlterView,
+    CreateSchema,
+    CreateView,
+    DropView,
+    ExplainQuery,
+    ExplainView,
+    LocalSQL,
+    RefreshView,
+    Statement,
+    parse_script,
+)
+from flashql.defining import Definer
+from flashql.origins.postgres import PostgresOrigin
+from flashql.query import Parameters, Preparation
+from flashql.result import Result
+from flashql.scheduling import Schedule
+from flashql.store import Store, translated
+from flashql.store.definitions import views
+from flashql.sync import Sync
+
+OriginSource: TypeAlias = "str | PostgresOrigin | Callable[[], str | PostgresOrigin]"
+
+
+def connect(
+    path: str = ":memory:",
+    *,
+    origins: Mapping[str, OriginSource] | None = None,
+    resolve_origin: Callable[[str], OriginSource] | None = None,
+    read_only: bool = False,
+    auto_sync: bool = False,
+    config: Mapping[str, Any] | None = None,
+) -> Database:
+    """Open a FlashQL database: a DuckDB file (or memory) whose views may live at origins.
+
+    `origins` maps names to DSNs, to Origin objects, or to functions of no argument that return either (so that
+    secrets need not sit in a dict); `resolve_origin(name)` is asked for names that `origins` lacks. Nothing of them
+    is ever written to the file. With `auto_sync`, `sync()` runs now and after each CREATE or ALTER VIEW. `config`
+    goes to DuckDB.
+
+    Raises `DatabaseLocked` when another process has the file, `DatabaseError` when it cannot be opened.
+    """
+    database = Database(path, origins, resolve_origin, read_only, auto_sync, config)
+    if auto_sync and not read_only:
+        database.sync.sync()
+    return database
+
+
+class _Origins:
+    """Origins by name, made when first needed."""
+
+    def __init__(
+        self, given: Mapping[str, OriginSource] | None, resolve: Callable[[str], OriginSource] | None
+    ) -> None:
+        self._given = dict(given or {})
+        self._resolve = resolve
+        self._made: dict[str, PostgresOrigin] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, name: str) -> PostgresOrigin:
+        """The origin of that name. Raises `UnknownName`."""
+        with self._lock:
+            origin = self._made.get(name)
+            if origin is None:
+                source = self._source(name)
+                if callable(source) and not isinstance(source, PostgresOrigin):
+                    first = source()
+                    origin = first if isinstance(first, PostgresOrigin) else PostgresOrigin(name, _asked(source, name))
+                else:
+                    origin = source if isinstance(source, PostgresOrigin) else PostgresOrigin(name, _fixed(source))
+                self._made[name] = origin
+            return origin
+
+    def _source(self, name: str) -> OriginSource:
+        if name in self._given:
+            return self._given[name]
+        if self._resolve is not None:
+            found = self._resolve(name)
+            if found is not None:
+                return found
+        known = ", ".join(sorted(self._given)) or "none"
+        raise errors.UnknownName(
+            f"origin {name} is not known (known: {known})",
+            hint=f"flashql.connect(..., origins={{'{name}': 'postgresql://user@host/database'}})",
+        )
+
+    def close(self) -> None:
+        for origin in self._made.values():
+            origin.close()
+
+
+def _fixed(dsn: object) -> Callable[[], str]:
+    if not isinstance(dsn, str):
+        raise errors.DefinitionError("an origin is a DSN, an Origin object, or a function that returns either")
+    return lambda: dsn
+
+
+def _asked(source: Callable[[], Any], name: str) -> Callable[[], str]:
+    def ask() -> str:
+        dsn = source()
+        if not isinstance(dsn, str):
+            raise errors.DefinitionError(f"the function given for origin {name} did not return a DSN")
+        return dsn
+
+    return ask
+
+
+class Cursor:
+    """A handle of its own on a database, for one thread: it never blocks replication and never waits for it."""
+
+    def __init__(self, database: Database, connection: duckdb.DuckDBPyConnection) -> None:
+        self._database = database
+        self._connection = connection
+
+    def execute(self, sql: str, parameters: Parameters = None) -> Result:
+        """Run one or several statements (FlashQL DDL, DuckDB SQL, queries over views); the last one's result.
+
+        `parameters` are DuckDB's (`?`, `$1`, `$name`) and belong to the last statement. Raises `FlashQLError`s.
+        """
+        statements = parse_script(sql)
+        for statement in statements[:-1]:
+            self._run(statement, None)
+        if not statements:
+            return Result(self._connection, None)
+        return self._run(statements[-1], parameters)
+
+    def sql(self, sql: str) -> duckdb.DuckDBPyRelation:
+        """A lazy relation over a query, as `duckdb.sql`; what it reads at origins is fetched now."""
+        with translated():
+            ready = self._prepared(sql, None)
+            relation = self._connection.sql(ready.sql)
+        if relation is None:
+            raise errors.DefinitionError("this statement returns no relation", hint="Use execute() for it.")
+        ready.release_with(relation)
+        return relation
+
+    def close(self) -> None:
+        """Close this handle; the database stays open."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, statement: Statement, parameters: Parameters) -> Result:
+        if isinstance(statement, LocalSQL):
+            return self._query(statement.sql, parameters)
+        if isinstance(statement, ExplainQuery):
+            parts = query.plan(self._database.store, statement.query, parameters)
+            if not parts:
+                return self._query(statement.sql, parameters)
+            return self._text(explaining.query_text(parts, statement.query))
+        if isinstance(statement, ExplainView):
+            return self._text(explaining.view_text(self._database.store, statement.name))
+        return self._define(statement)
+
+    def _query(self, sql: str, parameters: Parameters) -> Result:
+        ready = self._prepared(sql, parameters)
+        with translated():
+            try:
+                self._connection.execute(ready.sql, parameters)
+            except BaseException:
+                ready.release()
+                raise
+        return Result(self._connection, ready)
+
+    def _prepared(self, sql: str, parameters: Parameters) -> Preparation:
+        return query.prepare(self._database.store, self._database.origins, self._connection, sql, parameters)
+
+    def _text(self, text: str) -> Result:
+        self._connection.execute("SELECT unnest(?) AS plan", [text.splitlines()])
+        return Result(self._connection, None)
+
+    def _define(self, statement: Statement) -> Result:
+        definer, sync = self._database.definer, self._database.sync
+        changed = False
+        if isinstance(statement, CreateView) and definer.is_ours(statement):
+            changed = definer.create_view(statement) is not None
+        elif isinstance(statement, DropView) and definer.drops_ours(statement):
+            definer.drop_view(statement)
+        elif isinstance(statement, AlterView):
+            definer.alter_view(statement)
+            changed = True
+        elif isinstance(statement, RefreshView):
+            definer.refresh_view(statement)
+        elif isinstance(statement, CreateSchema):
+            definer.create_schema(statement)
+        elif isinstance(statement, AlterSchema):
+            definer.alter_schema(statement)
+        else:
+            return self._query(statement.sql, None)
+        self._database.schedule.look()
+        if changed and self._database.auto_sync:
+            sync.sync()
+        return Result(self._connection, None)
+
+
+class Database(Cursor):
+    """An open FlashQL database. Make one with `flashql.connect`; `close` it, or use it in a `with` statement."""
+
+    def __init__(
+        self,
+        path: str,
+        origins: Mapping[str, OriginSource] | None,
+        resolve_origin: Callable[[str], OriginSource] | None,
+        read_only: bool,
+        auto_sync: bool,
+        config: Mapping[str, Any] | None,
+    ) -> None:
+        self.store = Store(str(path), read_only=read_only, config=config)
+        self.origins = _Origins(origins, resolve_origin)
+        self.auto_sync = auto_sync
+        self.sync = Sync(self.store, self.origins)
+        self.definer = Definer(self.store, self.origins, self.sync)
+        self.schedule = Schedule(self.store, self.sync)
+        if not read_only:
+            joining.clear_orphans(self.store)
+            self.sync.show_stopped()
+        self.schedule.look()
+        super().__init__(self, self.store.cursor())
+
+    def cursor(self) -> Cursor:
+        """An independent handle for another thread."""
+        return Cursor(self, self.store.cursor())
+
+    @property
+    def views(self) -> dict[str, Persistence]:
+        """The FlashQL views, by relation id."""
+        return {name: view.persistence for name, view in views(self.store).items()}
+
+    def close(self) -> None:
+        """End every job, close every connection. Copies stay as they are; slots wait for the next time."""
+        self.schedule.close()
+        self.sync.close()
+        self.origins.close()
+        super().close()
+        self.store.close()

@@ -1,0 +1,163 @@
+"""The options of views and schemas: their names, their values, and what is said of wrong ones.
+
+One row per option in `VIEW_OPTIONS`; a check takes the value as text and returns its normal form. Nothing
+here knows where in a script the option stands: the parser adds the position.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+
+from flashql.catalog import Persistence
+from flashql.datatypes import PgType, ladder
+from flashql.errors import DefinitionError
+
+ORIGIN_KINDS = ("postgres",)
+
+# A pause longer than this is a slip of the pen, and timers of the operating system have limits not far above.
+LONGEST_REFRESH_SECONDS = 3650 * 86400.0
+
+_NUMERIC_OID = 1700  # pg_type.oid of numeric
+
+_UNIT_SECONDS = {
+    1e-3: "ms msec msecs millisecond milliseconds",
+    1.0: "s sec secs second seconds",
+    60.0: "m min mins minute minutes",
+    3600.0: "h hr hrs hour hours",
+    86400.0: "d day days",
+    604800.0: "w week weeks",
+}
+_SECONDS_OF = {unit: seconds for seconds, units in _UNIT_SECONDS.items() for unit in units.split()}
+_INTERVAL_HINT = "write numbers with units, as in '30 s', '5 minutes', '1 hour 30 minutes' or '1 day'"
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`did you mean x? ` when a known word is close, else nothing."""
+    close = get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
+    return f"did you mean {close[0]}? " if close else ""
+
+
+def _choice(option: str, value: str, known: Iterable[str]) -> str:
+    choices = tuple(known)
+    if value.lower() in choices:
+        return value.lower()
+    raise DefinitionError(
+        f"{option} cannot be {value!r}",
+        hint=f"{suggestion(value, choices)}{option} is one of: {', '.join(choices)}",
+    )
+
+
+def parse_interval_seconds(text: str) -> float:
+    """Seconds in an interval text such as `5 minutes`, `30 s` or `1 hour 30 minutes`.
+
+    Units are milliseconds to weeks; months and years are refused because their length varies. Raises
+    `DefinitionError` for anything else, for zero, and for more than ten years.
+
+    >>> parse_interval_seconds("1 hour 30 minutes")
+    5400.0
+    """
+    seconds, rest = 0.0, text.strip()
+    if not rest:
+        raise DefinitionError("the interval is empty", hint=_INTERVAL_HINT)
+    while rest:
+        number, rest = _split_leading(rest, string.digits + ".")
+        unit, rest = _split_leading(rest.lstrip(), string.ascii_letters)
+        seconds += _number(number, text) * _unit_seconds(unit, text)
+        rest = rest.lstrip()
+    if not 0 < seconds <= LONGEST_REFRESH_SECONDS:
+        raise DefinitionError(
+            f"the interval {text!r} is not above zero and at most ten years", hint=_INTERVAL_HINT
+        )
+    return seconds
+
+
+def _split_leading(text: str, characters: str) -> tuple[str, str]:
+    length = len(text) - len(text.lstrip(characters))
+    return text[:length], text[length:]
+
+
+def _number(digits: str, text: str) -> float:
+    try:
+        return float(digits)
+    except ValueError:
+        raise DefinitionError(f"{text!r} is not an interval", hint=_INTERVAL_HINT) from None
+
+
+def _unit_seconds(unit: str, text: str) -> float:
+    if not unit:
+        raise DefinitionError(f"the interval {text!r} lacks a unit", hint=_INTERVAL_HINT)
+    seconds = _SECONDS_OF.get(unit.lower())
+    if seconds is None:
+        raise DefinitionError(
+            f"{unit!r} is not a unit of fixed length", hint=f"{suggestion(unit, _SECONDS_OF)}{_INTERVAL_HINT}"
+        )
+    return seconds
+
+
+def _persistence(value: str) -> str:
+    return _choice("persistence", value, tuple(Persistence))
+
+
+def _replication_origin(value: str) -> str:
+    hint = "replication_origin takes the name that connect(origins={name: ...}) gives, as in 'primary'"
+    # A connection string must not be echoed: it may hold a password.
+    if "://" in value or "=" in value or "@" in value:
+        raise DefinitionError("replication_origin is a connection string where a name belongs", hint=hint)
+    kind, colon, name = value.strip().partition(":")
+    if not colon:
+        kind, name = ORIGIN_KINDS[0], kind
+    if kind not in ORIGIN_KINDS:
+        raise DefinitionError(
+            f"{kind!r} is not a kind of origin",
+            hint=f"{suggestion(kind, ORIGIN_KINDS)}known kinds: {', '.join(ORIGIN_KINDS)}; {hint}",
+        )
+    if not name.strip():
+        raise DefinitionError("replication_origin is empty", hint=hint)
+    return name.strip()
+
+
+def _refresh_every(value: str) -> str:
+    parse_interval_seconds(value)
+    return " ".join(value.split())
+
+
+def _numeric(value: str) -> str:
+    text = "".join(value.split()).lower()
+    ladder(PgType(_NUMERIC_OID), numeric=text)  # raises for what no numeric can be held as
+    return text
+
+
+Checks = Mapping[str, Callable[[str], str]]
+
+VIEW_OPTIONS: Checks = {
+    "persistence": _persistence,
+    "replication_origin": _replication_origin,
+    "refresh_every": _refresh_every,
+    "numeric": _numeric,
+}
+SCHEMA_OPTIONS: Checks = {"replication_origin": _replication_origin}
+
+
+def check_name(name: str, known: Checks) -> None:
+    """Raise `DefinitionError` unless the option exists."""
+    if name not in known:
+        raise DefinitionError(
+            f"there is no option {name!r}", hint=f"{suggestion(name, known)}known options: {', '.join(known)}"
+        )
+
+
+def normal_value(name: str, value: str, known: Checks) -> str:
+    """The option's value in normal form; raises `DefinitionError` when it has none."""
+    return known[name](value)
+
+
+def check_together(options: Mapping[str, str], persistence: Persistence | None) -> None:
+    """Raise `DefinitionError` for an option that the view's persistence makes no sense of."""
+    if "refresh_every" in options and persistence is not Persistence.MATERIALIZED:
+        raise DefinitionError(
+            "refresh_every is for materialized views only",
+            hint="CREATE MATERIALIZED VIEW name WITH (refresh_every = '5 minutes') AS SELECT ...; "
+            "a realtime view follows its origin by itself, an origin view is always fresh",
+        )

@@ -1,0 +1,301 @@
+"""DDL carried out: views and schemas made, altered and dropped, whole or not at all.
+
+What an origin must say is asked first; then everything local happens in one transaction; what an origin must give
+up (slot, publication) comes last and, if it cannot be reached, is made up for by the next sync.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+import duckdb
+
+from flashql import errors, query
+from flashql.catalog import Persistence, Schema, Table, View, ViewColumn
+from flashql.datatypes import ladder
+from flashql.ddl import AlterSchema, AlterView, CreateSchema, CreateView, DropView, RefreshView, RelationName
+from flashql.planner.binding import bind, view_names
+from flashql.query import Origins
+from flashql.quoting import quote
+from flashql.store import Store, translated
+from flashql.store.definitions import (
+    delete_view,
+    realtime_views,
+    redefine_view,
+    save_schema,
+    save_view,
+    schemas,
+    views,
+)
+from flashql.store.jobs import delete_job
+from flashql.store.relations import (
+    described,
+    has_schema,
+    kind_of,
+    realtime_body,
+    remove,
+    show_nothing,
+)
+from flashql.sync import Sync
+
+_log = logging.getLogger(__name__)
+_RESERVED = {"flashql", "flashql_data"}
+
+
+class Definer:
+    """Carries out DDL for one database. One statement at a time."""
+
+    def __init__(self, store: Store, origins: Origins, sync: Sync) -> None:
+        self._store = store
+        self._origins = origins
+        self._sync = sync
+
+    # -- views
+
+    def create_view(self, statement: CreateView) -> View | None:
+        """Make a FlashQL view; None when it exists and that is fine. Raises what keeps it from being made."""
+        namespace, name = self._placed(statement.name)
+        existing = self._find(statement.name)
+        kind = kind_of(self._store, namespace, name)
+        if statement.if_not_exists and kind is not None:
+            return None
+        if kind == "table" or (kind == "view" and existing is None):
+            raise errors.NameTaken(
+                f"{namespace}.{name} is a {kind} already", hint=f"Choose another name, or DROP {kind.upper()} it first."
+            )
+        if existing is not None and not statement.replace:
+            raise errors.NameTaken(
+                f"view {existing.relation_id} exists already", hint="Use CREATE OR REPLACE VIEW, or DROP VIEW it first."
+            )
+        view = View(
+            namespace,
+            name,
+            statement.persistence or Persistence.ORIGIN,
+            statement.origin or self._default_origin(namespace),
+            statement.query,
+            (),
+            dict(statement.options),
+        )
+        return self._define(view, statement.columns, existing)
+
+    def is_ours(self, statement: CreateView) -> bool:
+        """Whether CREATE VIEW means a FlashQL view: it says so, or its schema has an origin."""
+        if statement.persistence or statement.origin or statement.options:
+            return True
+        return self._default_origin(self._placed(statement.name, checked=False)[0]) is not None
+
+    def _define(self, view: View, column_names: Sequence[str], existing: View | None) -> View:
+        """Bind the view and put it in place of `existing`."""
+        view, table = self._bound(view, column_names)
+        if table is not None and view.origin is not None:
+            self._origins(view.origin).require_followable(table)
+            self._require_one_numeric(view)
+        with self._store.transaction() as writer:
+            follows = existing is not None and existing.persistence is view.persistence is Persistence.REALTIME
+            if existing is not None:
+                remove(writer, self._store, existing)
+                if not follows:
+                    delete_job(writer, existing.relation_id)
+            if view.persistence is Persistence.REALTIME:
+                assert table is not None
+                view = replace(view, columns=self._computed_columns(writer, view, table))
+            save_view(writer, view)
+            show_nothing(writer, view)
+        if existing is not None:
+            self._let_go(existing)
+        return view
+
+    def _bound(self, view: View, column_names: Sequence[str]) -> tuple[View, Table | None]:
+        if view.origin is not None:
+            bound = bind(view, column_names, self._origins(view.origin))
+            return bound.view, bound.table
+        if view.persistence is Persistence.ORIGIN:
+            raise errors.DefinitionError(
+                f"origin view {view.relation_id} has no origin to be read at",
+                hint="Give it WITH (replication_origin = '...'), or its schema: ALTER SCHEMA ... SET (...).",
+            )
+        if view.persistence is Persistence.REALTIME:
+            raise errors.NotSupported(
+                "a realtime view without an origin is not built yet",
+                hint="Give it WITH (replication_origin = '...'), or make it a MATERIALIZED view.",
+            )
+        return self._bound_locally(view, column_names), None
+
+    def _bound_locally(self, view: View, column_names: Sequence[str]) -> View:
+        cursor = self._store.cursor()
+        try:
+            with translated():
+                found = query.describe_local(cursor, view.query)
+                names = view_names([name for name, _ in found], column_names)
+                reads = query.reads(self._store, view.query)
+        except errors.QueryFailed as error:
+            raise errors.DefinitionError(f"the query of {view.relation_id} cannot be run: {error.message}") from error
+        finally:
+            cursor.close()
+        columns = tuple(ViewColumn(name, kind) for name, (_, kind) in zip(names, found, strict=True))
+        return replace(view, columns=columns, reads=reads)
+
+    def _computed_columns(self, writer: duckdb.DuckDBPyConnection, view: View, table: Table) -> tuple[ViewColumn, ...]:
+        """The view's columns with the types DuckDB gives its expressions over the copy's types."""
+        source = ", ".join(
+            f"CAST(NULL AS {ladder(table.column(name).type, numeric=view.numeric)[0].name}) AS {quote(name)}"
+            for name in view.base_columns
+        )
+        try:
+            found = described(writer, realtime_body(view, f"(SELECT {source})"))
+        except duckdb.Error as error:
+            raise errors.NotSupported(
+                f"{view.relation_id} cannot be kept locally: {str(error).splitlines()[0]}",
+                hint="Simplify the expression, or make it a MATERIALIZED view.",
+            ) from error
+        return tuple(
+            replace(column, local_type=kind) for column, (_, kind) in zip(view.columns, found, strict=True)
+        )
+
+    def _require_one_numeric(self, view: View) -> None:
+        for other in realtime_views(self._store, view.origin or ""):
+            same_table = other.base_table == view.base_table and other.relation_id != view.relation_id
+            if same_table and other.numeric != view.numeric:
+                raise errors.DefinitionError(
+                    f"{other.relation_id} shares the copy of {'.'.join(view.base_table or ())} "
+                    f"and has numeric = '{other.numeric}'",
+                    hint="Give both views the same numeric option.",
+                )
+
+    def alter_view(self, statement: AlterView) -> View:
+        """Change a view's options: its query stays, what they change is made anew."""
+        view = self._get(statement.name)
+        options = {name: value for name, value in view.options.items() if name not in statement.reset}
+        options |= statement.set
+        persistence = options.pop("persistence", None) or view.persistence.value
+        origin = options.pop("replication_origin", None) or view.origin
+        for name in statement.reset:
+            if name == "persistence":
+                persistence = Persistence.ORIGIN.value
+            if name == "replication_origin":
+                origin = self._default_origin(view.namespace)
+        if "refresh_every" in options and persistence != Persistence.MATERIALIZED:
+            if "refresh_every" in statement.set:
+                raise errors.DefinitionError(
+                    "refresh_every is for materialized views: origin and realtime views are always fresh"
+                )
+            del options["refresh_every"]
+        changed = replace(view, persistence=Persistence(persistence), origin=origin, options=options)
+        if changed == view:
+            return view
+        if replace(changed, options=view.options) == view and changed.numeric == view.numeric:
+            with self._store.transaction() as writer:
+                redefine_view(writer, changed)
+            return changed
+        return self._define(changed, [column.name for column in view.columns], view)
+
+    def drop_view(self, statement: DropView) -> None:
+        """Drop FlashQL views: rows, jobs, and what their origins held for the last of them."""
+        dropped = []
+        for name in statement.names:
+            view = self._find(name)
+            if view is None:
+                if statement.if_exists:
+                    continue
+                raise errors.UnknownName(f"there is no view {name}")
+            dropped.append(view)
+        with self._store.transaction() as writer:
+            known = views(self._store)
+            for view in dropped:
+                readers = [one.relation_id for one in known.values() if view.relation_id in one.reads]
+                readers = [name for name in readers if name not in {one.relation_id for one in dropped}]
+                if readers and not statement.cascade:
+                    raise errors.DefinitionError(
+                        f"{', '.join(readers)} read {view.relation_id}", hint="Use DROP VIEW ... CASCADE to drop them too."
+                    )
+                dropped += [known[name] for name in readers]
+            for view in dropped:
+                remove(writer, self._store, view)
+                delete_view(writer, view)
+                delete_job(writer, view.relation_id)
+        for view in dropped:
+            self._let_go(view)
+
+    def drops_ours(self, statement: DropView) -> bool:
+        """Whether DROP VIEW names a FlashQL view."""
+        return any(self._find(name) is not None for name in statement.names)
+
+    def refresh_view(self, statement: RefreshView) -> None:
+        """Read the view's rows from its origin again."""
+        self._sync.refresh(self._get(statement.name))
+
+    def _let_go(self, view: View) -> None:
+        """After a realtime view is gone: its worker looks again, or the origin gives up slot and publication."""
+        if view.persistence is not Persistence.REALTIME or view.origin is None:
+            return
+        try:
+            self._sync.release(view.origin)
+        except errors.OriginError as error:
+            _log.warning(
+                "origin %s could not be told to drop its slot; the next sync or drop tries again: %s", view.origin, error
+            )
+
+    # -- schemas
+
+    def create_schema(self, statement: CreateSchema) -> None:
+        """Make a schema, with its default origin."""
+        _not_reserved(statement.name)
+        exists = has_schema(self._store, statement.name)
+        if exists and not statement.if_not_exists and statement.name != "main":
+            raise errors.NameTaken(
+                f"schema {statement.name} exists already",
+                hint="Use CREATE SCHEMA IF NOT EXISTS, or ALTER SCHEMA ... SET (replication_origin = '...').",
+            )
+        if statement.origin is not None:
+            self._origins(statement.origin)
+        with self._store.transaction() as writer:
+            if not exists:
+                writer.execute(f"CREATE SCHEMA {quote(statement.name)}")
+            if statement.origin is not None:
+                save_schema(writer, Schema(statement.name, statement.origin))
+
+    def alter_schema(self, statement: AlterSchema) -> None:
+        """Change a schema's default origin; views made before keep theirs."""
+        if not has_schema(self._store, statement.name):
+            raise errors.UnknownName(f"schema {statement.name} does not exist")
+        if statement.origin is not None:
+            self._origins(statement.origin)
+        with self._store.transaction() as writer:
+            save_schema(writer, Schema(statement.name, statement.origin))
+
+    # -- names
+
+    def _placed(self, name: RelationName, *, checked: bool = True) -> tuple[str, str]:
+        namespace = name.schema or "main"
+        if checked:
+            _not_reserved(namespace)
+            if not has_schema(self._store, namespace):
+                raise errors.UnknownName(
+                    f"schema {namespace} does not exist", hint=f"Run CREATE SCHEMA {namespace} first."
+                )
+        return namespace, name.name
+
+    def _default_origin(self, namespace: str) -> str | None:
+        schema = schemas(self._store).get(namespace)
+        return schema.replication_origin if schema is not None else None
+
+    def _find(self, name: RelationName) -> View | None:
+        wanted = f"{name.schema or 'main'}.{name.name}".lower()
+        for relation_id, view in views(self._store).items():
+            if relation_id.lower() == wanted:
+                return view
+        return None
+
+    def _get(self, name: RelationName) -> View:
+        view = self._find(name)
+        if view is None:
+            raise errors.UnknownName(f"there is no FlashQL view {name}", hint="SELECT * FROM flashql.views lists them.")
+        return view
+
+
+def _not_reserved(namespace: str) -> None:
+    if namespace.lower() in _RESERVED:
+        raise errors.NameTaken(f"schema {namespace} is FlashQL's own", hint="Choose another schema.")
+

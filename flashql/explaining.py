@@ -1,0 +1,53 @@
+"""EXPLAIN: what runs where, and how a view is kept, as lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flashql import errors
+from flashql.catalog import Persistence, View
+from flashql.ddl import RelationName
+from flashql.planner.plan import Plan, Step
+from flashql.query import Fetched
+from flashql.store import Store
+from flashql.store.definitions import views
+
+
+def query_text(parts: Sequence[Fetched], sql: str) -> str:
+    """The plan of a query that reads origin views."""
+    steps = [
+        Step(f"origin {part.view.origin}", part.sql, f"{part.view.relation_id} is read at its origin") for part in parts
+    ]
+    local = Step("duckdb", " ".join(sql.split()), "over what was fetched, local copies and tables")
+    return str(Plan((*steps, local)))
+
+
+def view_text(store: Store, name: RelationName) -> str:
+    """How a view is kept. Raises `UnknownName`."""
+    wanted = f"{name.schema or 'main'}.{name.name}".lower()
+    for relation_id, view in views(store).items():
+        if relation_id.lower() == wanted:
+            return str(view_plan(view))
+    raise errors.UnknownName(f"there is no FlashQL view {name}", hint="SELECT * FROM flashql.views lists them.")
+
+
+def view_plan(view: View) -> Plan:
+    """The steps that answer a view and keep it."""
+    query = " ".join(view.query.split())
+    if view.persistence is Persistence.ORIGIN:
+        return Plan((Step(f"origin {view.origin}", query, "at each query, with its columns, filters and limit pushed down"),))
+    if view.persistence is Persistence.MATERIALIZED:
+        every = view.options.get("refresh_every")
+        when = f"on REFRESH and every {every}" if every else "on sync() when missing, and on REFRESH"
+        place = f"origin {view.origin}" if view.origin else "duckdb"
+        return Plan((Step(place, query, when), Step("duckdb", f"replace the copy of {view.relation_id}", "in one commit")))
+    table = ".".join(view.base_table or ())
+    kept = f"copy of {table} ({', '.join(view.base_columns)})"
+    local = f"SELECT {view.local_select}" + (f" WHERE {view.local_where}" if view.local_where else "")
+    return Plan(
+        (
+            Step(f"origin {view.origin}", f"stream of {table}", "from its WAL, whole transactions in commit order"),
+            Step("duckdb", kept, "row by row: delete and insert by key; shared by all realtime views of the table"),
+            Step("duckdb", local, "over the copy at query time: rows enter and leave with the values they depend on"),
+        )
+    )

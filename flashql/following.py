@@ -1,0 +1,169 @@
+"""The hot path: frames -> decode -> apply -> one local commit, with the position reached in it.
+
+Each call of `feed` is one local transaction of whole origin transactions; only a transaction too large to hold
+arrives in several calls, and is committed by the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import duckdb
+
+from flashql import errors, pending
+from flashql.apply import apply_changes, target
+from flashql.catalog import Copy, CopyState
+from flashql.lsn import LSN
+from flashql.origins.base import ChangeBatch, Relation, RowChanges, Truncation
+from flashql.origins.postgres.pgoutput import Decoder
+from flashql.store import Store
+from flashql.store.copies import advance, copies
+from flashql.store.jobs import advance_jobs
+from flashql.widening import widened
+
+_COMMIT_FRAME = ord("C")
+_HEADER_BYTES = 25
+
+# DuckDB says so when a value does not fit its column's type, or our own error() calls refuse it.
+MISFIT = (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException)
+
+
+@dataclass
+class CopyBroken(Exception):
+    """A copy cannot go on as it is: `copy` is how to make it anew, `reason` why. Nothing was applied."""
+
+    copy: Copy
+    reason: errors.FlashQLError
+
+    def __str__(self) -> str:
+        return str(self.reason)
+
+
+def last_commit(frames: Sequence[bytes]) -> int:
+    """The number of frames up to and including the last Commit; 0 when there is none."""
+    for at in range(len(frames) - 1, -1, -1):
+        if frames[at][_HEADER_BYTES] == _COMMIT_FRAME:
+            return at + 1
+    return 0
+
+
+class Follower:
+    """Applies one origin's frames to its copies. Used by one thread."""
+
+    def __init__(self, store: Store, origin: str, applied_lsn: LSN) -> None:
+        self._store = store
+        self._origin = origin
+        self.applied_lsn = applied_lsn
+        self._decoder = Decoder(self._wanted)
+        self._copies: dict[int, list[Copy]] = {}
+        self._version = -1
+        self._waiting_seq = 0
+        self._local: ExitStack | None = None  # the local transaction under way
+        self._writer: duckdb.DuckDBPyConnection | None = None
+        self.reload()
+
+    def reload(self) -> None:
+        """Look up which copies take changes now; to be called after any change of them."""
+        self._version = self._store.version
+        self._copies = {}
+        for copy in copies(self._store, self._origin):
+            if copy.state in (CopyState.LIVE, CopyState.COPYING):
+                self._copies.setdefault(copy.oid, []).append(copy)
+        self._decoder.reconsider()
+
+    def _wanted(self, relation: Relation) -> Sequence[int]:
+        names = {kept.name for copy in self._copies.get(relation.oid, ()) for kept in copy.columns}
+        return [at for at, column in enumerate(relation.columns) if column.name in names]
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a local transaction is open because its origin transaction has not ended yet."""
+        return self._local is not None
+
+    def feed(self, frames: Sequence[bytes], origin_lsn: LSN, *, whole: bool) -> LSN | None:
+        """Apply frames; returns the LSN reached once that is durable here, None when `whole` is false.
+
+        Raises `CopyBroken` when a copy must be made anew; whatever is raised has rolled back.
+        """
+        try:
+            if self._local is None:
+                self._local = ExitStack()
+                self._writer = self._local.enter_context(self._store.transaction(of_stream=True))
+                if self._version != self._store.version:
+                    self.reload()
+            assert self._writer is not None
+            batch = self._decoder.decode(frames)
+            self._apply(self._writer, batch)
+            if not whole:
+                return None
+            assert batch.end_lsn is not None
+            advance(self._writer, self._origin, batch.end_lsn)
+            advance_jobs(self._writer, self._origin, batch.end_lsn, max(0, origin_lsn - batch.end_lsn))
+        except BaseException as error:
+            self._end(error)
+            raise
+        self._end(None)
+        self.applied_lsn = batch.end_lsn
+        return batch.end_lsn
+
+    def idle(self, position: LSN, origin_lsn: LSN) -> LSN:
+        """The origin has sent everything before `position` and nothing is under way: remember that durably."""
+        with self._store.transaction(of_stream=True) as writer:
+            advance(writer, self._origin, position)
+            writer.execute(
+                "UPDATE flashql.sync_jobs SET lag_bytes = ? WHERE origin = ? AND state = 'running'",
+                [max(0, origin_lsn - position), self._origin],
+            )
+        self.applied_lsn = position
+        return position
+
+    def abandon(self) -> None:
+        """Roll back a transaction whose end will not come."""
+        self._end(errors.OriginUnreachable("the stream ended inside a transaction"))
+
+    def _end(self, error: BaseException | None) -> None:
+        local, self._local, self._writer = self._local, None, None
+        if local is None:
+            return
+        if error is None:
+            local.close()
+        else:
+            local.__exit__(type(error), error, error.__traceback__)
+
+    def _apply(self, writer: duckdb.DuckDBPyConnection, batch: ChangeBatch) -> None:
+        for item in batch.changes:
+            if isinstance(item, Truncation):
+                self._truncate(writer, item)
+                continue
+            for copy in self._copies.get(item.relation.oid, ()):
+                self._change(writer, copy, item)
+        self._waiting_seq += 1 << 32  # above any number of frames in one batch
+
+    def _change(self, writer: duckdb.DuckDBPyConnection, copy: Copy, changes: RowChanges) -> None:
+        try:
+            if copy.state is CopyState.LIVE:
+                apply_changes(writer, copy, changes)
+            else:
+                pending.keep(writer, copy, changes, self._waiting_seq)
+        except MISFIT as error:
+            raise CopyBroken(widened(self._store, copy, changes), _misfit(copy, error)) from error
+        except errors.SchemaChanged as error:
+            raise CopyBroken(copy, error) from error
+
+    def _truncate(self, writer: duckdb.DuckDBPyConnection, truncation: Truncation) -> None:
+        for oid in truncation.relation_oids:
+            for copy in self._copies.get(oid, ()):
+                if copy.state is CopyState.COPYING:
+                    seq = self._waiting_seq + truncation.sequence
+                    pending.keep_truncation(writer, copy, seq, truncation.final_lsn)
+                elif truncation.final_lsn >= copy.lsn:
+                    writer.execute(f"DELETE FROM {target(copy)}")
+
+
+def _misfit(copy: Copy, error: duckdb.Error) -> errors.FlashQLError:
+    return errors.ValueUnrepresentable(
+        f"{copy.schema}.{copy.name}: {str(error).strip().splitlines()[0]}",
+        hint="The column is widened and the table copied again; its rows stay readable meanwhile.",
+    )

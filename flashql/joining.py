@@ -1,0 +1,213 @@
+"""Which copies an origin's realtime views need, and how a finished copy becomes theirs.
+
+Views of one table share one copy. A copy that no longer serves (a view needs more columns, the table changed
+shape, a value does not fit) is replaced by a new one made beside it: the old one goes on for as long as it can,
+and the views change over in one local transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import duckdb
+
+from flashql import errors, pending
+from flashql.catalog import Copy, CopyColumn, CopyState, Table, View
+from flashql.copying import Copied
+from flashql.lifecycle import Event, moved
+from flashql.lsn import LSN
+from flashql.store import Store
+from flashql.store.copies import copies, data_tables, delete_copy, drop_table, next_id, save_copy
+from flashql.store.definitions import realtime_views
+from flashql.store.jobs import JobStatus, jobs, set_job
+from flashql.store.relations import freeze, show_copy
+
+TableName = tuple[str, str]
+
+
+@dataclass
+class Need:
+    """What the active views of one table need: the columns any of them reads."""
+
+    table: TableName
+    views: list[View] = field(default_factory=list)
+    columns: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def numeric(self) -> str:
+        """How unconstrained numerics are held: all views of a table agree (checked when they are made)."""
+        return self.views[0].numeric
+
+
+def active_views(store: Store, origin: str, halted: Collection[str]) -> list[View]:
+    """The realtime views that follow the origin now: synced once, enabled, not halted in this process."""
+    known = jobs(store)
+    return [
+        view
+        for view in realtime_views(store, origin)
+        if view.relation_id in known and known[view.relation_id].enabled and view.relation_id not in halted
+    ]
+
+
+def needs(views: Iterable[View]) -> dict[TableName, Need]:
+    """What these views need, by table."""
+    found: dict[TableName, Need] = {}
+    for view in views:
+        assert view.base_table is not None
+        need = found.setdefault(view.base_table, Need(view.base_table))
+        need.views.append(view)
+        need.columns.update(dict.fromkeys(view.base_columns))
+    return found
+
+
+def serves(copy: Copy, need: Need, table: Table) -> bool:
+    """Whether the copy is of this very table, in its present shape, with every column needed."""
+    if copy.state is CopyState.DETACHED or copy.oid != table.oid or copy.key != table.key:
+        return False
+    if copy.numeric != need.numeric or not set(need.columns) <= {kept.name for kept in copy.columns}:
+        return False
+    now = {column.name: column.declared for column in table.columns}
+    return all(now.get(kept.name) == kept.column.declared for kept in copy.columns)
+
+
+def new_copy(store: Store, origin: str, need: Need, table: Table) -> Copy:
+    """A copy to be made: the columns needed, beginning at the rungs the last copy had come to."""
+    rungs: dict[tuple[str, tuple[int, int]], int] = {}
+    for copy in copies(store, origin):
+        if (copy.schema, copy.name) == need.table and copy.numeric == need.numeric:
+            for kept in copy.columns:
+                known = (kept.name, kept.column.declared)
+                rungs[known] = max(kept.rung, rungs.get(known, 0))
+    columns = tuple(
+        CopyColumn(column, rungs.get((name, column.declared), 0))
+        for name, column in ((name, table.column(name)) for name in need.columns)
+    )
+    with store.transaction() as writer:
+        number = next_id(writer)
+    return Copy(number, origin, table.schema, table.name, table.oid, columns, table.key, need.numeric)
+
+
+def park(writer: duckdb.DuckDBPyConnection, store: Store, origin: str, active: Iterable[View]) -> None:
+    """Views that are not active keep the rows they show now, whatever happens to the copies of the active ones.
+
+    A copy that only they use is detached from the stream. One no view uses is dropped.
+    """
+    followed = {view.base_table for view in active}
+    names = {view.relation_id for view in active}
+    still = [view for view in realtime_views(store, origin) if view.relation_id not in names]
+    for view in still:
+        if view.base_table in followed:
+            freeze(writer, store, view)
+    used = {view.base_table for view in still}
+    for copy in copies(store, origin):
+        table = (copy.schema, copy.name)
+        if table in followed:
+            continue
+        if table in used and copy.local_table is not None:
+            if copy.state is not CopyState.DETACHED:
+                save_copy(writer, replace(copy, state=CopyState.DETACHED))
+        else:
+            pending.drop(writer, copy)
+            delete_copy(writer, copy)
+
+
+def begin(store: Store, wanted: Sequence[Copy]) -> None:
+    """From now on the stream's changes of these tables wait for their snapshots."""
+    with store.transaction() as writer:
+        for copy in wanted:
+            save_copy(writer, replace(copy, state=CopyState.COPYING))
+            pending.create(writer, copy)
+
+
+def clear_unfinished(store: Store, origin: str) -> None:
+    """Forget copies that were being made when a session or process ended, and tables that nothing refers to."""
+    with store.transaction() as writer:
+        for copy in copies(store, origin):
+            if copy.state is CopyState.COPYING:
+                pending.drop(writer, copy)
+                delete_copy(writer, copy)
+
+
+def clear_orphans(store: Store) -> None:
+    """Drop tables in flashql_data that nothing refers to: what a process left that died while filling them."""
+    with store.transaction() as writer:
+        used = {name for (name,) in store.rows("SELECT local_table FROM flashql.copies")}
+        used |= {name for (name,) in store.rows("SELECT local_table FROM flashql.views")}
+        used |= {f"p{number}" for (number,) in store.rows("SELECT id FROM flashql.copies")}
+        for table in data_tables(store) - used:
+            drop_table(writer, table)
+
+
+def go_live(
+    writer: duckdb.DuckDBPyConnection,
+    store: Store,
+    origin: str,
+    done: Sequence[tuple[Copied, Table]],
+    active: Sequence[View],
+    position: LSN,
+) -> None:
+    """Copies that are complete join the stream at `position`, and their tables' active views change over to them.
+
+    Raises DuckDB's conversion errors when a change that waited does not fit; nothing has changed then.
+    """
+    park(writer, store, origin, active)
+    for copied, table in done:
+        copy = replace(copied.copy, state=CopyState.LIVE)
+        pending.release(writer, copy, whole_old_rows=table.replica_identity == "f")
+        older = [one for one in copies(store, origin) if (one.schema, one.name) == (copy.schema, copy.name)]
+        save_copy(writer, copy)
+        for view in active:
+            if view.base_table == (copy.schema, copy.name):
+                show_copy(writer, store, view, copy)
+        for one in older:
+            if one.id != copy.id:
+                pending.drop(writer, one)
+                delete_copy(writer, one)
+    tables = {(copied.copy.schema, copied.copy.name) for copied, _ in done}
+    for view in active:
+        if view.base_table in tables:
+            mark_running(writer, store, view, max(position, max(copied.copy.lsn for copied, _ in done)))
+
+
+def mark_running(writer: duckdb.DuckDBPyConnection, store: Store, view: View, lsn: LSN) -> None:
+    """The view follows the stream and contains every transaction that ends at or before `lsn`."""
+    job = jobs(store)[view.relation_id]
+    if job.state == "running" and job.phase == "stream":
+        return
+    set_job(
+        writer,
+        view.relation_id,
+        state=moved(job.state, Event.START).value,
+        phase="stream",
+        last_seen_commit=str(lsn) if lsn else job.last_seen_commit,
+        retry_count=0,
+        last_error=None,
+        next_retry_at=None,
+    )
+    writer.execute(
+        "UPDATE flashql.sync_jobs SET last_success_at = now() WHERE relation_id = ?", [view.relation_id]
+    )
+
+
+def mark(store: Store, views: Iterable[View], change: Callable[[JobStatus], dict[str, object]]) -> None:
+    """Change the job rows of these views, each by what `change` makes of it."""
+    with store.transaction() as writer:
+        known = jobs(store)
+        for view in views:
+            if view.relation_id in known:
+                set_job(writer, view.relation_id, **change(known[view.relation_id]))
+
+
+def mark_failed(store: Store, views: Iterable[View], error: errors.FlashQLError) -> None:
+    """The last attempt for these views failed; their rows stay as they are."""
+    mark(
+        store,
+        views,
+        lambda job: {
+            "state": moved(job.state, Event.FAIL).value,
+            "phase": None,
+            "retry_count": job.retry_count + 1,
+            "last_error": str(error),
+        },
+    )

@@ -1,0 +1,207 @@
+"""A Postgres origin as seen by ordinary connections: introspection, and SELECT results as Arrow."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import adbc_driver_manager
+import adbc_driver_postgresql.dbapi
+import psycopg
+import pyarrow as pa
+from psycopg import pq
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from flashql import errors
+from flashql.catalog import Column, Table
+from flashql.datatypes import PgType, is_native
+from flashql.origins.postgres.connecting import DsnSource, as_ours, conninfo, first_line, translated
+from flashql.quoting import quote
+from flashql.resources import sql_text
+
+OLDEST_VERSION = 14
+_BPCHAR = 1042
+
+
+class PostgresClient:
+    """Ordinary access to one origin. Safe for use by several threads; connects when first needed."""
+
+    def __init__(self, name: str, dsn: DsnSource) -> None:
+        self.name = name
+        self._dsn = dsn
+        self._pool: ConnectionPool[psycopg.Connection[Any]] | None = None
+        self._lock = threading.Lock()
+
+    def conninfo(self, application_name: str = "flashql", **more: str) -> str:
+        """The connection string for one more connection; asks for the DSN anew."""
+        return conninfo(self._dsn(), application_name, **more)
+
+    @contextmanager
+    def connection(self) -> Iterator[psycopg.Connection[Any]]:
+        """A pooled connection in autocommit mode; its errors become FlashQL's."""
+        with translated(self.name):
+            try:
+                with self._opened_pool().connection(timeout=15) as connection:
+                    yield connection
+            except PoolTimeout:
+                self._explain_no_connection()
+                raise
+
+    def _opened_pool(self) -> ConnectionPool[psycopg.Connection[Any]]:
+        with self._lock:
+            if self._pool is None:
+                target = self.conninfo()
+                # Connect once plainly: a pool would hide why it cannot behind a timeout.
+                psycopg.connect(target, autocommit=True).close()
+                self._pool = ConnectionPool(
+                    target,
+                    min_size=0,
+                    max_size=4,
+                    max_idle=60,
+                    reconnect_timeout=10,
+                    open=True,
+                    check=ConnectionPool.check_connection,
+                    kwargs={"autocommit": True},
+                )
+            return self._pool
+
+    def _explain_no_connection(self) -> None:
+        psycopg.connect(self.conninfo(), autocommit=True).close()
+        raise errors.OriginBusy(f"origin {self.name}: no connection was free within 15 seconds")
+
+    @property
+    def version(self) -> int:
+        """The server's major version."""
+        with self.connection() as connection:
+            return connection.info.server_version // 10000
+
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a query, as Python values."""
+        with self.connection() as connection:
+            return connection.execute(sql.encode(), parameters or None).fetchall()
+
+    def execute(self, *statements: str) -> None:
+        """Run statements, each committed by itself."""
+        with self.connection() as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        with self._lock:
+            if self._pool is not None:
+                self._pool.close(timeout=5)
+                self._pool = None
+
+    # -- introspection
+
+    def describe(self, query: str) -> tuple[Column, ...]:
+        """The columns a query returns, by the origin's own description of it; nothing is run."""
+        with self.connection() as connection:
+            conn = connection.pgconn
+            prepared = conn.prepare(b"", query.encode())
+            if prepared.status != pq.ExecStatus.COMMAND_OK:
+                raise _failed(self.name, prepared)
+            described = conn.describe_prepared(b"")
+            if described.status != pq.ExecStatus.COMMAND_OK:
+                raise _failed(self.name, described)
+            fields = [
+                ((described.fname(at) or b"").decode(), described.ftype(at), described.fmod(at))
+                for at in range(described.nfields)
+            ]
+            types = self._types(connection, [(oid, modifier) for _, oid, modifier in fields])
+        return tuple(
+            Column(name, type_) for (name, _, _), type_ in zip(fields, types, strict=True)
+        )
+
+    def _types(
+        self, connection: psycopg.Connection[Any], wanted: Sequence[tuple[int, int]]
+    ) -> list[PgType]:
+        """PgTypes of (oid, typmod) pairs, domains resolved."""
+        if not wanted:
+            return []
+        rows = connection.execute(
+            sql_text("origin/types.sql").encode(),
+            {"oids": [oid for oid, _ in wanted], "typmods": [modifier for _, modifier in wanted]},
+        ).fetchall()
+        return [_pg_type(*row) for row in rows]
+
+    def table(self, schema: str | None, name: str) -> Table:
+        """The table of that name (by the search path when `schema` is None). Raises `UnknownName`."""
+        shown = name if schema is None else f"{schema}.{name}"
+        spelled = quote(name) if schema is None else f"{quote(schema)}.{quote(name)}"
+        with self.connection() as connection:
+            found = connection.execute(sql_text("origin/table.sql").encode(), {"name": spelled}).fetchone()
+            if found is None:
+                raise errors.UnknownName(
+                    f"table {shown} does not exist at origin {self.name}",
+                    hint="Check the name and schema; a name that needs quotes there needs them here too.",
+                )
+            oid, schema_name, table_name, kind, identity, rows, size, key = found
+            columns = connection.execute(sql_text("origin/columns.sql").encode(), {"oid": oid}).fetchall()
+            types = self._types(connection, [(column[1], column[2]) for column in columns])
+        return Table(
+            oid=oid,
+            schema=schema_name,
+            name=table_name,
+            columns=tuple(
+                Column(column[0], type_, column[3], column[4], column[5], (column[1], column[2]))
+                for column, type_ in zip(columns, types, strict=True)
+            ),
+            key=tuple(key or ()),
+            replica_identity=identity,
+            kind=kind,
+            estimated_rows=rows,
+            estimated_bytes=size,
+        )
+
+    # -- rows as Arrow
+
+    @contextmanager
+    def reader(self, query: str, *before: str) -> Iterator[pa.RecordBatchReader]:
+        """A query's rows as Arrow, streamed. `before` runs first on the same connection."""
+        with arrow_errors(self.name):
+            connection = adbc_driver_postgresql.dbapi.connect(self.conninfo(), autocommit=True)
+            with connection, connection.cursor() as cursor:
+                for statement in before:
+                    cursor.execute(statement)
+                cursor.execute(query)
+                yield cursor.fetch_record_batch()
+
+
+def column_sql(type_: PgType, reference: str) -> str:
+    """What to SELECT for a column so that it arrives as `datatypes` expects it: binary where that is exact,
+    else the text its output function prints. (A cast of character(n) to text would strip its padding.)
+    """
+    if is_native(type_):
+        return reference
+    if type_.oid == _BPCHAR:
+        return f"bpcharout({reference})::text"
+    return f"{reference}::text"
+
+
+def _pg_type(
+    oid: int, typmod: int, name: str, kind: str, element: int, element_kind: str | None, element_name: str | None
+) -> PgType:
+    inner = PgType(element, typmod, element_name or "", element_kind or "b") if element else None
+    return PgType(oid, typmod, name, kind, inner)
+
+
+def _failed(origin: str, result: pq.abc.PGresult) -> errors.FlashQLError:
+    state = result.error_field(pq.DiagnosticField.SQLSTATE) or b""
+    message = result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message
+    return as_ours(origin, state.decode(), message.decode(errors="replace"))
+
+
+@contextmanager
+def arrow_errors(origin: str) -> Iterator[None]:
+    """ADBC's errors inside become FlashQL's, naming the origin."""
+    try:
+        yield
+    except adbc_driver_manager.Error as error:
+        text = str(error)
+        state = error.sqlstate if isinstance(error.sqlstate, str) and error.sqlstate.strip("\0") else None
+        message = text.split("ERROR:", 1)[-1].strip() if "ERROR:" in text else first_line(text)
+        raise as_ours(origin, state, message if state else text) from error

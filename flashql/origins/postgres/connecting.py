@@ -1,0 +1,138 @@
+"""How FlashQL connects to Postgres: settings every session gets, and Postgres's errors as ours.
+
+Snapshot and stream must print values alike, whatever ALTER ROLE or ALTER DATABASE say, so every connection fixes
+the settings that change how values are printed in its startup options (documentation: "Client Connection
+Defaults"; a walsender accepts no SET).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from flashql import errors
+
+SETTINGS = {
+    "DateStyle": "ISO,\\ MDY",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+}
+
+# Notice a dead network within half a minute instead of the two hours of TCP's defaults (libpq: "Parameter Key
+# Words"). What a user gives in the DSN wins.
+_NETWORK = {
+    "connect_timeout": "10",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
+
+
+def conninfo(dsn: str, application_name: str, **more: str) -> str:
+    """The full connection string: the user's, the settings above, `more`. Raises `OriginRefused` when unreadable."""
+    try:
+        given = {key: value for key, value in conninfo_to_dict(dsn).items() if value is not None}
+    except psycopg.Error:
+        raise errors.OriginRefused(
+            "the origin's DSN cannot be read",
+            hint="It looks like postgresql://user@host:5432/database or 'host=... dbname=... user=...'.",
+        ) from None
+    options = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
+    merged = {
+        **_NETWORK,
+        "application_name": application_name,
+        **given,
+        "options": f"{given.get('options', '')} {options}".strip(),
+        "client_encoding": "UTF8",
+        **more,
+    }
+    return make_conninfo("", **merged)
+
+
+def redacted(dsn: str) -> str:
+    """The DSN as it may be shown: without password."""
+    try:
+        parts = conninfo_to_dict(dsn)
+    except psycopg.Error:
+        return "(unreadable DSN)"
+    kept = {key: parts[key] for key in ("host", "hostaddr", "port", "dbname", "user") if parts.get(key)}
+    return " ".join(f"{key}={value}" for key, value in kept.items())
+
+
+@contextmanager
+def translated(origin: str) -> Iterator[None]:
+    """psycopg's errors inside become FlashQL's, naming the origin."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise as_ours(origin, error.sqlstate, str(error)) from error
+
+
+# What a SQLSTATE (documentation: "PostgreSQL Error Codes") means to FlashQL; the longest matching prefix decides.
+_BY_SQLSTATE: dict[str, tuple[type[errors.FlashQLError], str | None]] = {
+    "28": (errors.OriginRefused, "Check user and password of the DSN and the server's pg_hba.conf."),
+    "3D000": (errors.OriginRefused, "The database of the DSN does not exist there."),
+    "42501": (errors.OriginRefused, "Grant the role what the message names; `flashql doctor` lists what is missing."),
+    "42P01": (errors.UnknownName, "Check the table's name and schema at the origin."),
+    "42703": (errors.UnknownName, "Check the column's name at the origin."),
+    "3F000": (errors.UnknownName, "Check the schema's name at the origin."),
+    "42883": (errors.UnknownName, None),
+    "42601": (errors.DefinitionError, "The query is in the origin's dialect, Postgres."),
+    "42": (errors.DefinitionError, None),
+    "53300": (errors.OriginBusy, "The origin has no connection free; raise max_connections or close some."),
+    "53400": (errors.OriginUnfit, "Raise max_replication_slots at the origin, or drop slots nobody uses."),
+    "53": (errors.OriginBusy, None),
+    "55006": (errors.OriginBusy, None),
+    "57014": (errors.OriginBusy, None),
+    "57P": (errors.OriginUnreachable, None),
+    "58": (errors.OriginUnreachable, None),
+    "08": (errors.OriginUnreachable, None),
+}
+
+
+def as_ours(origin: str, sqlstate: str | None, text: str) -> errors.FlashQLError:
+    """FlashQL's error for one of Postgres's, by its SQLSTATE; without one, the connection is what failed."""
+    message = first_line(text)
+    if not sqlstate:
+        return _connection_error(origin, text)
+    for length in range(5, 1, -1):
+        found = _BY_SQLSTATE.get(sqlstate[:length])
+        if found is not None:
+            kind, hint = found
+            return kind(f"origin {origin}: {message}", hint=hint)
+    return errors.OriginQueryFailed(f"origin {origin}: {message} (SQLSTATE {sqlstate})")
+
+
+_REFUSALS = ("password", "authentication", "no pg_hba.conf entry", "role ", "database ", "permission denied", "ssl")
+
+
+def _connection_error(origin: str, text: str) -> errors.FlashQLError:
+    """libpq gives no SQLSTATE for a failed connection, so its words must tell a refusal from silence."""
+    message = next((line.strip() for line in text.splitlines() if "FATAL" in line), first_line(text))
+    starting = "starting up" in text or "shutting down" in text or "recovery" in text
+    fatal = "FATAL" in text and "too many" not in text and "remaining connection slots" not in text
+    if not starting and fatal and any(word in text for word in _REFUSALS):
+        return errors.OriginRefused(
+            f"origin {origin} refuses the connection: {message}",
+            hint="Check user, password and database of its DSN, and the server's pg_hba.conf.",
+        )
+    return errors.OriginUnreachable(
+        f"origin {origin} does not answer: {message}",
+        hint="Check that the server is up and that host and port of its DSN are right.",
+    )
+
+
+def first_line(text: str) -> str:
+    """The first line that says something."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0] if lines else "no reason given"
+
+
+# Secrets need not sit in a dict: a DSN is asked for anew at each connection.
+DsnSource = Callable[[], str]

@@ -1,0 +1,118 @@
+"""A Postgres origin as the rest of FlashQL sees it: the parts of this folder behind one object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+
+from flashql import errors
+from flashql.catalog import Column, Table
+from flashql.lsn import LSN
+from flashql.origins.base import Progress, SlotState, Snapshot
+from flashql.origins.postgres import preflight, slot, snapshot
+from flashql.origins.postgres.client import PostgresClient
+from flashql.origins.postgres.connecting import DsnSource
+from flashql.origins.postgres.replication import ReplicationConnection
+from flashql.origins.postgres.stream import Stream, status_interval_seconds
+
+
+class HeldSlot:
+    """A slot just made on a connection of its own, with the snapshot of its consistent point."""
+
+    def __init__(self, connection: ReplicationConnection, snapshot: Snapshot) -> None:
+        self.connection = connection
+        self.snapshot = snapshot
+
+    def close(self) -> None:
+        """Let the snapshot go; a temporary slot goes with it."""
+        self.connection.close()
+
+
+class PostgresOrigin:
+    """One Postgres database that views read. Connects when first needed; safe for use by several threads."""
+
+    def __init__(self, name: str, dsn: DsnSource) -> None:
+        self.name = name
+        self.client = PostgresClient(name, dsn)
+
+    def describe(self, query: str) -> tuple[Column, ...]:
+        """The columns a query returns; nothing is run."""
+        return self.client.describe(query)
+
+    def table(self, schema: str | None, name: str) -> Table:
+        """The table of that name. Raises `UnknownName`."""
+        return self.client.table(schema, name)
+
+    def require_followable(self, table: Table) -> None:
+        """Raise what keeps the table from feeding a realtime view."""
+        preflight.require_followable(self.client, table)
+
+    def current_lsn(self) -> LSN:
+        """The end of the last record in the origin's WAL."""
+        ((position,),) = self.client.query("SELECT pg_current_wal_insert_lsn()::text")
+        return LSN.parse(position).end_of_last_record()
+
+    # -- following
+
+    def replication(self, application_name: str) -> ReplicationConnection:
+        """A walsender connection."""
+        target = self.client.conninfo(application_name, replication="database")
+        return ReplicationConnection(self.name, target)
+
+    def identity(self, application_name: str) -> tuple[str, int]:
+        """The server's system identifier and timeline."""
+        connection = self.replication(application_name)
+        try:
+            return slot.identify(connection)
+        finally:
+            connection.close()
+
+    def publish(self, name: str, tables: Iterable[tuple[str, str]]) -> None:
+        """Make the publication hold exactly these tables."""
+        slot.publish(self.client, name, tables)
+
+    def slot_state(self, name: str) -> SlotState | None:
+        """The slot of that name, None when there is none."""
+        return slot.find(self.client, name)
+
+    def create_slot(self, name: str, *, temporary: bool) -> HeldSlot:
+        """Make a slot and hold the snapshot of its start."""
+        connection = self.replication(name)
+        try:
+            return HeldSlot(
+                connection,
+                slot.create(connection, name, self.client.version, temporary=temporary, client=self.client),
+            )
+        except BaseException:
+            connection.close()
+            raise
+
+    def follow(self, name: str, start: LSN, held: HeldSlot | None = None) -> Stream:
+        """Stream the slot's changes from `start` on; `held` when the slot is temporary and lives there."""
+        connection = held.connection if held is not None else self.replication(name)
+        try:
+            ((timeout,),) = self.client.query(
+                "SELECT setting::float8 / 1000 FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'"
+            )
+            return Stream.start(connection, slot.start_sql(name, start), status_interval_seconds(timeout))
+        except errors.OriginBusy:
+            connection.close()
+            slot.release(self.client, name)
+            raise
+        except BaseException:
+            connection.close()
+            raise
+
+    def drop(self, name: str) -> None:
+        """Drop slot and publication of that name, whichever exists."""
+        slot.drop(self.client, name)
+
+    def sources(
+        self, held: Snapshot, table: Table, columns: Sequence[Column], progress: Progress
+    ) -> AbstractContextManager[list[snapshot.Source]]:
+        """Sources of all rows of the table in the snapshot."""
+        return snapshot.sources(self.client, held, table, columns, progress)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.client.close()

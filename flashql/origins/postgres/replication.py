@@ -1,0 +1,92 @@
+"""A replication connection: the commands of a walsender, each with a time limit.
+
+psycopg has no higher API for these connections, so `psycopg.pq` it is (documentation: "Streaming Replication
+Protocol").
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Callable
+
+from psycopg import pq
+
+from flashql import errors
+from flashql.origins.postgres.connecting import as_ours
+
+Waiting = Callable[[float], None]
+
+
+class ReplicationConnection:
+    """One walsender connection. Raises `OriginUnreachable` or `OriginRefused` when it cannot be made."""
+
+    def __init__(self, origin: str, conninfo: str) -> None:
+        self.origin = origin
+        self.pgconn = pq.PGconn.connect(conninfo.encode())
+        if self.pgconn.status != pq.ConnStatus.OK:
+            text = self.pgconn.error_message.decode(errors="replace")
+            self.pgconn.finish()
+            raise _replication_refusal(origin, text)
+
+    def command(
+        self, sql: str, *, timeout_seconds: float = 30.0, waiting: Waiting | None = None
+    ) -> pq.abc.PGresult:
+        """Run one command and return its last result. `waiting(seconds so far)` is called about once a second.
+
+        Raises `OriginBusy` when it takes longer than `timeout_seconds`; the command is cancelled first.
+        """
+        started = time.monotonic()
+        self.pgconn.send_query(sql.encode())
+        last: pq.abc.PGresult | None = None
+        while True:
+            while self.pgconn.is_busy():
+                waited = time.monotonic() - started
+                if waited > timeout_seconds:
+                    self._cancel()
+                    raise errors.OriginBusy(
+                        f"origin {self.origin}: {sql.split('(')[0].strip()} took longer than {timeout_seconds:g} s"
+                    )
+                if not select.select([self.pgconn.socket], [], [], min(1.0, timeout_seconds))[0] and waiting:
+                    waiting(waited)
+                self.pgconn.consume_input()
+            result = self.pgconn.get_result()
+            if result is None:
+                break
+            last = result
+            if result.status == pq.ExecStatus.COPY_BOTH:
+                break
+        assert last is not None
+        if last.status == pq.ExecStatus.FATAL_ERROR:
+            state = (last.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
+            text = last.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or last.error_message
+            raise as_ours(self.origin, state or None, text.decode(errors="replace"))
+        return last
+
+    def row(self, sql: str, *, timeout_seconds: float = 30.0, waiting: Waiting | None = None) -> list[str]:
+        """The first row of a command's result, as text; NULL is empty."""
+        result = self.command(sql, timeout_seconds=timeout_seconds, waiting=waiting)
+        return [(result.get_value(0, at) or b"").decode() for at in range(result.nfields)]
+
+    def _cancel(self) -> None:
+        cancel = self.pgconn.get_cancel()
+        cancel.cancel()
+        while self.pgconn.get_result() is not None:
+            pass
+
+    def close(self) -> None:
+        """Close the connection; a temporary slot made on it goes with it."""
+        self.pgconn.finish()
+
+
+def _replication_refusal(origin: str, text: str) -> errors.FlashQLError:
+    if "must be superuser or replication role" in text or "permission denied to start WAL sender" in text:
+        return errors.OriginUnfit(
+            f"the role that connects to origin {origin} may not replicate",
+            hint="Run at the origin, as a superuser: ALTER ROLE <role> REPLICATION;",
+        )
+    if "max_wal_senders" in text:
+        return errors.OriginBusy(
+            f"origin {origin} has no WAL sender free", hint="Raise max_wal_senders at the origin (needs a restart)."
+        )
+    return as_ours(origin, None, text)

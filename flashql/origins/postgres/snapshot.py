@@ -1,0 +1,98 @@
+"""Rows of tables at one exact LSN: readers of an exported snapshot, several at once for a large table.
+
+Every connection enters the same snapshot (`SET TRANSACTION SNAPSHOT`), which stays valid as long as the
+replication connection that exported it does nothing else. A large table is read in ranges of its physical
+pages, which Postgres 14 and later serve with TID range scans.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import pyarrow as pa
+
+from flashql.catalog import Column, Table
+from flashql.origins.base import Progress, Snapshot
+from flashql.origins.postgres.client import PostgresClient, column_sql
+from flashql.quoting import literal, qualified, quote
+
+# Below this a second connection costs more than it saves (measured: two connections copy 1.6M rows a fifth faster).
+_PARALLEL_BYTES = 64 << 20
+_PAGE_BYTES = 8192
+CONNECTIONS = 2
+
+Source = Callable[[], pa.RecordBatchReader]
+
+
+@contextmanager
+def sources(
+    client: PostgresClient, snapshot: Snapshot, table: Table, columns: Sequence[Column], progress: Progress
+) -> Iterator[list[Source]]:
+    """Sources whose readers together give every row of the table once, columns named c0, c1, ...
+
+    A source may be opened again, for a second try. The connections close when the context ends.
+    """
+    selected = ", ".join(
+        f"{column_sql(column.type, quote(column.name))} AS c{at}" for at, column in enumerate(columns)
+    )
+    query = f"SELECT {selected or '1 AS c0'} FROM {_relation(table)}"
+    before = (
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        f"SET TRANSACTION SNAPSHOT {literal(snapshot.name)}",
+    )
+    counter = _Counter(f"{table.schema}.{table.name}", table.estimated_rows, progress)
+    with ExitStack() as stack:
+
+        def source(where: str) -> Source:
+            def open_reader() -> pa.RecordBatchReader:
+                reader = stack.enter_context(client.reader(query + where, *before))
+                return pa.RecordBatchReader.from_batches(reader.schema, counter.counted(reader))
+
+            return open_reader
+
+        yield [source(where) for where in ranges(table)]
+
+
+def _relation(table: Table) -> str:
+    only = "" if table.kind == "p" else "ONLY "
+    return only + qualified(table.schema, table.name)
+
+
+def ranges(table: Table) -> list[str]:
+    """WHERE clauses that split the table between connections: by physical page, the last one open-ended.
+
+    >>> from flashql.catalog import Table
+    >>> ranges(Table(1, "public", "t", (), ("id",), "d", estimated_bytes=128 << 20))
+    [" WHERE ctid < '(8192,0)'::tid", " WHERE ctid >= '(8192,0)'::tid"]
+    """
+    if table.kind != "r" or table.estimated_bytes < _PARALLEL_BYTES:
+        return [""]
+    pages = table.estimated_bytes // _PAGE_BYTES
+    bounds = [f"'({pages * at // CONNECTIONS},0)'::tid" for at in range(1, CONNECTIONS)]
+    lows, highs = ["", *bounds], [*bounds, ""]
+    clauses = []
+    for low, high in zip(lows, highs, strict=True):
+        limits = [f"ctid >= {low}"] * bool(low) + [f"ctid < {high}"] * bool(high)
+        clauses.append(f" WHERE {' AND '.join(limits)}")
+    return clauses
+
+
+class _Counter:
+    """Counts rows as they pass, over all connections, and tells `progress`."""
+
+    def __init__(self, what: str, estimated_rows: int, progress: Progress) -> None:
+        self._what = what
+        self._total = estimated_rows if estimated_rows >= 0 else None
+        self._progress = progress
+        self._done = 0
+        self._lock = threading.Lock()
+
+    def counted(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        for batch in reader:
+            with self._lock:
+                self._done += batch.num_rows
+                done = self._done
+            self._progress(self._what, done, self._total)
+            yield batch

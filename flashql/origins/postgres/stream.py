@@ -1,0 +1,240 @@
+"""Bytes of a slot's stream, in and out: frames received, keepalives answered, positions confirmed.
+
+A thread of its own moves the bytes, so that status updates go on while a batch is applied (a walsender drops a
+client that is silent for `wal_sender_timeout`). What it has received waits in a bounded buffer; when that is
+full it stops reading, and TCP makes the origin wait. Only `confirm()` ever lets the origin forget anything.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import struct
+import threading
+import time
+
+from psycopg import pq
+
+from flashql import errors
+from flashql.lsn import LSN
+from flashql.origins.base import Received
+from flashql.origins.postgres.connecting import as_ours
+from flashql.origins.postgres.replication import ReplicationConnection
+
+HEADER_BYTES = 25  # of a frame: 'w', start, end, send time (documentation: "Streaming Replication Protocol")
+BUFFER_BYTES = 64 << 20
+
+_XLOG_DATA, _KEEPALIVE = ord("w"), ord("k")
+_STATUS = struct.Struct("!cQQQQB")
+_LSN_AT_9 = struct.Struct("!Q")
+_POSTGRES_EPOCH_SECONDS = 946_684_800
+
+
+def status_interval_seconds(wal_sender_timeout_seconds: float) -> float:
+    """How often to report when nothing else makes us: a third of the walsender's patience, at most 10 s.
+
+    A third, so that two reports may be lost or late before the third is due (documentation: "wal_sender_timeout";
+    0 there means endless patience).
+    """
+    patience = wal_sender_timeout_seconds or 30.0
+    return max(0.2, min(10.0, patience / 3))
+
+
+class Stream:
+    """A running stream. Made by `start`; `take` and `confirm` may be called by one thread at a time."""
+
+    def __init__(self, connection: ReplicationConnection, interval_seconds: float) -> None:
+        self._connection = connection
+        self._pgconn = connection.pgconn
+        self._interval = interval_seconds
+        self._condition = threading.Condition()
+        self._frames: list[bytes] = []
+        self._buffered = 0
+        self._position: LSN | None = None
+        self._origin_lsn = LSN(0)
+        self._confirmed = LSN(0)
+        self._report_wanted = False  # a status update is due at once
+        self._reply_wanted = False  # and it asks the origin for its position
+        self._interrupted = False
+        self._error: errors.FlashQLError | None = None
+        self._closing = False
+        self._wake_out, self._wake_in = os.pipe()
+        os.set_blocking(self._wake_in, False)
+        self._thread = threading.Thread(target=self._run, name=f"flashql-stream-{connection.origin}", daemon=True)
+
+    @classmethod
+    def start(cls, connection: ReplicationConnection, start_sql: str, interval_seconds: float) -> Stream:
+        """Begin streaming on the connection, which is the stream's from now on."""
+        connection.command(start_sql)
+        stream = cls(connection, interval_seconds)
+        connection.pgconn.nonblocking = 1
+        stream._thread.start()
+        return stream
+
+    def take(self, timeout_seconds: float) -> Received:
+        """Everything received since the last call; waits up to the timeout for something to come.
+
+        Raises the error that ended the stream once everything before it has been taken.
+        """
+        with self._condition:
+            self._condition.wait_for(self._anything, timeout_seconds)
+            self._interrupted = False
+            if not self._frames and self._error is not None:
+                raise self._error
+            received = Received(self._frames, self._position, self._origin_lsn)
+            was_full = self._buffered >= BUFFER_BYTES
+            self._frames, self._buffered, self._position = [], 0, None
+        if was_full:
+            self._wake()
+        return received
+
+    def _anything(self) -> bool:
+        came = bool(self._frames) or self._position is not None
+        return came or self._error is not None or self._closing or self._interrupted
+
+    def confirm(self, lsn: LSN) -> None:
+        """Everything up to `lsn` is durable here: the origin may forget it. Never moves back."""
+        with self._condition:
+            if lsn <= self._confirmed:
+                return
+            self._confirmed = lsn
+        self._wake()
+
+    def ask_position(self) -> None:
+        """Make the origin say how far it has sent; the answer comes as a position of `take`."""
+        self._reply_wanted = True
+        self._wake()
+
+    def interrupt(self) -> None:
+        """Make a waiting `take` return at once."""
+        with self._condition:
+            self._interrupted = True
+            self._condition.notify_all()
+
+    def close(self) -> None:
+        """Report the last confirmed position, end the stream and its thread."""
+        with self._condition:
+            self._closing = True
+            self._condition.notify_all()
+        self._wake()
+        self._thread.join(timeout=10)
+        self._connection.close()
+        for descriptor in (self._wake_in, self._wake_out):
+            os.close(descriptor)
+
+    # -- the thread
+
+    def _wake(self) -> None:
+        try:
+            os.write(self._wake_in, b"\0")
+        except (BlockingIOError, OSError):
+            pass  # full means that a wake-up is pending already; closed means that nobody sleeps
+
+    def _run(self) -> None:
+        try:
+            self._pump()
+        except errors.FlashQLError as error:
+            self._fail(error)
+        except Exception as error:
+            self._fail(as_ours(self._connection.origin, None, str(error)))
+
+    def _fail(self, error: errors.FlashQLError) -> None:
+        with self._condition:
+            self._error = error
+            self._condition.notify_all()
+
+    def _pump(self) -> None:
+        reported, due = LSN(0), 0.0
+        heard = time.monotonic()
+        while True:
+            now = time.monotonic()
+            closing = self._closing
+            asked = self._report_wanted or self._reply_wanted
+            if closing or now >= due or self._confirmed != reported or asked:
+                reported = self._report()
+                due = now + self._interval
+            if closing:
+                return
+            full = self._buffered >= BUFFER_BYTES
+            if not full and self._receive():
+                heard = time.monotonic()
+                continue
+            self._check_alive(now - heard, full)
+            readers = [self._wake_out] if full else [self._pgconn.socket, self._wake_out]
+            ready, _, _ = select.select(readers, [], [], max(0.0, due - now))
+            if self._wake_out in ready:
+                os.read(self._wake_out, 4096)
+            if self._pgconn.socket in ready:
+                self._pgconn.consume_input()
+
+    def _check_alive(self, silent_seconds: float, full: bool) -> None:
+        """Half-open connections: a status report that asks for an answer goes out after a third of the limit."""
+        if full:
+            return
+        if silent_seconds > 6 * self._interval + 60:
+            raise errors.OriginUnreachable(
+                f"origin {self._connection.origin} has been silent for {silent_seconds:.0f} s"
+            )
+        if silent_seconds > 2 * self._interval:
+            self._reply_wanted = True
+
+    def _receive(self) -> bool:
+        """Move what libpq has into the buffer; True when anything came."""
+        get = self._pgconn.get_copy_data
+        frames: list[bytes] = []
+        size = 0
+        position: LSN | None = None
+        while size < 4 << 20:
+            length, content = get(1)
+            if length > 0:
+                kind = content[0]
+                if kind == _XLOG_DATA:
+                    frames.append(bytes(content))
+                    size += length
+                    position = None
+                elif kind == _KEEPALIVE:
+                    position = LSN(_LSN_AT_9.unpack_from(content, 1)[0])
+                    if content[17]:
+                        self._report_wanted = True
+            elif length == 0:
+                break
+            else:
+                self._raise_end(length)
+        if not frames and position is None:
+            return False
+        with self._condition:
+            self._frames += frames
+            self._buffered += size
+            self._position = position
+            end = position if position is not None else LSN(_LSN_AT_9.unpack_from(frames[-1], 9)[0])
+            self._origin_lsn = max(self._origin_lsn, end)
+            self._condition.notify_all()
+        return True
+
+    def _raise_end(self, length: int) -> None:
+        origin = self._connection.origin
+        if length == -1:
+            result = self._pgconn.get_result()
+            if result is not None and result.status == pq.ExecStatus.FATAL_ERROR:
+                state = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
+                text = (result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or b"").decode(errors="replace")
+                raise slot_error(origin, state, text)
+            raise errors.OriginUnreachable(f"origin {origin} ended the stream", hint="It may be restarting.")
+        text = self._pgconn.error_message.decode(errors="replace")
+        raise errors.OriginUnreachable(f"origin {origin}: the stream broke: {text.strip()}")
+
+    def _report(self) -> LSN:
+        """Send a standby status update; everything confirmed is written, flushed and applied here."""
+        wanted, self._reply_wanted, self._report_wanted = self._reply_wanted, False, False
+        confirmed = self._confirmed
+        now_us = int((time.time() - _POSTGRES_EPOCH_SECONDS) * 1_000_000)
+        self._pgconn.put_copy_data(_STATUS.pack(b"r", confirmed, confirmed, confirmed, now_us, int(wanted)))
+        self._pgconn.flush()
+        return confirmed
+
+
+def slot_error(origin: str, sqlstate: str, text: str) -> errors.FlashQLError:
+    """The error that ended a stream: 55000 (slot invalidated) and 42704 (slot or publication gone) cost the slot."""
+    if sqlstate == "42704" or (sqlstate == "55000" and "slot" in text):
+        return errors.SlotLost(f"origin {origin}: {text}")
+    return as_ours(origin, sqlstate or None, text)

@@ -1,0 +1,95 @@
+"""Changes that wait: a table still being read from its snapshot cannot take them yet.
+
+They are kept as an events relation (see apply.py) in the file, written in the same transactions as everything
+else the stream says, and applied all at once when the snapshot's rows are in. A process that dies meanwhile loses
+only work: both the rows and what waited are dropped at the next start, and the table is copied anew.
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+from flashql.apply import TRUNCATE, Events, apply_events, events_table, target
+from flashql.catalog import Copy
+from flashql.lsn import LSN
+from flashql.origins.base import INSERT, UPDATE, RowChanges
+from flashql.quoting import qualified
+from flashql.store import DATA_SCHEMA
+
+_BATCH = "flashql_waiting"
+
+
+def pending_name(copy: Copy) -> str:
+    """The name, in schema flashql_data, of the table with what waits for the copy."""
+    return f"p{copy.id}"
+
+
+def create(writer: duckdb.DuckDBPyConnection, copy: Copy) -> None:
+    """Make an empty table for changes that have to wait, in place of an old one."""
+    columns = ["kind UTINYINT", "seq BIGINT", "final_lsn UBIGINT", "has_old BOOLEAN"]
+    for at in range(len(copy.columns)):
+        columns += [f"n{at} VARCHAR", f"u{at} BOOLEAN", f"o{at} VARCHAR"]
+    writer.execute(f"CREATE OR REPLACE TABLE {_table(copy)} ({', '.join(columns)})")
+
+
+def keep(writer: duckdb.DuckDBPyConnection, copy: Copy, changes: RowChanges, first_seq: int) -> None:
+    """Append a run of changes; `first_seq` orders it after everything kept before."""
+    writer.register(_BATCH, events_table(copy, changes, all_columns=True, first_seq=first_seq))
+    try:
+        writer.execute(f"INSERT INTO {_table(copy)} BY NAME SELECT * FROM {_BATCH}")
+    finally:
+        writer.unregister(_BATCH)
+
+
+def keep_truncation(writer: duckdb.DuckDBPyConnection, copy: Copy, seq: int, final_lsn: LSN) -> None:
+    """Remember that the table was emptied at this point."""
+    writer.execute(
+        f"INSERT INTO {_table(copy)} (kind, seq, final_lsn, has_old) VALUES (?, ?, ?, false)",
+        [TRUNCATE, seq, int(final_lsn)],
+    )
+
+
+def release(writer: duckdb.DuckDBPyConnection, copy: Copy, *, whole_old_rows: bool) -> None:
+    """Apply what waited to the copy, whose table now holds its snapshot's rows, and drop the waiting table.
+
+    Only transactions that the snapshot does not contain count: those whose final LSN is at or after its LSN.
+    """
+    late = f"final_lsn >= {int(copy.lsn)}"
+    emptied = _one(writer, f"SELECT max(seq) FROM {_table(copy)} WHERE kind = {TRUNCATE} AND {late}")
+    if emptied is not None:
+        writer.execute(f"DELETE FROM {target(copy)}")
+    after = f"{late} AND seq > {emptied}" if emptied is not None else late
+    relation = f"(SELECT * FROM {_table(copy)} WHERE {after})"
+    masks = ", ".join(f"coalesce(bool_or(u{at}), false)" for at in range(len(copy.columns)))
+    row = writer.execute(
+        f"SELECT count(*), coalesce(bool_and(kind = {INSERT}), true), [{masks}]::BOOLEAN[] FROM {relation}"
+    ).fetchone()
+    assert row is not None
+    count, only_inserts, lacking = row
+    if count:
+        unchanged = tuple(at for at, any_row in enumerate(lacking) if any_row)
+        splits: tuple[int, ...] = ()
+        if unchanged and not whole_old_rows:
+            any_lacking = " OR ".join(f"u{at}" for at in unchanged)
+            splits = tuple(
+                seq
+                for (seq,) in writer.execute(
+                    f"SELECT seq FROM {relation} WHERE kind = {UPDATE} AND has_old AND ({any_lacking}) ORDER BY seq"
+                ).fetchall()
+            )
+        apply_events(writer, copy, Events(relation, only_inserts, unchanged, splits, whole_old_rows))
+    drop(writer, copy)
+
+
+def drop(writer: duckdb.DuckDBPyConnection, copy: Copy) -> None:
+    """Forget what waited."""
+    writer.execute(f"DROP TABLE IF EXISTS {_table(copy)}")
+
+
+def _table(copy: Copy) -> str:
+    return qualified(DATA_SCHEMA, pending_name(copy))
+
+
+def _one(writer: duckdb.DuckDBPyConnection, sql: str) -> int | None:
+    row = writer.execute(sql).fetchone()
+    return row[0] if row else None

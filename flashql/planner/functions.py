@@ -1,0 +1,320 @@
+"""Functions and casts of Postgres whose DuckDB form gives the same value, over operands already translated.
+
+Positions and lengths count code points in both. Arguments that change what a function does (a position, a
+pattern) must be constants, so that the differences between the two are settled here and not per row.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlglot import exp
+
+from flashql.datatypes import PgType
+from flashql.planner.literals import (
+    BOOL,
+    BPCHAR,
+    DATE,
+    FLOAT4,
+    FLOAT8,
+    INT2,
+    INT4,
+    INT8,
+    NUMERIC,
+    TEXT,
+    TIMESTAMP,
+    TIMESTAMPTZ,
+    UUID,
+    VARCHAR,
+    LikePattern,
+)
+from flashql.planner.scalars import (
+    BYTE_ORDER,
+    INTEGERS,
+    LOCAL_TYPES,
+    TEXTS,
+    Scalar,
+    as_double,
+    as_numeric,
+    as_text,
+    cast,
+    constant,
+    deterministic,
+    merged_collation,
+    numeric,
+    numeric_bounds,
+    operand,
+    refuse,
+    widened,
+)
+
+_BOOLEAN: Final = PgType(BOOL, -1, "boolean")
+_INTEGER: Final = PgType(INT4, -1, "integer")
+_TEXT: Final = PgType(TEXT, -1, "text")
+_TRIMS: Final = {"BOTH": "TRIM", "LEADING": "LTRIM", "TRAILING": "RTRIM"}
+# The units that mean the same before the year 1 too; decades and longer are counted differently there.
+_TRUNCATIONS: Final = {
+    "MICROSECONDS", "MICROSECOND", "MILLISECONDS", "MILLISECOND",
+    "SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "QUARTER", "YEAR",
+}  # fmt: skip
+_DATE_FIELDS: Final = {"YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "DOW", "ISODOW", "DOY"}
+_TIME_FIELDS: Final = {"HOUR", "MINUTE"}
+_FIELD_DIGITS = 7  # the last year of a Postgres date is 5874897
+_C_COLLATIONS: Final = {"C", "POSIX"}
+_UPPERS, _LOWERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"
+
+_CAST_TARGETS: Final = {
+    exp.DType.BOOLEAN: _BOOLEAN,
+    exp.DType.SMALLINT: PgType(INT2, -1, "smallint"),
+    exp.DType.INT: _INTEGER,
+    exp.DType.BIGINT: PgType(INT8, -1, "bigint"),
+    exp.DType.FLOAT: PgType(FLOAT4, -1, "real"),
+    exp.DType.DOUBLE: PgType(FLOAT8, -1, "double precision"),
+    exp.DType.TEXT: _TEXT,
+    exp.DType.VARCHAR: PgType(VARCHAR, -1, "character varying"),
+    exp.DType.DATE: PgType(DATE, -1, "date"),
+    exp.DType.TIMESTAMP: PgType(TIMESTAMP, -1, "timestamp without time zone"),
+    exp.DType.TIMESTAMPTZ: PgType(TIMESTAMPTZ, -1, "timestamp with time zone"),
+    exp.DType.UUID: PgType(UUID, -1, "uuid"),
+}
+
+
+def function(name: str, *arguments: exp.Expr) -> exp.Expr:
+    """A call that is printed with exactly this name."""
+    return exp.Anonymous(this=name, expressions=list(arguments))
+
+
+def cast_target(type_: exp.DataType) -> PgType:
+    """The Postgres type a CAST names; raises `NotSupported` for those that are not on the list."""
+    sizes = [int(p.name) for p in type_.expressions if p.name.isdigit()]
+    if type_.this == exp.DType.DECIMAL and len(sizes) == len(type_.expressions) <= 2:
+        if not sizes:
+            return PgType(NUMERIC, -1, "numeric")
+        target = numeric(sizes[0], sizes[1] if len(sizes) == 2 else 0)
+        if numeric_bounds(target) is not None and sizes[0] > 0:
+            return target
+    if type_.this == exp.DType.VARCHAR and len(sizes) == len(type_.expressions) == 1 and sizes[0] > 0:
+        return PgType(VARCHAR, sizes[0] + 4, f"character varying({sizes[0]})")
+    target_or_none = _CAST_TARGETS.get(type_.this)
+    if target_or_none is None or type_.expressions or type_.args.get("nested"):
+        raise refuse(f"a cast to {type_.sql('postgres')}")
+    return target_or_none
+
+
+def converted(value: Scalar, target: PgType) -> Scalar:
+    """CAST(value AS target); raises `NotSupported` unless the conversion is exact or fails in both."""
+    if value.is_null:
+        local = LOCAL_TYPES.get(target.oid)
+        return Scalar(cast(exp.Null(), local) if local else exp.Null(), target)
+    if value.text is not None:
+        value = constant(value.text, PgType(TEXT) if target.oid == VARCHAR else target)
+    if target.oid == NUMERIC:
+        return _to_numeric(value, target)
+    if target.oid in {TEXT, VARCHAR}:
+        return _to_text(value, target)
+    if target.oid == value.oid:
+        return value
+    if target.oid == FLOAT8:
+        return as_double(value, "a cast")
+    if (value.oid, target.oid) == (NUMERIC, FLOAT4) or not _convertible(value, target.oid):
+        raise refuse(f"a cast of {value.type.name or 'this type'} to {target.name}")
+    return Scalar(cast(value.node, LOCAL_TYPES[target.oid]), target)
+
+
+def _convertible(value: Scalar, target: int) -> bool:
+    """Whether a cast rounds and overflows alike. Floats to integers do not in DuckDB before 2.0."""
+    if target in INTEGERS:
+        bounded = value.oid == NUMERIC and value.bounds is not None
+        return bounded or value.oid in INTEGERS or (value.oid, target) == (BOOL, INT4)
+    return (value.oid, target) in {(INT2, FLOAT4), (INT4, BOOL), (DATE, TIMESTAMP), (TIMESTAMP, DATE)}
+
+
+def _to_numeric(value: Scalar, target: PgType) -> Scalar:
+    number = as_numeric(value, "a cast to numeric")
+    bounds = numeric_bounds(target)
+    return number if bounds is None else widened(number, *bounds, printed=True)
+
+
+def _to_text(value: Scalar, target: PgType) -> Scalar:
+    text = _text_of(value)
+    if target.typmod < 0:
+        return Scalar(text.node, target, text.collation, text.explicit)
+    length = exp.Literal.number(target.typmod - 4)
+    return Scalar(function("LEFT", text.node, length), target, text.collation, text.explicit)
+
+
+def _text_of(value: Scalar) -> Scalar:
+    if value.oid in TEXTS:
+        return as_text(value)
+    if value.type.kind == "e":
+        return Scalar(value.node, _TEXT, "default")
+    node = value.node
+    if value.oid == NUMERIC and value.printed and value.bounds is not None:
+        # DuckDB prints DECIMAL(2,2) without the zero before the point; one more digit brings it back.
+        precision, scale = value.bounds
+        if precision == scale == 38:
+            raise refuse("a cast of numeric(38,38) to text")
+        node = widened(value, max(precision, scale + 1), scale).node
+    elif value.oid not in {BOOL, UUID, *INTEGERS}:
+        raise refuse(f"a cast of {value.type.name} to text")
+    return Scalar(cast(node, "TEXT"), _TEXT, "default")
+
+
+def like(node: exp.Expr, value: Scalar, escape: str) -> Scalar:
+    """`value [NOT] LIKE 'pattern'`. char(n) is matched with its padding, unlike in any other operator."""
+    pattern = node.expression
+    if not isinstance(pattern, exp.Literal) or not pattern.is_string:
+        raise refuse("LIKE with a pattern that is not a constant")
+    if value.oid != BPCHAR:
+        value = as_text(value)
+    _require_bytes([value], "LIKE")
+    text = str(LikePattern.parse(pattern.name, escape))
+    matched: exp.Expr = exp.Like(this=operand(value.node), expression=exp.Literal.string(text))
+    if "\\" in text:
+        matched = exp.Escape(this=matched, expression=exp.Literal.string("\\"))
+    if node.args.get("negate"):
+        matched = exp.Not(this=exp.Paren(this=matched))
+    return Scalar(matched, _BOOLEAN)
+
+
+def starts_with(value: Scalar, prefix: Scalar) -> Scalar:
+    """Whether the text begins with `prefix`; `^@` is the same."""
+    values = [as_text(value), as_text(prefix)]
+    _require_bytes(values, "starts_with")
+    return Scalar(function("STARTS_WITH", *(v.node for v in values)), _BOOLEAN)
+
+
+def length(value: Scalar) -> Scalar:
+    """Length in code points; char(n) without its padding."""
+    return Scalar(cast(function("LENGTH", as_text(value).node), "INTEGER"), _INTEGER)
+
+
+def position(value: Scalar, part: Scalar) -> Scalar:
+    """Where `part` begins in the text, from 1; 0 when absent."""
+    values = [as_text(value), as_text(part)]
+    _require_bytes(values, "position")
+    return Scalar(cast(function("STRPOS", *(v.node for v in values)), "INTEGER"), _INTEGER)
+
+
+def replaced(value: Scalar, old: Scalar, new: Scalar) -> Scalar:
+    """The text with every `old` replaced by `new`."""
+    values = [as_text(value), as_text(old), as_text(new)]
+    _require_bytes(values, "replace")
+    collation, explicit = merged_collation(values)
+    return Scalar(function("REPLACE", *(v.node for v in values)), _TEXT, collation, explicit)
+
+
+def left(value: Scalar, count: Scalar) -> Scalar:
+    """The first `count` code points: all but the last -count code points when count is negative."""
+    return _text_call("LEFT", as_text(value), exp.Literal.number(str(_constant_integer(count))))
+
+
+def right(value: Scalar, count: Scalar) -> Scalar:
+    """The last `count` code points: all but the first -count code points when count is negative."""
+    return _text_call("RIGHT", as_text(value), exp.Literal.number(str(_constant_integer(count))))
+
+
+def substring(value: Scalar, start: Scalar, count: Scalar | None) -> Scalar:
+    """The standard's window, which may begin before the text; DuckDB counts such a start from the end."""
+    first = _constant_integer(start)
+    begin = max(first, 1)
+    arguments = [exp.Literal.number(begin)]
+    if count is not None:
+        wanted = _constant_integer(count)
+        if wanted < 0:
+            raise refuse("substring of a negative length")
+        arguments.append(exp.Literal.number(max(first + wanted - begin, 0)))
+    return _text_call("SUBSTRING", as_text(value), *arguments)
+
+
+def trim(value: Scalar, characters: Scalar | None, side: str) -> Scalar:
+    """trim, ltrim, rtrim, btrim: of the space alone by default, where DuckDB takes every Unicode space."""
+    removed = exp.Literal.string(" ") if characters is None else as_text(characters).node
+    return _text_call(_TRIMS[side], as_text(value), removed)
+
+
+def lower(value: Scalar) -> Scalar:
+    """Lower case under collation C, which knows ASCII letters only."""
+    return _folded(value, _UPPERS, _LOWERS, "lower")
+
+
+def upper(value: Scalar) -> Scalar:
+    """Upper case under collation C, which knows ASCII letters only."""
+    return _folded(value, _LOWERS, _UPPERS, "upper")
+
+
+def absolute(value: Scalar) -> Scalar:
+    """The absolute value; that of the smallest integer overflows in both."""
+    bounded = value.oid == NUMERIC and value.bounds is not None
+    if not (bounded or value.oid in {*INTEGERS, FLOAT4, FLOAT8}) or not value.countable:
+        raise refuse(f"abs of {value.type.name}", "Cast it to numeric(p,s).")
+    local = LOCAL_TYPES.get(value.oid) or "DECIMAL({}, {})".format(*(value.bounds or ()))
+    node = exp.Abs(this=cast(value.node, local))
+    return Scalar(node, value.type, bounds=value.bounds, printed=value.printed)
+
+
+def date_trunc(value: Scalar, unit: str) -> Scalar:
+    """A timestamp cut to a unit. Of a date it would be a timestamptz in the session's time zone."""
+    if value.oid != TIMESTAMP:
+        raise refuse(f"date_trunc of {value.type.name}", "Cast the column to timestamp.")
+    if unit.upper() not in _TRUNCATIONS:
+        raise refuse(f"date_trunc to {unit.lower()}")
+    name = exp.Literal.string(unit.lower())
+    return Scalar(cast(function("DATE_TRUNC", name, cast(value.node, "TIMESTAMP")), "TIMESTAMP"), value.type)
+
+
+def extract(value: Scalar, field: str) -> Scalar:
+    """EXTRACT(field FROM date or timestamp), and date_part, which sqlglot reads as the same.
+
+    Infinity has no day: null in both. Its year is infinite in Postgres, which no DECIMAL holds: raises.
+    """
+    field = field.upper()
+    fields = {DATE: _DATE_FIELDS, TIMESTAMP: _DATE_FIELDS | _TIME_FIELDS}.get(value.oid, set())
+    if field not in fields:
+        raise refuse(f"extract({field.lower()}) from {value.type.name}")
+    source = cast(value.node, LOCAL_TYPES[value.oid])
+    part: exp.Expr = function("DATE_PART", exp.Literal.string(field.lower()), source)
+    if field == "YEAR":
+        part = _historical_year(part, source)
+    type_ = numeric(_FIELD_DIGITS, 0)
+    local = f"DECIMAL({_FIELD_DIGITS}, 0)"
+    return Scalar(cast(part, local), type_, bounds=(_FIELD_DIGITS, 0), countable=False)
+
+
+def _historical_year(year: exp.Expr, source: exp.Expr) -> exp.Expr:
+    """DuckDB's year 0 is 1 BC, which Postgres numbers -1."""
+    zero = exp.Literal.number(0)
+    before = exp.If(
+        this=exp.LTE(this=year.copy(), expression=zero),
+        true=exp.Sub(this=year.copy(), expression=exp.Literal.number(1)),
+    )
+    message = exp.Literal.string("the year of an infinite date has no exact local value")
+    infinite = exp.If(this=function("ISINF", source.copy()), true=function("ERROR", message))
+    return exp.Case(ifs=[infinite, before], default=year)
+
+
+def _text_call(name: str, value: Scalar, *arguments: exp.Expr) -> Scalar:
+    return Scalar(function(name, value.node, *arguments), _TEXT, value.collation, value.explicit)
+
+
+def _folded(value: Scalar, these: str, those: str, what: str) -> Scalar:
+    text = as_text(value)
+    if text.collation not in _C_COLLATIONS:
+        raise refuse(
+            f"{what} under collation {text.collation or 'default'}",
+            'Write COLLATE "C" after the column: then ASCII letters alone change.',
+        )
+    return _text_call("TRANSLATE", text, exp.Literal.string(these), exp.Literal.string(those))
+
+
+def _require_bytes(values: list[Scalar], what: str) -> None:
+    """Matching is by bytes: right for every deterministic collation."""
+    collation, _ = merged_collation(values)
+    if not deterministic(collation) and collation not in BYTE_ORDER:
+        raise refuse(f"{what} under collation {collation}", 'Write COLLATE "C" after the column.')
+
+
+def _constant_integer(value: Scalar) -> int:
+    if value.number is None or value.oid != INT4:
+        raise refuse("a position or length that is not a constant integer")
+    return int(value.number)

@@ -1,0 +1,101 @@
+"""Materialized views: run the query, put its result in place of the copy, in one local transaction."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import pyarrow as pa
+
+from flashql import errors, query
+from flashql.catalog import View
+from flashql.lifecycle import Event, moved
+from flashql.origins.base import Progress
+from flashql.origins.postgres import PostgresOrigin
+from flashql.query import Origins
+from flashql.quoting import qualified
+from flashql.store import DATA_SCHEMA, Store, translated
+from flashql.store.copies import drop_table, next_id
+from flashql.store.jobs import jobs, make_job, set_job
+from flashql.store.loading import fill
+from flashql.store.relations import show_own
+
+
+def populate(store: Store, origins: Origins, view: View, progress: Progress) -> None:
+    """Replace a materialized view's rows with what its query returns now; readers see the old rows until then.
+
+    Raises what went wrong, after noting it in the view's job; the old rows stay.
+    """
+    with store.transaction() as writer:
+        make_job(writer, view)
+        set_job(writer, view.relation_id, phase="copy")
+        table = f"m{next_id(writer)}"
+    try:
+        rows = _fill(store, origins, view, table, progress)
+        with store.transaction() as writer:
+            show_own(writer, store, view, table)
+            job = jobs(store)[view.relation_id]
+            set_job(
+                writer,
+                view.relation_id,
+                state=moved(job.state, Event.POPULATE).value,
+                phase=None,
+                rows=rows,
+                retry_count=0,
+                last_error=None,
+                next_retry_at=None,
+            )
+            writer.execute(
+                "UPDATE flashql.sync_jobs SET last_success_at = now() WHERE relation_id = ?", [view.relation_id]
+            )
+    except errors.FlashQLError as error:
+        with store.transaction() as writer:
+            drop_table(writer, table)
+            job = jobs(store)[view.relation_id]
+            set_job(
+                writer,
+                view.relation_id,
+                state=moved(job.state, Event.FAIL).value,
+                phase=None,
+                retry_count=job.retry_count + 1,
+                last_error=str(error),
+            )
+        raise
+
+
+def _fill(store: Store, origins: Origins, view: View, table: str, progress: Progress) -> int:
+    """Fill a new table with the view's rows; how many they are."""
+    name = qualified(DATA_SCHEMA, table)
+    if view.origin is None:
+        _fill_locally(store, origins, view, name)
+    else:
+        _fill_from_origin(store, origins(view.origin), view, name, progress)
+    ((rows,),) = store.rows(f"SELECT count(*) FROM {name}")
+    return int(rows)
+
+
+def _fill_from_origin(store: Store, origin: PostgresOrigin, view: View, name: str, progress: Progress) -> None:
+    with ExitStack() as stack:
+
+        def source() -> pa.RecordBatchReader:
+            reader = stack.enter_context(origin.client.reader(query.full_sql(view)))
+            return pa.RecordBatchReader.from_batches(reader.schema, counted(reader))
+
+        def counted(reader: pa.RecordBatchReader) -> object:
+            done = 0
+            for batch in reader:
+                done += batch.num_rows
+                progress(view.relation_id, done, None)
+                yield batch
+
+        fill(store.cursor, name, query.targets(view), [source])
+
+
+def _fill_locally(store: Store, origins: Origins, view: View, name: str) -> None:
+    connection = store.cursor()
+    try:
+        with translated():
+            ready = query.prepare(store, origins, connection, view.query)
+            connection.execute(f"CREATE TABLE {name} AS {ready.sql}")
+            ready.release()
+    finally:
+        connection.close()

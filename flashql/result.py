@@ -1,0 +1,68 @@
+"""What `execute` returns: DuckDB's own result methods, with its errors as FlashQL's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+
+from flashql.query import Preparation
+from flashql.store import translated
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+
+class Result:
+    """The result of the last statement on a cursor; the next `execute` on that cursor replaces it, as in DuckDB."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, ready: Preparation | None) -> None:
+        self._connection = connection
+        if ready is not None:
+            ready.release_with(self)
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """The next row; None after the last."""
+        with translated():
+            row: tuple[Any, ...] | None = self._connection.fetchone()
+            return row
+
+    def fetchmany(self, size: int = 1) -> list[tuple[Any, ...]]:
+        """The next rows, at most `size`."""
+        with translated():
+            return self._connection.fetchmany(size)
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """All remaining rows."""
+        with translated():
+            return self._connection.fetchall()
+
+    def df(self) -> pd.DataFrame:
+        """All remaining rows as a pandas DataFrame."""
+        with translated():
+            return self._connection.df()
+
+    def pl(self) -> pl.DataFrame:
+        """All remaining rows as a polars DataFrame."""
+        with translated():
+            return self._connection.pl()
+
+    def fetch_arrow_table(self) -> pa.Table:
+        """All remaining rows as an Arrow table."""
+        with translated():
+            # DuckDB 2 calls this to_arrow_table and no longer has the older name.
+            fetch = getattr(self._connection, "to_arrow_table", None) or self._connection.fetch_arrow_table
+            return fetch()
+
+    @property
+    def description(self) -> list[tuple[Any, ...]] | None:
+        """The columns, as DB-API describes them."""
+        return self._connection.description
+
+    def __getattr__(self, name: str) -> Any:
+        """DuckDB's other methods on results (fetchnumpy, to_arrow_reader, ...)."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._connection, name)

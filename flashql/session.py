@@ -1,0 +1,379 @@
+"""One connection's worth of following an origin, from looking at what is needed to the stream's end."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict, deque
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from flashql import errors, joining, pending
+from flashql.catalog import Copy, CopyState, Origin, Table, View
+from flashql.copying import Copied, CopyPass
+from flashql.following import MISFIT, CopyBroken, Follower, last_commit
+from flashql.joining import Need
+from flashql.lifecycle import backoff_seconds
+from flashql.lsn import LSN
+from flashql.origins.base import Progress, Received
+from flashql.origins.postgres.origin import HeldSlot, PostgresOrigin
+from flashql.origins.postgres.slot import slot_name
+from flashql.origins.postgres.stream import Stream
+from flashql.store import Store
+from flashql.store.copies import copies, delete_copy, origin_record, save_copy, save_origin
+from flashql.store.jobs import set_job
+from flashql.widening import widened_by_waiting
+
+# A transaction that has sent more than this without ending is applied in parts, within one local transaction.
+_HOLD_BYTES = 32 << 20
+# An idle position is made durable, and confirmed, at most this often.
+_IDLE_SECONDS = 5.0
+# The origin's catalog is compared this often, since many changes of a table say nothing in the stream.
+_RECONCILE_SECONDS = 60.0
+_RECOPIES_AN_HOUR = 12
+
+
+class Boss(Protocol):
+    """What a session asks of, and tells, its worker."""
+
+    @property
+    def requested(self) -> int: ...
+    @property
+    def stopping(self) -> bool: ...
+    @property
+    def halted(self) -> frozenset[str]: ...
+    def outcome(self, request: int, live: Collection[str], failed: dict[str, errors.FlashQLError]) -> None: ...
+    def reached(self, lsn: LSN) -> None: ...
+
+
+# How often each table was copied again lately, over all sessions of this process: (origin, table) -> times.
+_recopied: dict[tuple[str, tuple[str, str]], deque[float]] = defaultdict(lambda: deque(maxlen=_RECOPIES_AN_HOUR))
+
+
+class Session:
+    """Follows an origin until it is told to stop, nothing is left to follow, or something fails (raised)."""
+
+    def __init__(self, store: Store, origin: PostgresOrigin, boss: Boss, progress: Progress) -> None:
+        self.followed = False  # whether the stream ran: the next failure is a new one
+        self._store = store
+        self._origin = origin
+        self._boss = boss
+        self._progress = progress
+        self._slot = slot_name(store.database_id, origin.name)
+        self._stream: Stream | None = None
+        self._follower: Follower | None = None
+        self._pass: CopyPass | None = None
+        self._held: HeldSlot | None = None  # the slot just made, while its snapshot can be used
+        self._temporary: HeldSlot | None = None  # a slot that lives in the stream's connection
+        self._active: list[View] = []
+        self._failed: dict[str, errors.FlashQLError] = {}
+        self._retry_at = 0.0
+        self._pass_failures = 0
+        self._request = -1
+        self._looked = 0.0
+        self._position = LSN(0)
+        self._confirmed_at = 0.0
+        self._frames: list[bytes] = []
+        self._held_bytes = 0
+        self._received: Received | None = None
+
+    # -- asked by the worker, from other threads
+
+    def interrupt(self) -> None:
+        """Make the session look up at once."""
+        if self._stream is not None:
+            self._stream.interrupt()
+
+    def ask_position(self) -> None:
+        """Make the origin say how far it has sent."""
+        if self._stream is not None:
+            self._stream.ask_position()
+
+    def lag_bytes(self) -> int | None:
+        """WAL beyond what the copies contain, as of the origin's last message."""
+        received = self._received
+        return None if received is None else max(0, received.origin_lsn - self._position)
+
+    # -- the session
+
+    def run(self) -> None:
+        """Follow until the worker is stopping or nothing is left to follow."""
+        try:
+            joining.clear_unfinished(self._store, self._origin.name)
+            if not self._look():
+                return
+            self._connect()
+            self._start_pass()
+            while not self._boss.stopping:
+                if not self._follower.in_transaction and not self._reconsider():
+                    return
+                self._step()
+        finally:
+            self._close()
+
+    def _reconsider(self) -> bool:
+        """Look again when asked, or when it is time; False when nothing is left to follow."""
+        now = time.monotonic()
+        if self._boss.requested != self._request or now - self._looked > _RECONCILE_SECONDS:
+            if not self._look():
+                return False
+            self._start_pass()
+        elif self._pass is None and self._retry_at and now >= self._retry_at:
+            self._start_pass()
+        return True
+
+    def _close(self) -> None:
+        if self._follower is not None:
+            self._follower.abandon()
+        if self._pass is not None:
+            self._pass.cancel()
+        for held in (self._held, self._temporary):
+            if held is not None and self._stream is None:
+                held.close()
+        if self._stream is not None:
+            self._stream.close()
+
+    def _look(self) -> bool:
+        """See what the active views need and make the origin publish it; False when nothing is active."""
+        self._request, self._looked = self._boss.requested, time.monotonic()
+        self._active = joining.active_views(self._store, self._origin.name, self._boss.halted)
+        if not self._active:
+            self._boss.outcome(self._request, (), {})
+            return False
+        with self._store.transaction() as writer:
+            joining.park(writer, self._store, self._origin.name, self._active)
+        self._failed = {}
+        self._tables: dict[tuple[str, str], Table] = {}
+        self._needs: dict[tuple[str, str], Need] = joining.needs(self._active)
+        for name, need in self._needs.items():
+            try:
+                table = self._origin.table(*name)
+                for column in need.columns:
+                    table.column(column)
+                self._origin.require_followable(table)
+                self._tables[name] = table
+            except errors.DefinitionError as error:
+                self._fail(need.views, error)
+        self._origin.publish(self._slot, self._tables)
+        if self._follower is not None:
+            self._follower.reload()
+            self._report()
+        return True
+
+    def _fail(self, views: Sequence[View], error: errors.FlashQLError) -> None:
+        joining.mark_failed(self._store, views, error)
+        self._failed.update({view.relation_id: error for view in views})
+
+    def _connect(self) -> None:
+        """Adopt the slot or make one, and start the stream where the last local commit was."""
+        name, record = self._slot, origin_record(self._store, self._origin.name)
+        system, timeline = self._origin.identity(name)
+        state = self._origin.slot_state(name)
+        usable = (
+            state is not None
+            and not state.lost
+            and record.slot == name
+            and record.system_identifier == system
+            and state.confirmed_lsn <= record.applied_lsn
+        )
+        if usable:
+            record = replace(record, timeline=timeline)
+            with self._store.transaction() as writer:
+                save_origin(writer, record)
+        else:
+            record = self._new_slot(system, timeline, had_one=record.slot is not None)
+        for view in self._active:
+            with self._store.transaction() as writer:
+                set_job(writer, view.relation_id, slot_id=name)
+        self._follower = Follower(self._store, self._origin.name, record.applied_lsn)
+        self._position = record.applied_lsn
+        self._stream = self._origin.follow(name, record.applied_lsn, self._temporary)
+        self.followed = True
+
+    def _new_slot(self, system: str, timeline: int, *, had_one: bool) -> Origin:
+        """Replace the slot: what the copies lack is gone, so none of them can go on; their rows stay readable."""
+        name = self._slot
+        self._origin.drop(name)
+        self._origin.publish(name, self._tables)
+        temporary = self._store.in_memory
+        held = self._origin.create_slot(name, temporary=temporary)
+        if temporary:
+            self._temporary = held
+        else:
+            self._held = held
+        record = Origin(self._origin.name, name, name, system, timeline, held.snapshot.lsn)
+        with self._store.transaction() as writer:
+            save_origin(writer, record)
+            for copy in copies(self._store, self._origin.name):
+                save_copy(writer, replace(copy, state=CopyState.DETACHED))
+        if had_one:
+            lost = errors.SlotLost(f"origin {self._origin.name}: slot {name} was lost; its tables are copied again")
+            joining.mark(self._store, self._active, lambda _: {"last_error": str(lost)})
+        return record
+
+    def _start_pass(self) -> None:
+        """Begin to copy what no live copy serves; report what already runs."""
+        assert self._follower is not None
+        if self._pass is not None:
+            return
+        self._retry_at = 0.0
+        wanted: list[tuple[Copy, Table]] = []
+        for name, table in self._tables.items():
+            need = self._needs[name]
+            if self._live_copy(name) is not None:
+                continue
+            if self._too_often(name):
+                limit = f"{table.schema}.{table.name} was copied again {_RECOPIES_AN_HOUR} times within an hour"
+                self._fail(need.views, errors.OriginError(limit, hint="See the job's earlier errors in the log."))
+                continue
+            wanted.append((joining.new_copy(self._store, self._origin.name, need, table), table))
+        self._change_over()
+        if wanted:
+            joining.begin(self._store, [copy for copy, _ in wanted])
+            views = [view for copy, _ in wanted for view in self._needs[copy.schema, copy.name].views]
+            joining.mark(self._store, views, lambda _: {"phase": "copy"})
+            self._follower.reload()
+            held, self._held = self._held, None
+            self._pass = CopyPass(
+                self._store, self._origin, self._slot, wanted, held, self._progress, self.interrupt
+            )
+        elif self._held is not None:
+            self._held.close()
+            self._held = None
+        self._report()
+
+    def _too_often(self, name: tuple[str, str]) -> bool:
+        times = _recopied[self._origin.name, name]
+        return len(times) == _RECOPIES_AN_HOUR and time.monotonic() - times[0] < 3600
+
+    def _live_copy(self, name: tuple[str, str]) -> Copy | None:
+        """The copy that follows the stream with all that the table's active views need."""
+        need, table = self._needs.get(name), self._tables.get(name)
+        for copy in copies(self._store, self._origin.name):
+            if (copy.schema, copy.name) == name and copy.state is CopyState.LIVE and need and table:
+                if joining.serves(copy, need, table):
+                    return copy
+        return None
+
+    def _change_over(self) -> None:
+        """Active views whose table has a live copy show it (again): after resume, or a view made beside others."""
+        assert self._follower is not None
+        with self._store.transaction() as writer:
+            for name, need in self._needs.items():
+                copy = self._live_copy(name)
+                for view in need.views if copy is not None else ():
+                    assert copy is not None
+                    joining.show_copy(writer, self._store, view, copy)
+                    lsn = max(copy.lsn, self._follower.applied_lsn)
+                    joining.mark_running(writer, self._store, view, lsn)
+
+    def _report(self) -> None:
+        """Tell the worker which views follow the stream now, unless some are still being copied."""
+        live = {name for name in self._needs if self._live_copy(name) is not None}
+        names = [view.relation_id for view in self._active if view.base_table in live]
+        self._boss.outcome(self._request, names, self._failed)
+
+    def _step(self) -> None:
+        """Take what came, apply it, confirm it; let a finished pass join."""
+        assert self._stream is not None and self._follower is not None
+        received = self._stream.take(0.2 if self._pass is not None else 1.0)
+        self._received = received
+        self._frames += received.frames
+        self._held_bytes += sum(map(len, received.frames))
+        try:
+            self._feed(received)
+            if self._pass is not None and self._pass.finished:
+                if self._position >= self._pass.lsn:
+                    self._finish_pass()
+                else:
+                    self._stream.ask_position()
+        except CopyBroken as broken:
+            self._break(broken)
+            raise broken.reason from broken
+
+    def _feed(self, received: Received) -> None:
+        assert self._stream is not None and self._follower is not None
+        cut = last_commit(self._frames)
+        if cut:
+            frames, self._frames = self._frames[:cut], self._frames[cut:]
+            self._held_bytes = sum(map(len, self._frames))
+            reached = self._follower.feed(frames, received.origin_lsn, whole=True)
+            assert reached is not None
+            self._stream.confirm(reached)
+            self._reached(reached)
+        if self._held_bytes > _HOLD_BYTES:
+            self._follower.feed(self._frames, received.origin_lsn, whole=False)
+            self._frames, self._held_bytes = [], 0
+        if received.position is not None and not self._frames and not self._follower.in_transaction:
+            self._idle(received.position, received.origin_lsn)
+
+    def _idle(self, position: LSN, origin_lsn: LSN) -> None:
+        assert self._stream is not None and self._follower is not None
+        if position <= self._position:
+            return
+        now = time.monotonic()
+        if now - self._confirmed_at > _IDLE_SECONDS:
+            self._confirmed_at = now
+            self._stream.confirm(self._follower.idle(position, origin_lsn))
+        self._reached(position)
+
+    def _reached(self, lsn: LSN) -> None:
+        self._position = max(self._position, lsn)
+        self._boss.reached(self._position)
+
+    def _finish_pass(self) -> None:
+        """Let what was copied join the stream; what failed is tried again later, or not at all."""
+        assert self._pass is not None and self._follower is not None
+        finished, self._pass = self._pass, None
+        good = [
+            (done, table)
+            for done, (_, table) in zip(finished.results, finished.tables, strict=True)
+            if done.error is None and self._needs.get((table.schema, table.name)) is not None
+        ]
+        for done in finished.results:
+            if done.error is not None:
+                self._copy_failed(done)
+        if good:
+            self._go_live(good)
+        self._follower.reload()
+        self._start_pass_for_others(finished)
+
+    def _start_pass_for_others(self, finished: CopyPass) -> None:
+        if any(done.error is not None for done in finished.results):
+            self._report()
+        else:
+            self._pass_failures = 0
+            self._start_pass()
+
+    def _copy_failed(self, done: Copied) -> None:
+        error = done.error
+        assert error is not None
+        need = self._needs.get((done.copy.schema, done.copy.name))
+        with self._store.transaction() as writer:
+            pending.drop(writer, done.copy)
+            delete_copy(writer, replace(done.copy, local_table=None))
+        if need is not None:
+            self._fail(need.views, error)
+        if error.retry is not errors.Retry.MANUAL:
+            self._pass_failures += 1
+            self._retry_at = time.monotonic() + backoff_seconds(self._pass_failures, 0.5)
+
+    def _go_live(self, good: list[tuple[Copied, Table]]) -> None:
+        try:
+            with self._store.transaction() as writer:
+                joining.go_live(writer, self._store, self._origin.name, good, self._active, self._position)
+        except errors.QueryFailed as error:
+            if not isinstance(error.__cause__, MISFIT):
+                raise
+            for done, _ in good:
+                copy = widened_by_waiting(self._store, done.copy)
+                raise CopyBroken(copy, errors.ValueUnrepresentable(str(error))) from error
+
+    def _break(self, broken: CopyBroken) -> None:
+        """Detach a copy that cannot go on: its rows stay readable, and the next session copies the table anew."""
+        copy = broken.copy
+        _recopied[self._origin.name, (copy.schema, copy.name)].append(time.monotonic())
+        with self._store.transaction() as writer:
+            pending.drop(writer, copy)
+            was = {one.id: one.local_table for one in copies(self._store, self._origin.name)}
+            save_copy(writer, replace(copy, state=CopyState.DETACHED, local_table=was.get(copy.id)))

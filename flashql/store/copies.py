@@ -1,0 +1,98 @@
+"""Copies of origin tables, and what each origin holds for this database, loaded and saved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import duckdb
+
+from flashql.catalog import Copy, CopyState, Origin
+from flashql.lsn import LSN
+from flashql.store.duck import DATA_SCHEMA, Store
+from flashql.store.records import dump, load
+
+
+def copies(store: Store, origin: str) -> list[Copy]:
+    """The copies of an origin's tables."""
+    rows = store.rows(
+        "SELECT definition, state, local_table, lsn FROM flashql.copies WHERE origin = ? ORDER BY id", [origin]
+    )
+    return [
+        replace(load(Copy, definition), state=CopyState(state), local_table=table, lsn=LSN(lsn))
+        for definition, state, table, lsn in rows
+    ]
+
+
+def save_copy(writer: duckdb.DuckDBPyConnection, copy: Copy) -> None:
+    """Add the copy, in place of the one with its id."""
+    writer.execute("DELETE FROM flashql.copies WHERE id = ?", [copy.id])
+    writer.execute(
+        "INSERT INTO flashql.copies (id, origin, schema_name, table_name, state, local_table, lsn, definition) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [copy.id, copy.origin, copy.schema, copy.name, copy.state.value, copy.local_table, int(copy.lsn), dump(copy)],
+    )
+
+
+def delete_copy(writer: duckdb.DuckDBPyConnection, copy: Copy) -> None:
+    """Forget the copy and drop its rows."""
+    writer.execute("DELETE FROM flashql.copies WHERE id = ?", [copy.id])
+    drop_table(writer, copy.local_table)
+
+
+def drop_table(writer: duckdb.DuckDBPyConnection, table: str | None) -> None:
+    """Drop a table of schema flashql_data, if there is one."""
+    if table is not None:
+        writer.execute(f'DROP TABLE IF EXISTS {DATA_SCHEMA}."{table}"')
+
+
+def next_id(writer: duckdb.DuckDBPyConnection) -> int:
+    """A number never used before in this file."""
+    row = writer.execute("SELECT nextval('flashql.ids')").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def origin_record(store: Store, name: str) -> Origin:
+    """What an origin holds for this database; empty when nothing yet."""
+    rows = store.rows(
+        "SELECT name, slot, publication, system_identifier, timeline, applied_lsn FROM flashql.origins WHERE name = ?",
+        [name],
+    )
+    if not rows:
+        return Origin(name, None, None, None, None, LSN(0))
+    return Origin(*rows[0][:5], applied_lsn=LSN(rows[0][5]))
+
+
+def save_origin(writer: duckdb.DuckDBPyConnection, origin: Origin) -> None:
+    """Remember what the origin holds, in place of what was known."""
+    delete_origin(writer, origin.name)
+    writer.execute(
+        "INSERT INTO flashql.origins VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            origin.name,
+            origin.slot,
+            origin.publication,
+            origin.system_identifier,
+            origin.timeline,
+            int(origin.applied_lsn),
+        ],
+    )
+
+
+def delete_origin(writer: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Forget that the origin holds anything."""
+    writer.execute("DELETE FROM flashql.origins WHERE name = ?", [name])
+
+
+def advance(writer: duckdb.DuckDBPyConnection, origin: str, lsn: LSN) -> None:
+    """The live copies of the origin now contain every transaction that ends at or before `lsn`."""
+    writer.execute("UPDATE flashql.origins SET applied_lsn = ? WHERE name = ?", [int(lsn), origin])
+
+
+def data_tables(store: Store) -> set[str]:
+    """The names of the tables that exist in schema flashql_data."""
+    rows = store.rows(
+        "SELECT table_name FROM duckdb_tables() WHERE schema_name = ? AND database_name = current_database()",
+        [DATA_SCHEMA],
+    )
+    return {name for (name,) in rows}

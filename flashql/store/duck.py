@@ -1,0 +1,191 @@
+"""DuckDB itself: opening the file, the single writer's transactions, catalog migrations, errors as ours.
+
+Readers use their own cursors and never wait: DuckDB gives each transaction a snapshot. All of FlashQL's writes
+to its catalog, copies and views go through `transaction()`, one at a time. Filling a new table that nothing
+refers to yet is the one write made elsewhere (on a `cursor()`), since nobody can see it before a transaction
+makes it somebody's copy.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import duckdb
+
+from flashql import errors
+from flashql.resources import sql_files
+
+DATA_SCHEMA = "flashql_data"
+
+# The stub that stands for a view without a local copy raises an error beginning so (see relations.py).
+NOT_READY = "flashql:not-ready:"
+
+
+class Store:
+    """An open DuckDB database with FlashQL's catalog in it.
+
+    Raises `DatabaseLocked`, `DatabaseReadOnly`, `DatabaseTooNew` or `DatabaseError` when it cannot be opened.
+    """
+
+    def __init__(self, path: str, *, read_only: bool = False, config: Mapping[str, Any] | None = None) -> None:
+        self.path = path
+        self.read_only = read_only
+        self.in_memory = path.startswith(":memory:") or path == ""
+        self._lock = threading.RLock()
+        self._owner: int | None = None  # the thread inside transaction()
+        self.version = 0  # grows with every local commit that is not a batch from a stream
+        self._root = _open(path, read_only, config)
+        self._writer = self._root.cursor()
+        try:
+            with translated():
+                self.has_catalog = self._migrate()
+        except BaseException:
+            self.close()
+            raise
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection of its own to the same database, for a reader or another thread."""
+        try:
+            return self._root.cursor()
+        except duckdb.Error as error:
+            raise errors.DatabaseError("this database is closed") from error
+
+    @contextmanager
+    def transaction(self, *, of_stream: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """One local commit by the single writer; used within another, it joins that one.
+
+        `of_stream` when it changes only rows, not what the catalog says of them. Raises `DatabaseReadOnly`.
+        Whatever is raised inside rolls back everything done inside.
+        """
+        if self.read_only:
+            raise errors.DatabaseReadOnly(
+                f"{self.path} was opened read-only, so nothing in it can change",
+                hint="Open it with read_only=False, in the one process that syncs it.",
+            )
+        with self._lock, translated():
+            if self._owner is not None:
+                yield self._writer
+                return
+            self._writer.execute("BEGIN")
+            self._owner = threading.get_ident()
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+                self.version += not of_stream
+            except BaseException:
+                with suppress(duckdb.Error):  # a failed COMMIT has rolled back already
+                    self._writer.execute("ROLLBACK")
+                raise
+            finally:
+                self._owner = None
+
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a query over FlashQL's catalog: inside a transaction as it sees them, else as committed."""
+        if self._owner == threading.get_ident():
+            return self._writer.execute(sql, list(parameters)).fetchall()
+        with translated():
+            cursor = self.cursor()
+            try:
+                return cursor.execute(sql, list(parameters)).fetchall()
+            finally:
+                cursor.close()
+
+    @property
+    def database_id(self) -> str:
+        """Twelve hexadecimal digits that tell this file from all others."""
+        return str(self.rows("SELECT database_id FROM flashql.identity")[0][0])
+
+    def close(self) -> None:
+        """Close every connection, waiting for a transaction under way to end."""
+        with self._lock:
+            self._writer.close()
+            self._root.close()
+
+    def _migrate(self) -> bool:
+        """Bring the catalog to this version; False when a read-only file has none."""
+        files = [(int(name.split("_")[0]), text) for name, text in sql_files("catalog")]
+        latest, found = max(version for version, _ in files), self._catalog_version()
+        if found > latest:
+            raise errors.DatabaseTooNew(
+                f"{self.path} has FlashQL catalog version {found}; this FlashQL knows {latest}",
+                hint="Upgrade FlashQL: pip install --upgrade flashql",
+            )
+        if self.read_only:
+            if 0 < found < latest:
+                raise errors.DatabaseReadOnly(
+                    f"{self.path} has an older FlashQL catalog (version {found}) and was opened read-only",
+                    hint="Open it once with read_only=False to bring its catalog up to date.",
+                )
+            return found > 0
+        with self.transaction() as writer:
+            if found == 0:
+                writer.execute("CREATE SCHEMA IF NOT EXISTS flashql")
+                writer.execute(
+                    "CREATE TABLE flashql.migrations (version BIGINT, applied_at TIMESTAMPTZ DEFAULT now())"
+                )
+            for version, text in files:
+                if version > found:
+                    writer.execute(text)
+                    writer.execute("INSERT INTO flashql.migrations (version) VALUES (?)", [version])
+        return True
+
+    def _catalog_version(self) -> int:
+        known = self._writer.execute(
+            "SELECT count(*) FROM duckdb_tables() WHERE schema_name = 'flashql' "
+            "AND table_name = 'migrations' AND database_name = current_database()"
+        ).fetchone()
+        if known == (0,):
+            return 0
+        row = self._writer.execute("SELECT coalesce(max(version), 0) FROM flashql.migrations").fetchone()
+        return int(row[0]) if row else 0
+
+
+def _open(path: str, read_only: bool, config: Mapping[str, Any] | None) -> duckdb.DuckDBPyConnection:
+    try:
+        return duckdb.connect(path, read_only=read_only, config=dict(config or {}))
+    except duckdb.IOException as error:
+        text = str(error)
+        if "lock" in text.lower():
+            raise errors.DatabaseLocked(
+                f"{path} is open in another process",
+                hint="DuckDB lets one process write a file. Close it there, or use another path here. "
+                f"DuckDB says: {_first_line(text)}",
+            ) from error
+        raise errors.DatabaseError(f"cannot open {path}: {_first_line(text)}") from error
+    except duckdb.Error as error:
+        raise errors.DatabaseError(f"cannot open {path}: {_first_line(str(error))}") from error
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """DuckDB's errors inside become FlashQL's: `ViewNotReady`, `ValueUnrepresentable` or `QueryFailed`."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise as_ours(error) from error
+
+
+def as_ours(error: duckdb.Error) -> errors.FlashQLError:
+    """FlashQL's error for one of DuckDB's."""
+    text = str(error)
+    if NOT_READY in text:
+        return errors.ViewNotReady(text.split(NOT_READY, 1)[1].strip())
+    if isinstance(error, duckdb.ConnectionException) and "closed" in text.lower():
+        return errors.DatabaseError("this database is closed", hint="Open it again with flashql.connect().")
+    if isinstance(error, (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException)):
+        return errors.DatabaseBusy(
+            f"DuckDB could not finish: {_first_line(text)}",
+            hint="Usually a full disk, too little memory, or another writer of the same rows; FlashQL tries again.",
+        )
+    if "read-only" in text.lower():
+        return errors.DatabaseReadOnly(
+            _first_line(text), hint="Open the file with read_only=False, in the one process that syncs it."
+        )
+    return errors.QueryFailed(text.strip())
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0] if text.strip() else "no reason given"

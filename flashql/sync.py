@@ -1,0 +1,364 @@
+"""db.sync: the one idempotent entry point, and its control.
+
+`sync()` brings every selected view to where it should be; calls that overlap join one pass. Everything here may be
+called from any thread.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from flashql import errors, joining
+from flashql.catalog import CopyState, Persistence, View
+from flashql.lifecycle import Event, moved
+from flashql.origins.base import Progress, no_progress
+from flashql.origins.postgres import PostgresOrigin
+from flashql.origins.postgres.slot import slot_name
+from flashql.populating import populate
+from flashql.selecting import Selector, select
+from flashql.store import Store
+from flashql.store.copies import copies, delete_copy, delete_origin, origin_record, save_copy
+from flashql.store.definitions import realtime_views, views
+from flashql.store.jobs import JobStatus, blank, delete_job, jobs, make_job, set_job
+from flashql.store.relations import freeze, own_table, relation_rows
+from flashql.worker import Worker
+
+@dataclass(frozen=True)
+class SyncReport:
+    """What a pass came to: views with a fresh copy, views that follow their origin, and failures by view."""
+
+    materialized: tuple[str, ...] = ()
+    realtime: tuple[str, ...] = ()
+    failed: dict[str, errors.FlashQLError] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        """Whether nothing failed."""
+        return not self.failed
+
+    def restricted(self, names: set[str]) -> SyncReport:
+        """The part of the report that is about these views."""
+        return SyncReport(
+            tuple(name for name in self.materialized if name in names),
+            tuple(name for name in self.realtime if name in names),
+            {name: error for name, error in self.failed.items() if name in names},
+        )
+
+
+@dataclass
+class _Pass:
+    """One pass over views. Who calls before it begins adds to it; who calls while it runs and asks for nothing
+    more waits for its end; all others share the next.
+    """
+
+    names: dict[str, bool] = field(default_factory=dict)  # relation id -> force
+    done: threading.Event = field(default_factory=threading.Event)
+    report: SyncReport = field(default_factory=SyncReport)
+    error: BaseException | None = None
+
+
+class Sync:
+    """The synchronisation of one database. `progress` may be set to follow long work."""
+
+    def __init__(self, store: Store, origins: Callable[[str], PostgresOrigin]) -> None:
+        self.progress: Progress = no_progress
+        self._store = store
+        self._origins = origins
+        self._workers: dict[str, Worker] = {}
+        self._lock = threading.Lock()  # guards what follows but the pass lock
+        self._pass_lock = threading.Lock()  # held by the one pass that runs
+        self._running: _Pass | None = None
+        self._next: _Pass | None = None
+        self._closed = False
+        self._after_pass: Callable[[], None] = lambda: None
+
+    # -- the entry point
+
+    def sync(self, selector: Selector = "*", *, force: bool = False) -> SyncReport:
+        """Bring the selected views to where they should be, and return when they are (or failed).
+
+        Missing copies are materialized (all selected ones with `force`), realtime views are copied and follow their
+        origin. Idempotent; overlapping calls join one pass. One view's failure never stops another: failures are
+        in the report. Raises `UnknownName` for a name that is no view's and `DatabaseReadOnly`.
+        """
+        chosen = [view.relation_id for view in select(views(self._store), selector)]
+        if self._store.read_only:
+            raise errors.DatabaseReadOnly(
+                f"{self._store.path} was opened read-only, so it cannot be synced",
+                hint="Sync it from the one process that opens it with read_only=False.",
+            )
+        with self._lock:
+            self._check_open()
+            mine = self._running
+            if mine is None or force or not set(chosen) <= set(mine.names):
+                mine = self._next = self._next or _Pass()
+                for name in chosen:
+                    mine.names[name] = mine.names.get(name, False) or force
+        with self._pass_lock:
+            if not mine.done.is_set():
+                self._run(mine)
+        if mine.error is not None:
+            raise mine.error
+        return mine.report.restricted(set(chosen))
+
+    def _run(self, this: _Pass) -> None:
+        with self._lock:
+            self._next, self._running = None, this
+        try:
+            this.report = self._pass(this.names)
+        except BaseException as error:
+            this.error = error
+        finally:
+            with self._lock:
+                self._running = None
+            this.done.set()
+            self._after_pass()
+
+    def _pass(self, names: dict[str, bool]) -> SyncReport:
+        known = views(self._store)
+        chosen = [known[name] for name in names if name in known]
+        with self._store.transaction() as writer:
+            for view in chosen:
+                make_job(writer, view)
+        enabled = {name for name, job in jobs(self._store).items() if job.enabled}
+        realtime: dict[str, list[View]] = {}
+        for view in chosen:
+            if view.persistence is Persistence.REALTIME and view.relation_id in enabled:
+                assert view.origin is not None
+                realtime.setdefault(view.origin, []).append(view)
+        snapshots = [view for view in chosen if view.persistence is Persistence.MATERIALIZED]
+        failed: dict[str, errors.FlashQLError] = {}
+        materialized: list[str] = []
+        with ThreadPoolExecutor(max(1, len(realtime)), thread_name_prefix="flashql-sync") as pool:
+            running = [pool.submit(self._ensure, origin, of_origin) for origin, of_origin in realtime.items()]
+            for view in snapshots:
+                if view.origin is not None:
+                    self._materialize(view, names[view.relation_id], materialized, failed)
+            for one in running:
+                failed.update(one.result())
+        # Views without an origin read copies, so they come when those are there, in the order they read each other.
+        for view in _in_order(view for view in snapshots if view.origin is None):
+            self._materialize(view, names[view.relation_id], materialized, failed)
+        following = tuple(
+            view.relation_id for of_origin in realtime.values() for view in of_origin if view.relation_id not in failed
+        )
+        return SyncReport(tuple(materialized), following, failed)
+
+    def _ensure(self, origin: str, of_origin: Sequence[View]) -> dict[str, errors.FlashQLError]:
+        try:
+            return self._worker(origin).ensure([view.relation_id for view in of_origin])
+        except errors.FlashQLError as error:
+            joining.mark_failed(self._store, of_origin, error)
+            return {view.relation_id: error for view in of_origin}
+
+    def _materialize(
+        self, view: View, force: bool, materialized: list[str], failed: dict[str, errors.FlashQLError]
+    ) -> None:
+        if own_table(self._store, view) is not None and not force:
+            return
+        try:
+            populate(self._store, self._origins, view, self.progress)
+            materialized.append(view.relation_id)
+        except errors.FlashQLError as error:
+            failed[view.relation_id] = error
+
+    # -- control
+
+    def status(self, selector: Selector = "*") -> list[JobStatus]:
+        """One record per selected view, also of views never synced. Asks nothing of any origin."""
+        known = jobs(self._store)
+        return [
+            self._fresh(view, known.get(view.relation_id, blank(view)))
+            for view in select(views(self._store), selector, strict=False)
+        ]
+
+    def _fresh(self, view: View, job: JobStatus) -> JobStatus:
+        rows = relation_rows(self._store, view)
+        worker = self._workers.get(view.origin or "")
+        if view.persistence is not Persistence.REALTIME or worker is None or job.phase != "stream":
+            return replace(job, rows=rows)
+        lag = worker.lag_bytes()
+        return replace(job, rows=rows, lag_bytes=job.lag_bytes if lag is None else lag)
+
+    def stop(self, selector: Selector = "*", *, disable: bool = True) -> None:
+        """Halt realtime jobs; with `disable`, `sync()` leaves them alone until `resume()`. Rows stay as they are.
+
+        Materialized views are only disabled: their schedule rests.
+        """
+        chosen = select(views(self._store), selector)
+        names = {view.relation_id for view in chosen}
+        for origin in {view.origin for view in chosen if view.persistence is Persistence.REALTIME and view.origin}:
+            self._halt(origin, names)
+        with self._store.transaction() as writer:
+            known = jobs(self._store)
+            for view in chosen:
+                job = known.get(view.relation_id)
+                if job is None:
+                    continue
+                fields: dict[str, object] = {"enabled": job.enabled and not disable}
+                if view.persistence is Persistence.REALTIME:
+                    fields |= {"state": moved(job.state, Event.STOP).value, "phase": None, "next_retry_at": None}
+                set_job(writer, view.relation_id, **fields)
+
+    def _halt(self, origin: str, names: set[str]) -> None:
+        """The views named follow the origin no longer; the others go on, without a pause."""
+        worker = self._workers.get(origin)
+        halted = names | (worker.halted if worker is not None else set())
+        with self._store.transaction() as writer:
+            rest = joining.active_views(self._store, origin, halted)
+            if rest and worker is not None:
+                joining.park(writer, self._store, origin, rest)
+        if worker is not None:
+            worker.halt(names)
+            if not rest:
+                worker.stop()
+
+    def resume(self, selector: Selector = "*") -> SyncReport:
+        """Enable the selected views' jobs again, then go through `sync()`."""
+        with self._store.transaction() as writer:
+            for view in select(views(self._store), selector):
+                make_job(writer, view)
+                set_job(writer, view.relation_id, enabled=True)
+        return self.sync(selector)
+
+    def forget(self, selector: Selector) -> None:
+        """Stop, drop what the jobs hold at their origins, drop their rows here; copies stay readable."""
+        chosen = [view for view in select(views(self._store), selector)]
+        self.stop([view.relation_id for view in chosen])
+        with self._store.transaction() as writer:
+            for view in chosen:
+                if view.persistence is Persistence.REALTIME:
+                    freeze(writer, self._store, view)
+                delete_job(writer, view.relation_id)
+        for origin in {view.origin for view in chosen if view.origin is not None}:
+            self.release(origin)
+
+    def release(self, origin: str) -> None:
+        """Drop what the origin holds for this file when no job of a realtime view needs it any more."""
+        known = jobs(self._store)
+        if any(view.relation_id in known for view in realtime_views(self._store, origin)):
+            worker = self._workers.get(origin)
+            if worker is not None:
+                worker.look()
+            return
+        self._stop_worker(origin)
+        if origin_record(self._store, origin).slot is not None:
+            self._origins(origin).drop(slot_name(self._store.database_id, origin))
+        with self._store.transaction() as writer:
+            for copy in copies(self._store, origin):
+                delete_copy(writer, copy)
+            delete_origin(writer, origin)
+
+    def refresh(self, view: View) -> None:
+        """Read the view's rows from its origin again. Raises what keeps it from that."""
+        if view.persistence is Persistence.ORIGIN:
+            raise errors.DefinitionError(
+                f"{view.relation_id} is read at its origin each time: there is nothing to refresh"
+            )
+        if view.persistence is Persistence.MATERIALIZED:
+            populate(self._store, self._origins, view, self.progress)
+            return
+        assert view.origin is not None
+        with self._store.transaction() as writer:
+            for copy in copies(self._store, view.origin):
+                if (copy.schema, copy.name) == view.base_table and copy.state is CopyState.LIVE:
+                    save_copy(writer, replace(copy, state=CopyState.DETACHED))
+        report = self.sync(view.relation_id)
+        for error in report.failed.values():
+            raise error
+
+    def wait(self, selector: Selector = "*", *, timeout: float | None = None) -> None:
+        """Return when every selected realtime view shows all that its origin had committed when this was called.
+
+        Raises `TimeoutError` after `timeout` seconds, and `OriginError` for a view that is stopped or was never
+        synced, since it would wait for ever.
+        """
+        deadline = time.monotonic() + (timeout if timeout is not None else threading.TIMEOUT_MAX / 2)
+        by_origin: dict[str, list[str]] = {}
+        known = jobs(self._store)
+        for view in select(views(self._store), selector):
+            if view.persistence is not Persistence.REALTIME:
+                continue
+            job = known.get(view.relation_id)
+            if job is None or not job.enabled or view.origin not in self._workers:
+                raise errors.OriginError(f"{view.relation_id} is not running", hint="Run db.sync.sync() or resume().")
+            assert view.origin is not None
+            by_origin.setdefault(view.origin, []).append(view.relation_id)
+        targets = {origin: self._origins(origin).current_lsn() for origin in by_origin}
+        for origin, names in by_origin.items():
+            if not self._workers[origin].wait(names, targets[origin], deadline):
+                raise TimeoutError(
+                    f"{', '.join(names)} did not reach {targets[origin]} of origin {origin} within {timeout} s"
+                )
+
+    # -- for the database
+
+    def look(self, origin: str | None) -> None:
+        """A definition changed: the origin's worker, if it runs, sees what is needed now."""
+        worker = self._workers.get(origin or "")
+        if worker is not None:
+            worker.look()
+
+    def close(self) -> None:
+        """End every worker. A database in memory leaves nothing at its origins."""
+        with self._lock:
+            self._closed = True
+            workers = dict(self._workers)
+        for name, worker in workers.items():
+            worker.stop()
+            if self._store.in_memory:
+                try:
+                    self._origins(name).drop(slot_name(self._store.database_id, name))
+                except errors.FlashQLError:
+                    pass  # the slot was temporary; only the publication may stay, which holds nothing back
+        if not self._store.read_only:
+            self.show_stopped()
+
+    def on_pass(self, callback: Callable[[], None]) -> None:
+        """Call back after every pass."""
+        self._after_pass = callback
+
+    def show_stopped(self) -> None:
+        """No worker of this process runs: no job does either, whatever a process that died left in the rows."""
+        with self._store.transaction() as writer:
+            writer.execute(
+                "UPDATE flashql.sync_jobs SET state = 'idle', phase = NULL, next_retry_at = NULL "
+                "WHERE state = 'running'"
+            )
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise errors.DatabaseError("this database is closed", hint="Open it again with flashql.connect().")
+
+    def _worker(self, origin: str) -> Worker:
+        with self._lock:
+            self._check_open()
+            worker = self._workers.get(origin)
+            if worker is None:
+                worker = Worker(self._store, self._origins(origin), self._tell)
+                self._workers[origin] = worker
+            return worker
+
+    def _stop_worker(self, origin: str) -> None:
+        with self._lock:
+            worker = self._workers.pop(origin, None)
+        if worker is not None:
+            worker.stop()
+
+    def _tell(self, what: str, done: int, total: int | None) -> None:
+        self.progress(what, done, total)
+
+
+def _in_order(chosen: Iterable[View]) -> list[View]:
+    """Views so that each comes after those it reads."""
+    waiting = {view.relation_id: view for view in chosen}
+    ordered: list[View] = []
+    while waiting:
+        ready = [view for view in waiting.values() if not any(name in waiting for name in view.reads)]
+        ordered += ready or list(waiting.values())
+        for view in ordered:
+            waiting.pop(view.relation_id, None)
+    return ordered

@@ -1,0 +1,222 @@
+"""One worker per origin: makes slot and publication, copies tables, follows the stream, backs off.
+
+A session is: see what the active realtime views need -> publication, then slot -> stream; and while it runs, copy
+what is missing and let it join. Whatever goes wrong ends the session; nothing durable is lost by that, and the
+next one begins where the last local commit was.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from flashql import errors, joining
+from flashql.catalog import View
+from flashql.lifecycle import Event, backoff_seconds, moved
+from flashql.lsn import LSN
+from flashql.origins.base import Progress
+from flashql.origins.postgres.origin import PostgresOrigin
+from flashql.session import Session
+from flashql.store import Store
+
+_log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Keeps the active realtime views of one origin right, on a thread of its own, until stopped."""
+
+    def __init__(self, store: Store, origin: PostgresOrigin, progress: Progress) -> None:
+        self.origin = origin
+        self._store = store
+        self._progress = progress
+        self._condition = threading.Condition()
+        self._requested = 0  # how often someone asked to look again
+        self._served = 0  # the request up to which the outcome below counts
+        self._session_error: errors.FlashQLError | None = None
+        self._view_errors: dict[str, errors.FlashQLError] = {}
+        self._live: frozenset[str] = frozenset()
+        self._reached = LSN(0)
+        self._stopping = False
+        self._halted: set[str] = set()
+        self._session: Session | None = None
+        self._thread: threading.Thread | None = None
+
+    # -- asked from any thread
+
+    def ensure(self, names: Collection[str], timeout_seconds: float | None = None) -> dict[str, errors.FlashQLError]:
+        """Run until each of the views follows the stream, or failed: the failures are returned."""
+        ticket = self._wake(start=True, unhalt=names)
+        with self._condition:
+            self._condition.wait_for(lambda: self._settled(names, ticket), timeout_seconds)
+            return {name: error for name in names if (error := self._error_of(name)) is not None}
+
+    def wait(self, names: Collection[str], lsn: LSN, deadline: float) -> bool:
+        """Wait until each of the views shows everything up to `lsn`; False when the deadline passes first."""
+        with self._condition:
+            while not (self._reached >= lsn and self._live.issuperset(names)):
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    return False
+                session = self._session
+                if session is not None:
+                    session.ask_position()
+                self._condition.wait(min(remaining, 0.05))
+        return True
+
+    def halt(self, names: Collection[str]) -> None:
+        """Leave these views alone until `ensure` names them; the caller has parked them."""
+        with self._condition:
+            self._halted.update(names)
+        self.look()
+
+    def look(self) -> None:
+        """See again what the views need: a definition or a job has changed."""
+        self._wake(start=False)
+
+    @property
+    def halted(self) -> frozenset[str]:
+        """The views that were halted in this process."""
+        return frozenset(self._halted)
+
+    def lag_bytes(self) -> int | None:
+        """WAL the origin has written beyond what the copies contain, as of its last message."""
+        session = self._session
+        return None if session is None else session.lag_bytes()
+
+    def stop(self) -> None:
+        """End the session and the thread; the slot stays."""
+        with self._condition:
+            self._stopping = True
+            session, thread = self._session, self._thread
+            self._condition.notify_all()
+        if session is not None:
+            session.interrupt()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def _wake(self, *, start: bool, unhalt: Collection[str] = ()) -> int:
+        with self._condition:
+            self._halted.difference_update(unhalt)
+            self._requested += 1
+            ticket = self._requested
+            if start and self._thread is None:
+                self._stopping = False
+                self._thread = threading.Thread(
+                    target=self._run, name=f"flashql-worker-{self.origin.name}", daemon=True
+                )
+                self._thread.start()
+            session = self._session
+            self._condition.notify_all()
+        if session is not None:
+            session.interrupt()
+        return ticket
+
+    def _settled(self, names: Collection[str], ticket: int) -> bool:
+        if self._stopping or self._thread is None:
+            return True
+        if self._served < ticket:
+            return False
+        return all(self._error_of(name) is not None or name in self._live for name in names)
+
+    def _error_of(self, name: str) -> errors.FlashQLError | None:
+        error = self._session_error or self._view_errors.get(name)
+        if error is None and name not in self._live and (self._stopping or self._thread is None):
+            return errors.OriginError(f"{name}: its sync was stopped meanwhile")
+        return error
+
+    # -- told by the session
+
+    def outcome(self, request: int, live: Collection[str], failed: dict[str, errors.FlashQLError]) -> None:
+        """The session has acted on everything asked for up to `request`."""
+        with self._condition:
+            self._served = max(self._served, request)
+            self._session_error = None
+            self._live, self._view_errors = frozenset(live), dict(failed)
+            self._condition.notify_all()
+
+    def reached(self, lsn: LSN) -> None:
+        """The copies contain everything the origin committed before `lsn`."""
+        with self._condition:
+            if lsn > self._reached:
+                self._reached = lsn
+                self._condition.notify_all()
+
+    @property
+    def requested(self) -> int:
+        """The number of the latest request."""
+        return self._requested
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the session should end."""
+        return self._stopping
+
+    # -- the thread
+
+    def _run(self) -> None:
+        attempt = 0
+        while not self._stopping:
+            request = self._requested
+            session = Session(self._store, self.origin, self, self._progress)
+            self._session = session
+            problem: errors.FlashQLError | None = None
+            try:
+                session.run()
+            except errors.FlashQLError as error:
+                problem = error
+            except Exception as error:
+                # A bug, or a dependency's: the job says so and tries again, instead of dying unseen.
+                problem = errors.ProtocolError(f"origin {self.origin.name}: {type(error).__name__}: {error}")
+                problem.__cause__ = error
+                _log.exception("the session of origin %s failed unexpectedly", self.origin.name)
+            attempt = 1 if session.followed else attempt + 1
+            if self._ended(problem, attempt, request):
+                return
+
+    def _ended(self, problem: errors.FlashQLError | None, attempt: int, request: int) -> bool:
+        """After a session: whether the thread ends too."""
+        if problem is not None and self._back_off(problem, attempt, request):
+            return False
+        with self._condition:
+            self._session = None
+            if problem is None and not self._stopping and self._requested > self._served:
+                return False
+            self._thread = None
+            self._condition.notify_all()
+        return True
+
+    def _back_off(self, error: errors.FlashQLError, attempt: int, request: int) -> bool:
+        """Show the failure, then wait before the next attempt; False when none should follow."""
+        delay = backoff_seconds(attempt, random.random())  # noqa: S311 - not a secret
+        again = error.retry is not errors.Retry.MANUAL
+        due = datetime.now(UTC) + timedelta(seconds=delay) if again else None
+        views = joining.active_views(self._store, self.origin.name, self.halted)
+        with suppress(errors.DatabaseError):
+            self._show_failure(views, error, due)
+        with self._condition:
+            self._session = None
+            self._live = frozenset()
+            self._session_error = error
+            self._served = max(self._served, request)
+            self._condition.notify_all()
+            if again and not self._stopping:
+                self._condition.wait_for(lambda: self._stopping or self._requested > request, delay)
+        return again and not self._stopping
+
+    def _show_failure(self, views: list[View], error: errors.FlashQLError, due: datetime | None) -> None:
+        joining.mark(
+            self._store,
+            views,
+            lambda job: {
+                "state": moved(job.state, Event.FAIL).value,
+                "phase": None,
+                "retry_count": job.retry_count + 1,
+                "last_error": str(error),
+                "next_retry_at": due,
+            },
+        )

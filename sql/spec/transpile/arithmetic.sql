@@ -1,0 +1,74 @@
+-- Arithmetic: integers in Postgres's result type, so that both overflow alike; numerics in a DECIMAL that holds
+-- every result; division by constants alone, which are not zero.
+
+i4 + 1;
+CAST("i4" AS INT) + CAST(1 AS INT);
+
+i2 + 1;
+CAST("i2" AS INT) + CAST(1 AS INT);
+
+i2 * i2;
+CAST("i2" AS SMALLINT) * CAST("i2" AS SMALLINT);
+
+i8 - i4;
+CAST("i8" AS BIGINT) - CAST("i4" AS BIGINT);
+
+-i4;
+CAST(-CAST("i4" AS INT) AS INT);
+
+- i2 - 5;
+CAST(CAST(-CAST("i2" AS SMALLINT) AS SMALLINT) AS INT) - CAST(5 AS INT);
+
+i4 / 2;
+CAST("i4" AS INT) // CAST(2 AS INT);
+
+i4 / -3;
+CAST("i4" AS INT) // CAST(-3 AS INT);
+
+i2 / 2;
+CAST("i2" AS INT) // CAST(2 AS INT);
+
+i8 % 7;
+CAST("i8" AS BIGINT) % CAST(7 AS BIGINT);
+
+mod(i4, -3);
+CAST("i4" AS INT) % CAST(-3 AS INT);
+
+abs(i4);
+ABS(CAST("i4" AS INT));
+
+abs(n);
+ABS(CAST("n" AS DECIMAL(10, 2)));
+
+abs(f8);
+ABS(CAST("f8" AS DOUBLE));
+
+-f8;
+CAST(-CAST("f8" AS DOUBLE) AS DOUBLE);
+
+-n;
+CAST(-CAST("n" AS DECIMAL(10, 2)) AS DECIMAL(10, 2));
+
+n + 1;
+CAST((CAST("n" AS DECIMAL(11, 2)) + CAST('1' AS DECIMAL(11, 2))) AS DECIMAL(11, 2));
+
+n - m;
+CAST((CAST("n" AS DECIMAL(13, 4)) - CAST("m" AS DECIMAL(13, 4))) AS DECIMAL(13, 4));
+
+n * n;
+CAST((CAST("n" AS DECIMAL(20, 2)) * CAST("n" AS DECIMAL(20, 2))) AS DECIMAL(20, 4));
+
+n * 2 + 0.05;
+CAST((CAST(CAST((CAST("n" AS DECIMAL(11, 2)) * CAST('2' AS DECIMAL(11, 0))) AS DECIMAL(11, 2)) AS DECIMAL(12, 2)) + CAST('0.05' AS DECIMAL(12, 2))) AS DECIMAL(12, 2));
+
+i4 + 0.5;
+CAST((CAST(CAST("i4" AS DECIMAL(10, 0)) AS DECIMAL(12, 1)) + CAST('0.5' AS DECIMAL(12, 1))) AS DECIMAL(12, 1));
+
+n * i8;
+CAST((CAST("n" AS DECIMAL(29, 2)) * CAST(CAST("i8" AS DECIMAL(19, 0)) AS DECIMAL(29, 0))) AS DECIMAL(29, 2));
+
+(n + 1) * 2 > 10;
+CAST((CAST(CAST((CAST("n" AS DECIMAL(11, 2)) + CAST('1' AS DECIMAL(11, 2))) AS DECIMAL(11, 2)) AS DECIMAL(12, 2)) * CAST('2' AS DECIMAL(12, 0))) AS DECIMAL(12, 2)) > CAST('10' AS DECIMAL(12, 2));
+
+i4 + j4 = 3;
+(CAST("i4" AS INT) + CAST("j4" AS INT)) = 3;

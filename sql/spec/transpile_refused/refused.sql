@@ -1,0 +1,235 @@
+-- Refused, each with words of its reason: nearly the same is not the same.
+
+i4 / j4;
+division by what may be zero;
+
+i4 / 0;
+division by what may be zero;
+
+i8 % 0;
+division by what may be zero;
+
+n / 2;
+division of numerics;
+
+u + 1;
+arithmetic on numeric without precision;
+
+u < u;
+comparison of numerics without precision;
+
+f8 + 1;
+arithmetic on double precision;
+
+i4::float8 * 2;
+arithmetic on double precision;
+
+x < 'a';
+the order of text under collation default;
+
+x BETWEEN 'a' AND 'b';
+the order of text under collation default;
+
+max(i4);
+MAX (MAX(i4));
+
+now();
+CURRENTTIMESTAMP (CURRENT_TIMESTAMP);
+
+random();
+RAND (RANDOM());
+
+x ILIKE 'a';
+ILIKE (x ILIKE 'a');
+
+x ~ 'a';
+REGEXPLIKE (x ~ 'a');
+
+x LIKE v;
+LIKE with a pattern that is not a constant;
+
+x LIKE 'a\';
+the LIKE pattern 'a\\' ends with its escape character;
+
+lower(x);
+lower under collation default;
+
+upper(v);
+upper under collation default;
+
+mood < 'sad';
+the order of enum mood;
+
+tz > '2024-01-01';
+the constant '2024-01-01' is not spelled in a way that Postgres and DuckDB read alike;
+
+tz > DATE '2024-01-01';
+comparison of date and timestamp with time zone;
+
+ts = '2024-01-01 10:00+02';
+the constant '2024-01-01 10:00+02' is not spelled in a way that Postgres and DuckDB read alike;
+
+day = 'tomorrow';
+the constant 'tomorrow' is not spelled in a way that Postgres and DuckDB read alike;
+
+day = '2024-02-30';
+the constant '2024-02-30' is not spelled in a way that Postgres and DuckDB read alike;
+
+date_trunc('day', day);
+date_trunc of date;
+
+date_trunc('day', tz);
+date_trunc of timestamp with time zone;
+
+date_trunc('century', ts);
+date_trunc to century;
+
+extract(hour from tz);
+extract(hour) from timestamp with time zone;
+
+extract(epoch from ts);
+extract(epoch) from timestamp without time zone;
+
+extract(second from ts);
+extract(second) from timestamp without time zone;
+
+extract(year from day) * 1.5;
+arithmetic on numeric(2,1);
+
+f8::int;
+a cast of double precision to integer;
+
+f8::real;
+a cast of double precision to real;
+
+f8::text;
+a cast of double precision to text;
+
+day::text;
+a cast of date to text;
+
+x::int;
+a cast of text to integer;
+
+tz::date;
+a cast of timestamp with time zone to date;
+
+n::real;
+a cast of numeric(10,2) to real;
+
+GREATEST(x, v);
+the order of text under collation default;
+
+GREATEST(u, 1);
+GREATEST of numerics without precision;
+
+COALESCE(c, x);
+COALESCE of char(n);
+
+COALESCE(f4, 1);
+COALESCE of integer and real;
+
+NULLIF(c, 'a');
+NULLIF of char(n) or of an untyped constant;
+
+doc ->> 'a';
+JSONEXTRACTSCALAR (doc ->> 'a');
+
+doc = '{}';
+comparison of jsonb;
+
+tags = '{}';
+comparison of text[];
+
+tags[1];
+BRACKET (tags[1]);
+
+ts + interval '1 day';
+INTERVAL (INTERVAL '1 DAY');
+
+day + 1;
+arithmetic of date and integer;
+
+i4 = 'x';
+the constant 'x' is not an integer of 32 bits;
+
+i2 = '70000';
+the constant '70000' is not an integer of 16 bits;
+
+id = 'a0ee';
+the constant 'a0ee' is not spelled in a way that Postgres and DuckDB read alike;
+
+E'a\tb';
+BYTESTRING (e'a\tb');
+
+x COLLATE "de_custom" = 'a';
+equality of text under collation de_custom;
+
+(i4, j4) = (1, 2);
+TUPLE ((i4, j4));
+
+i4 IN (SELECT 1);
+i4 IN (SELECT 1) (query);
+
+EXISTS (SELECT 1);
+EXISTS (EXISTS(SELECT 1));
+
+i4 = ANY(ARRAY[1]);
+ANY (ANY(ARRAY[1]));
+
+concat(x, v);
+CONCAT (CONCAT(x, v));
+
+reverse(x);
+REVERSE (REVERSE(x));
+
+i4 << 1;
+BITWISELEFTSHIFT (i4 << 1);
+
+i4 BETWEEN SYMMETRIC 2 AND 1;
+i4 BETWEEN SYMMETRIC 2 AND 1 (symmetric);
+
+f4 IN (0.1, 0.2);
+IN of real and other numbers;
+
+f8 = u;
+comparison of double precision and numeric of more than 15 digits;
+
+substring(x from 'a');
+a position or length that is not a constant integer;
+
+left(x, i4);
+a position or length that is not a constant integer;
+
+i4::mood;
+a cast to mood;
+
+x::char(3);
+a cast to CHAR(3);
+
+ts::timestamp(3);
+a cast to TIMESTAMP(3);
+
+row_number() OVER ();
+WINDOW (ROW_NUMBER() OVER ());
+
+pg_catalog.length(x);
+DOT (pg_catalog.length(x));
+
+abs(u);
+abs of numeric;
+
+1e400 > f8;
+the constant 1e400 has more than 38 digits;
+
+12345678901234567890123456789012345678901 > n;
+the constant 12345678901234567890123456789012345678901 has more than 38 digits;
+
+x IS JSON;
+x IS JSON;
+
+current_date;
+CURRENTDATE (CURRENT_DATE);
+
+$1;
+PARAMETER ($1);

@@ -1,0 +1,24 @@
+"""Reads the golden pairs of `sql/spec`: statements ending with `;`, two by two; lines with `--` are prose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from _pytest.mark.structures import ParameterSet
+
+SPEC = Path(__file__).parent.parent / "sql" / "spec"
+
+
+def pairs(folder: str) -> list[ParameterSet]:
+    """(input, expected) of every pair in a folder of `sql/spec`, named by file and number."""
+    found = []
+    for path in sorted((SPEC / folder).glob("*.sql")):
+        lines = [line for line in path.read_text().splitlines() if line and not line.startswith("--")]
+        statements = [part.strip() for part in "\n".join(lines).split(";\n")]
+        statements[-1] = statements[-1].removesuffix(";")
+        assert len(statements) % 2 == 0, f"{path.name} has a statement without a partner"
+        for index in range(0, len(statements), 2):
+            pair = statements[index], statements[index + 1]
+            found.append(pytest.param(*pair, id=f"{path.stem}-{index // 2 + 1}"))
+    return found
