@@ -28,7 +28,7 @@ from flashql import errors
 from flashql.catalog import Copy
 from flashql.origins.base import DELETE, INSERT, UPDATE, BoolArray, Relation, RowChanges
 from flashql.quoting import literal, qualified, quote
-from flashql.store import DATA_SCHEMA
+from flashql.store import DATA_SCHEMA, registered
 
 TRUNCATE = ord("T")
 _BATCH = "flashql_batch"
@@ -67,7 +67,7 @@ def column_places(copy: Copy, relation: Relation) -> tuple[int, ...]:
 
 
 def events_table(copy: Copy, changes: RowChanges, *, all_columns: bool, first_seq: int = 0) -> pa.Table:
-    """The events relation of a run, as Arrow; `all_columns` also where no row needs a u or o column."""
+    """The events relation of a run, as Arrow; `all_columns`: also the u columns that no row needs."""
     places = column_places(copy, changes.relation)
     count = len(changes)
     arrays: dict[str, pa.Array] = {
@@ -81,8 +81,7 @@ def events_table(copy: Copy, changes: RowChanges, *, all_columns: bool, first_se
         unchanged = changes.new.unchanged[place]
         if unchanged is not None or all_columns:
             arrays[f"u{at}"] = pa.array(np.zeros(count, np.bool_) if unchanged is None else unchanged)
-        if changes.old is not None or all_columns:
-            arrays[f"o{at}"] = _text(changes.old.values[place] if changes.old is not None else None, count)
+        arrays[f"o{at}"] = _text(changes.old.values[place] if changes.old is not None else None, count)
     return pa.table(arrays)
 
 
@@ -105,8 +104,7 @@ def apply_changes(writer: duckdb.DuckDBPyConnection, copy: Copy, changes: RowCha
         return
     unchanged = tuple(at for at, place in enumerate(places) if _any(changes.new.unchanged[place]))
     whole = changes.relation.replica_identity == "f"
-    writer.register(_BATCH, table)
-    try:
+    with registered(writer, _BATCH, table):
         events = Events(
             _BATCH,
             only_inserts=bool((changes.kinds == INSERT).all()),
@@ -115,8 +113,6 @@ def apply_changes(writer: duckdb.DuckDBPyConnection, copy: Copy, changes: RowCha
             old_is_whole=whole,
         )
         apply_events(writer, copy, events)
-    finally:
-        writer.unregister(_BATCH)
 
 
 def _any(mask: BoolArray | None) -> bool:
@@ -256,7 +252,7 @@ def _keyed_toast_statements(copy: Copy, relation: str, events: Events) -> list[s
                 f"ELSE c.{quote(copy.columns[at].name)} END"
             )
     before = " AND ".join(
-        f"c.{quote(name)} = {_typed(copy, at, f'CASE WHEN w.has_old THEN {_old(at, events)} ELSE w.n{at} END')}"
+        f"c.{quote(name)} = {_typed(copy, at, f'CASE WHEN w.has_old THEN w.o{at} ELSE w.n{at} END')}"
         for name, at in zip(copy.key, places, strict=True)
     )
     if not events.old_is_whole:
@@ -268,11 +264,6 @@ def _keyed_toast_statements(copy: Copy, relation: str, events: Events) -> list[s
         f"INSERT INTO {target(copy)} ({_names(copy)}) SELECT * FROM flashql_versions",
         "DROP TABLE flashql_versions",
     ]
-
-
-def _old(at: int, events: Events) -> str:
-    """The old key column where the run has old rows at all."""
-    return f"w.o{at}" if events.splits or events.old_is_whole else f"w.n{at}"
 
 
 def _bag_statements(copy: Copy, events: Events) -> list[str]:

@@ -165,17 +165,14 @@ def _decimal(width: int, scale: int) -> LocalType:
         f"strpos({{text}}, '.') > 0 AND {after_point} > {scale} "
         f"AND regexp_matches({{text}}, '\\.\\d{{{scale}}}\\d*[1-9]')"
     )
-    casts = [f"DECIMAL({width},{scale})"]
+    value, attempt = f"CAST({{text}} AS {name})", f"TRY_CAST({{text}} AS {name})"
     if width > 18 >= scale:  # DuckDB 1.5 reads 64-bit decimals a hundred times faster than 128-bit ones
-        casts.insert(0, f"DECIMAL(18,{scale})")
-    fits = " OR ".join(f"TRY_CAST({{text}} AS {narrow}) IS NOT NULL" for narrow in casts)
-    value = f"CAST({{text}} AS {name})"
-    if len(casts) > 1:
-        value = f"coalesce(CAST(TRY_CAST({{text}} AS {casts[0]}) AS {name}), {value})"
+        narrow = f"CAST(TRY_CAST({{text}} AS DECIMAL(18,{scale})) AS {name})"
+        value, attempt = f"coalesce({narrow}, {value})", f"coalesce({narrow}, {attempt})"
     return LocalType(
         name,
         f"CASE WHEN {excess} THEN {_refuse(name)} ELSE {value} END",
-        f"({{text}} IS NULL OR (NOT ({excess}) AND ({fits})))",
+        f"({{text}} IS NULL OR (NOT ({excess}) AND {attempt} IS NOT NULL))",
     )
 
 

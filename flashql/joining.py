@@ -144,36 +144,36 @@ def go_live(
     store: Store,
     origin: str,
     done: Sequence[tuple[Copied, Table]],
-    active: Sequence[View],
+    halted: Collection[str],
     position: LSN,
 ) -> None:
     """Copies that are complete join the stream at `position`, and their tables' active views change over to them.
 
     Raises DuckDB's conversion errors when a change that waited does not fit; nothing has changed then.
     """
+    active = active_views(store, origin, halted)
     park(writer, store, origin, active)
     for copied, table in done:
         copy = replace(copied.copy, state=CopyState.LIVE)
         pending.release(writer, copy, whole_old_rows=table.replica_identity == "f")
         older = [one for one in copies(store, origin) if (one.schema, one.name) == (copy.schema, copy.name)]
         save_copy(writer, copy)
+        kept = {column.name for column in copy.columns}
         for view in active:
-            if view.base_table == (copy.schema, copy.name):
+            # A view defined anew meanwhile may read more than was copied: the next pass is for it.
+            if view.base_table == (copy.schema, copy.name) and set(view.base_columns) <= kept:
                 show_copy(writer, store, view, copy)
+                mark_running(writer, store, view, max(position, copy.lsn))
         for one in older:
             if one.id != copy.id:
                 pending.drop(writer, one)
                 delete_copy(writer, one)
-    tables = {(copied.copy.schema, copied.copy.name) for copied, _ in done}
-    for view in active:
-        if view.base_table in tables:
-            mark_running(writer, store, view, max(position, max(copied.copy.lsn for copied, _ in done)))
 
 
 def mark_running(writer: duckdb.DuckDBPyConnection, store: Store, view: View, lsn: LSN) -> None:
     """The view follows the stream and contains every transaction that ends at or before `lsn`."""
-    job = jobs(store)[view.relation_id]
-    if job.state == "running" and job.phase == "stream":
+    job = jobs(store).get(view.relation_id)
+    if job is None or (job.state == "running" and job.phase == "stream"):
         return
     set_job(
         writer,

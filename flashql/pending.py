@@ -14,7 +14,7 @@ from flashql.catalog import Copy
 from flashql.lsn import LSN
 from flashql.origins.base import INSERT, UPDATE, RowChanges
 from flashql.quoting import qualified
-from flashql.store import DATA_SCHEMA
+from flashql.store import DATA_SCHEMA, registered
 
 _BATCH = "flashql_waiting"
 
@@ -34,11 +34,8 @@ def create(writer: duckdb.DuckDBPyConnection, copy: Copy) -> None:
 
 def keep(writer: duckdb.DuckDBPyConnection, copy: Copy, changes: RowChanges, first_seq: int) -> None:
     """Append a run of changes; `first_seq` orders it after everything kept before."""
-    writer.register(_BATCH, events_table(copy, changes, all_columns=True, first_seq=first_seq))
-    try:
+    with registered(writer, _BATCH, events_table(copy, changes, all_columns=True, first_seq=first_seq)):
         writer.execute(f"INSERT INTO {_table(copy)} BY NAME SELECT * FROM {_BATCH}")
-    finally:
-        writer.unregister(_BATCH)
 
 
 def keep_truncation(writer: duckdb.DuckDBPyConnection, copy: Copy, seq: int, final_lsn: LSN) -> None:

@@ -155,9 +155,6 @@ class Session:
             except errors.DefinitionError as error:
                 self._fail(need.views, error)
         self._origin.publish(self._slot, self._tables)
-        if self._follower is not None:
-            self._follower.reload()
-            self._report()
         return True
 
     def _fail(self, views: Sequence[View], error: errors.FlashQLError) -> None:
@@ -212,11 +209,16 @@ class Session:
         return record
 
     def _start_pass(self) -> None:
-        """Begin to copy what no live copy serves; report what already runs."""
+        """Let views show the live copies that serve them, and begin to copy what none serves."""
         assert self._follower is not None
-        if self._pass is not None:
-            return
-        self._retry_at = 0.0
+        self._change_over()
+        if self._pass is None:
+            self._retry_at = 0.0
+            self._copy_missing()
+        self._report()
+
+    def _copy_missing(self) -> None:
+        assert self._follower is not None
         wanted: list[tuple[Copy, Table]] = []
         for name, table in self._tables.items():
             need = self._needs[name]
@@ -227,7 +229,6 @@ class Session:
                 self._fail(need.views, errors.OriginError(limit, hint="See the job's earlier errors in the log."))
                 continue
             wanted.append((joining.new_copy(self._store, self._origin.name, need, table), table))
-        self._change_over()
         if wanted:
             joining.begin(self._store, [copy for copy, _ in wanted])
             views = [view for copy, _ in wanted for view in self._needs[copy.schema, copy.name].views]
@@ -240,7 +241,6 @@ class Session:
         elif self._held is not None:
             self._held.close()
             self._held = None
-        self._report()
 
     def _too_often(self, name: tuple[str, str]) -> bool:
         times = _recopied[self._origin.name, name]
@@ -259,10 +259,12 @@ class Session:
         """Active views whose table has a live copy show it (again): after resume, or a view made beside others."""
         assert self._follower is not None
         with self._store.transaction() as writer:
+            now = joining.active_views(self._store, self._origin.name, self._boss.halted)
             for name, need in self._needs.items():
                 copy = self._live_copy(name)
-                for view in need.views if copy is not None else ():
-                    assert copy is not None
+                for view in need.views:
+                    if copy is None or view not in now:  # dropped or defined anew since we looked
+                        continue
                     joining.show_copy(writer, self._store, view, copy)
                     lsn = max(copy.lsn, self._follower.applied_lsn)
                     joining.mark_running(writer, self._store, view, lsn)
@@ -361,7 +363,7 @@ class Session:
     def _go_live(self, good: list[tuple[Copied, Table]]) -> None:
         try:
             with self._store.transaction() as writer:
-                joining.go_live(writer, self._store, self._origin.name, good, self._active, self._position)
+                joining.go_live(writer, self._store, self._origin.name, good, self._boss.halted, self._position)
         except errors.QueryFailed as error:
             if not isinstance(error.__cause__, MISFIT):
                 raise

@@ -4,6 +4,6 @@
 makes the tables and views that users query.
 """
 
-from flashql.store.duck import DATA_SCHEMA, Store, translated
+from flashql.store.duck import DATA_SCHEMA, Store, registered, translated
 
-__all__ = ["DATA_SCHEMA", "Store", "translated"]
+__all__ = ["DATA_SCHEMA", "Store", "registered", "translated"]

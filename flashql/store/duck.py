@@ -160,6 +160,17 @@ def _open(path: str, read_only: bool, config: Mapping[str, Any] | None) -> duckd
 
 
 @contextmanager
+def registered(connection: duckdb.DuckDBPyConnection, name: str, rows: object) -> Iterator[None]:
+    """Arrow rows under a name in SQL while the context lasts."""
+    connection.register(name, rows)
+    try:
+        yield
+    finally:
+        with suppress(duckdb.Error):  # a failed transaction takes the name with it, and its error is the one to see
+            connection.unregister(name)
+
+
+@contextmanager
 def translated() -> Iterator[None]:
     """DuckDB's errors inside become FlashQL's: `ViewNotReady`, `ValueUnrepresentable` or `QueryFailed`."""
     try:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from flashql.datatypes import LocalType, PgType, is_native, ladder
 from flashql.quoting import quote
-from flashql.store.duck import translated
+from flashql.store.duck import registered, translated
 
 # A source opens a reader of Arrow batches with columns c0, c1, ... in the order of the target's columns.
 Source = Callable[[], pa.RecordBatchReader]
@@ -97,11 +97,8 @@ def _insert(
 
     def insert(source: Source) -> None:
         connection = connect()
-        connection.register("flashql_source", source())
-        try:
+        with registered(connection, "flashql_source", source()):
             connection.execute(f"INSERT INTO {table} SELECT {values} FROM flashql_source")
-        finally:
-            connection.unregister("flashql_source")
 
     if temporary or len(sources) == 1:
         for source in sources:

@@ -1,0 +1,138 @@
+"""Which columns of a view a SELECT may read, and which source of it a column reference names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from flashql.catalog import Column
+from flashql.planner.references import Reference
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """One item of a SELECT's FROM: a table, subquery or function."""
+
+    alias: str  # in lower case
+    table: exp.Expr
+    join: exp.Join | None  # None for the first
+    columns: Mapping[str, Column] | None  # None when they are not known here
+    qualifier: tuple[str, str] | None = None  # schema and name, in lower case, usable where there is no alias
+
+    def has(self, name: str) -> bool:
+        """Whether it has a column of this name, in any case."""
+        return self.columns is not None and any(key.lower() == name.lower() for key in self.columns)
+
+
+def sources_of(
+    select: exp.Select, reference: Reference, views: Mapping[str, Mapping[str, Column]]
+) -> tuple[Source, ...]:
+    """The sources of a SELECT in order; columns are known of the reference's and of no others.
+
+    Others are taken to have any column, so an unqualified name belongs to the reference only when it is alone.
+    """
+    from_, joins = select.args.get("from_"), select.args.get("joins") or []
+    items = ([(from_.this, None)] if from_ is not None else []) + [(join.this, join) for join in joins]
+    return tuple(_source(item, join, reference, views) for item, join in items)
+
+
+def _source(
+    item: exp.Expr,
+    join: exp.Join | None,
+    reference: Reference,
+    views: Mapping[str, Mapping[str, Column]],
+) -> Source:
+    if item is not reference.table:
+        return Source(item.alias_or_name.lower(), item, join, None)
+    table = reference.table
+    qualifier = None if reference.has_alias or not table.db else (table.db.lower(), table.name.lower())
+    return Source(reference.alias.lower(), table, join, views[reference.relation_id], qualifier)
+
+
+def owns_all(expression: exp.Expr, source: Source, sources: Sequence[Source]) -> bool:
+    """Whether every column in the expression surely is the source's; False for anything with a subquery."""
+    if expression.find(exp.Query, exp.Star, exp.Columns, exp.PositionalColumn):
+        return False
+    return all(_owns(column, source, sources) for column in expression.find_all(exp.Column))
+
+
+def _owns(column: exp.Column, source: Source, sources: Sequence[Source]) -> bool:
+    if not source.has(column.name):
+        return False
+    if column.db:
+        return source.qualifier == (column.db.lower(), column.table.lower())
+    if column.table:
+        return column.table.lower() == source.alias and not source.has(column.table)
+    return len(sources) == 1
+
+
+def needed_columns(select: exp.Select, source: Source, sources: Sequence[Source]) -> tuple[str, ...]:
+    """The source's columns whose names occur where they may mean it, in the view's order; all for `*`."""
+    columns = tuple(source.columns or ())
+    if any(join.method == "NATURAL" for join in (s.join for s in sources) if join is not None):
+        return columns
+    others = {other.alias for other in sources if other is not source}
+    names: set[str] = set()
+    for node in select.walk():
+        if _reads_all(node, select, source, others):
+            return columns
+        names.update(_named(node, source, others))
+    return tuple(name for name in columns if name.lower() in names)
+
+
+def _reads_all(node: exp.Expr, select: exp.Select, source: Source, others: set[str]) -> bool:
+    """Whether the node stands for every column: `*`, `alias.*`, COLUMNS(...), `#1`, or the row as a value."""
+    if isinstance(node, exp.Columns | exp.PositionalColumn):
+        return True
+    if isinstance(node, exp.Column):
+        if isinstance(node.this, exp.Star):
+            return bool(node.db) or node.table.lower() not in others
+        return node.name.lower() == source.alias and not node.table
+    if isinstance(node, exp.Star):
+        in_column = isinstance(node.parent, exp.Column | exp.Count)
+        return not in_column and node.find_ancestor(exp.Select) is select
+    return False
+
+
+def _named(node: exp.Expr, source: Source, others: set[str]) -> Iterator[str]:
+    """Names that the node mentions, in lower case: more than are meant, never fewer."""
+    if isinstance(node, exp.Column):
+        qualifier = node.table.lower()
+        if qualifier in others and not node.db and qualifier != source.alias and not source.has(qualifier):
+            return
+        yield from (part.name.lower() for part in node.parts)
+    elif isinstance(node, exp.Var):
+        yield node.name.lower()
+    elif isinstance(node, exp.Identifier):
+        if not isinstance(node.parent, exp.Column | exp.Alias | exp.TableAlias | exp.Table):
+            yield node.name.lower()
+
+
+def qualified_spans(reference: Reference) -> Iterator[list[exp.Expr]]:
+    """The parts `schema.name` of column references that mean this reference, as identifiers."""
+    table = reference.table
+    if table is None or reference.has_alias or not table.db:
+        return
+    qualifier = (table.db.lower(), table.name.lower())
+    scope = reference.select or table.root()
+    for column in scope.find_all(exp.Column):
+        if (column.db.lower(), column.table.lower()) == qualifier and _nearest(column, qualifier) in (
+            None,
+            table,
+        ):
+            yield column.parts[:-1]
+
+
+def _nearest(column: exp.Column, qualifier: tuple[str, str]) -> exp.Expr | None:
+    """The table of this name, without an alias, in the innermost SELECT around the column that has one."""
+    select = column.find_ancestor(exp.Select)
+    while select is not None:
+        from_, joins = select.args.get("from_"), select.args.get("joins") or []
+        for item in [clause.this for clause in ([from_] if from_ is not None else []) + joins]:
+            if isinstance(item, exp.Table) and not item.alias:
+                if (item.db.lower(), item.name.lower()) == qualifier:
+                    return item
+        select = select.find_ancestor(exp.Select)
+    return None
