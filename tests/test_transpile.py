@@ -270,9 +270,7 @@ class Generator:
                 lambda: f"({self.integer(down)} IN ({self.integer(0)}, {self.integer(0)}, 5))",
                 lambda: f"({self.integer(down)} BETWEEN {self.number(0)} AND {self.number(0)})",
                 lambda: f"(u {compare} {pick(['1.5', '10', '10.000000001', '-99999.5', 'i4'])})",
-                lambda: (
-                    f"(extract({pick(['year', 'month', 'dow'])} from day) {compare} {pick(['3', '2024', '-44'])})"
-                ),
+                lambda: f"(extract({pick(['year', 'dow'])} from day) {compare} {pick(['3', '2024', '-44'])})",
             ]
         )
 

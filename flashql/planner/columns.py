@@ -10,6 +10,9 @@ from sqlglot import exp
 from flashql.catalog import Column
 from flashql.planner.references import Reference
 
+# Identifiers below these name something new, or are read with the whole reference.
+_NAMING = (exp.Column, exp.Alias, exp.TableAlias, exp.Table)
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
@@ -27,28 +30,28 @@ class Source:
 
 
 def sources_of(
-    select: exp.Select, reference: Reference, views: Mapping[str, Mapping[str, Column]]
+    select: exp.Select, references: Sequence[Reference], views: Mapping[str, Mapping[str, Column]]
 ) -> tuple[Source, ...]:
-    """The sources of a SELECT in order; columns are known of the reference's and of no others.
+    """The sources of a SELECT in order; the columns of those that are views are known."""
+    known = {id(reference.table): reference for reference in references}
+    return tuple(_source(item, join, known.get(id(item)), views) for item, join in _items(select))
 
-    Others are taken to have any column, so an unqualified name belongs to the reference only when it is alone.
-    """
+
+def _items(select: exp.Select) -> list[tuple[exp.Expr, exp.Join | None]]:
     from_, joins = select.args.get("from_"), select.args.get("joins") or []
-    items = ([(from_.this, None)] if from_ is not None else []) + [(join.this, join) for join in joins]
-    return tuple(_source(item, join, reference, views) for item, join in items)
+    return ([(from_.this, None)] if from_ is not None else []) + [(join.this, join) for join in joins]
 
 
 def _source(
     item: exp.Expr,
     join: exp.Join | None,
-    reference: Reference,
+    reference: Reference | None,
     views: Mapping[str, Mapping[str, Column]],
 ) -> Source:
-    if item is not reference.table:
+    if reference is None or not isinstance(item, exp.Table) or item.alias_column_names:
         return Source(item.alias_or_name.lower(), item, join, None)
-    table = reference.table
-    qualifier = None if reference.has_alias or not table.db else (table.db.lower(), table.name.lower())
-    return Source(reference.alias.lower(), table, join, views[reference.relation_id], qualifier)
+    qualifier = None if reference.has_alias or not item.db else (item.db.lower(), item.name.lower())
+    return Source(reference.alias.lower(), item, join, views[reference.relation_id], qualifier)
 
 
 def owns_all(expression: exp.Expr, source: Source, sources: Sequence[Source]) -> bool:
@@ -63,13 +66,15 @@ def _owns(column: exp.Column, source: Source, sources: Sequence[Source]) -> bool
         return False
     if column.db:
         return source.qualifier == (column.db.lower(), column.table.lower())
+    others = [other for other in sources if other is not source]
     if column.table:
-        return column.table.lower() == source.alias and not source.has(column.table)
-    return len(sources) == 1
+        alone = all(other.alias != source.alias for other in others)
+        return alone and column.table.lower() == source.alias and not source.has(column.table)
+    return all(other.columns is not None and not other.has(column.name) for other in others)
 
 
 def needed_columns(select: exp.Select, source: Source, sources: Sequence[Source]) -> tuple[str, ...]:
-    """The source's columns whose names occur where they may mean it, in the view's order; all for `*`."""
+    """The source's columns whose names occur where they may mean it, in the view's order."""
     columns = tuple(source.columns or ())
     if any(join.method == "NATURAL" for join in (s.join for s in sources) if join is not None):
         return columns
@@ -103,11 +108,10 @@ def _named(node: exp.Expr, source: Source, others: set[str]) -> Iterator[str]:
         if qualifier in others and not node.db and qualifier != source.alias and not source.has(qualifier):
             return
         yield from (part.name.lower() for part in node.parts)
-    elif isinstance(node, exp.Var):
+    elif isinstance(node, exp.Var) or (
+        isinstance(node, exp.Identifier) and not isinstance(node.parent, _NAMING)
+    ):
         yield node.name.lower()
-    elif isinstance(node, exp.Identifier):
-        if not isinstance(node.parent, exp.Column | exp.Alias | exp.TableAlias | exp.Table):
-            yield node.name.lower()
 
 
 def qualified_spans(reference: Reference) -> Iterator[list[exp.Expr]]:
@@ -129,10 +133,9 @@ def _nearest(column: exp.Column, qualifier: tuple[str, str]) -> exp.Expr | None:
     """The table of this name, without an alias, in the innermost SELECT around the column that has one."""
     select = column.find_ancestor(exp.Select)
     while select is not None:
-        from_, joins = select.args.get("from_"), select.args.get("joins") or []
-        for item in [clause.this for clause in ([from_] if from_ is not None else []) + joins]:
-            if isinstance(item, exp.Table) and not item.alias:
-                if (item.db.lower(), item.name.lower()) == qualifier:
-                    return item
+        for item, _ in _items(select):
+            unaliased = isinstance(item, exp.Table) and not item.alias
+            if unaliased and (item.db.lower(), item.name.lower()) == qualifier:
+                return item
         select = select.find_ancestor(exp.Select)
     return None

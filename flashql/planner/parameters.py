@@ -15,7 +15,7 @@ Parameters = Sequence[object] | Mapping[str, object] | None
 
 
 def bound(expression: exp.Expr, parameters: Parameters) -> exp.Expr:
-    """A copy with constants for parameters; raises `NotSupported` for one without a value that has a constant."""
+    """A copy with constants for parameters; raises `NotSupported` where there is no constant for one."""
     return expression.copy().transform(
         lambda node: _constant(node, parameters) if isinstance(node, exp.Placeholder) else node
     )
@@ -36,9 +36,8 @@ def _constant(placeholder: exp.Placeholder, parameters: Parameters) -> exp.Expr:
     name = placeholder.name
     if isinstance(parameters, Mapping) and name in parameters:
         return _literal(parameters[name])
-    positional = isinstance(parameters, Sequence) and not isinstance(parameters, str | bytes)
-    if positional and parameters is not None and name.isdigit() and 0 < int(name) <= len(parameters):
-        assert isinstance(parameters, Sequence)
+    numbered = isinstance(parameters, Sequence) and name.isdigit()
+    if isinstance(parameters, Sequence) and numbered and 0 < int(name) <= len(parameters):
         return _literal(parameters[int(name) - 1])
     raise NotSupported(f"parameter {name} has no value")
 

@@ -2,15 +2,15 @@
 
     SELECT name FROM shop.customers WHERE id = 7 AND random() < 0.5
 
-fetches `name` and `id` of the rows with `"id" = 7`. The outer query runs unchanged over what was fetched, its own
-WHERE included, so a pushed predicate may only drop rows that the outer query drops too. Whatever is not surely
-so is not pushed; whatever is not surely unneeded is fetched.
+fetches `name` and `id` of the rows with `"id" = 7`. The outer query runs unchanged over what was fetched, its
+own WHERE included, so a pushed predicate may only drop rows that the outer query drops too. Whatever is not
+surely so is not pushed; whatever is not surely unneeded is fetched.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
@@ -69,8 +69,8 @@ def push_down(
     """One Fetch per place where the statement reads a view, in the order of the text.
 
     `views` maps 'schema.name' to the view's columns in order. Names match in any case, a catalog in front is
-    allowed, common table expressions hide views. `parameters` become constants of what is pushed. Never raises:
-    a statement that cannot be understood fetches everything.
+    allowed, common table expressions hide views. `parameters` become constants of what is pushed. Never
+    raises: a statement that cannot be understood fetches everything.
     """
     names = {relation_id.lower(): relation_id for relation_id in views}
     try:
@@ -78,7 +78,7 @@ def push_down(
         references = tuple(find_references(parsed, names, default_schema))
         if len(parsed.statements) > 1:
             parameters = None  # which statement they belong to is not known
-        return tuple(_fetch(reference, parsed, views, parameters) for reference in references)
+        return tuple(_fetch(reference, references, parsed, views, parameters) for reference in references)
     except (Unreadable, RecursionError):
         found = find_by_tokens(sql, names, default_schema)
         return tuple(_everything(reference, views[reference.relation_id]) for reference in found)
@@ -119,6 +119,7 @@ def _everything(reference: Reference, columns: Mapping[str, Column], limit: int 
 
 def _fetch(
     reference: Reference,
+    references: Sequence[Reference],
     parsed: Parsed,
     views: Mapping[str, Mapping[str, Column]],
     parameters: Parameters,
@@ -129,38 +130,15 @@ def _fetch(
     select, table = reference.select, reference.table
     plain_table = table is not None and _given(table.args) <= {"this", "db", "catalog", "alias"}
     if select is None or table is None or not plain_table or table.alias_column_names or reference.described:
-        return _replaced(whole, qualified=qualified)
-    sources = sources_of(select, reference, views)
+        return replace(whole, qualified=qualified or whole.qualified)
+    sources = sources_of(select, references, views)
     source = next(candidate for candidate in sources if candidate.table is table)
     needed = needed_columns(select, source, sources)
     where, complete = _pushed_predicates(select, source, sources, parameters)
     order_by, limit = None, None
     if complete and len(sources) == 1:
         order_by, limit = _pushed_limit(select, source, parameters)
-    return _replaced(whole, columns=needed, where=where, order_by=order_by, limit=limit, qualified=qualified)
-
-
-def _replaced(
-    fetch: Fetch,
-    *,
-    qualified: tuple[tuple[int, int], ...],
-    columns: tuple[str, ...] | None = None,
-    where: str | None = None,
-    order_by: str | None = None,
-    limit: int | None = None,
-) -> Fetch:
-    return Fetch(
-        relation_id=fetch.relation_id,
-        columns=fetch.columns if columns is None else columns,
-        where=where,
-        order_by=order_by,
-        limit=fetch.limit if limit is None else limit,
-        start=fetch.start,
-        end=fetch.end,
-        alias=fetch.alias,
-        has_alias=fetch.has_alias,
-        qualified=qualified,
-    )
+    return replace(whole, columns=needed, where=where, order_by=order_by, limit=limit, qualified=qualified)
 
 
 def _given(args: Mapping[str, object]) -> set[str]:
@@ -174,7 +152,7 @@ def _pushed_predicates(
     where = select.args.get("where")
     conditions = list(_conjuncts(where.this)) if where is not None else []
     if not _given(select.args) <= _FILTERABLE or not _keeps_rows_apart(source, sources):
-        return None, not conditions and len(sources) == 1
+        return None, False
     own = len(conditions)
     for join in (s.join for s in sources if s.join is not None):
         if not join.side and join.kind in ("", "INNER", "CROSS") and join.args.get("on") is not None:
@@ -260,7 +238,7 @@ def _is_row_by_row(select: exp.Select) -> bool:
 
 
 def _sort_key(key: exp.Expr, select: exp.Select, source: Source) -> str | None:
-    """A key of ORDER BY in Postgres, which puts nulls last in ascending order only; None if it cannot be said."""
+    """A key of ORDER BY as Postgres sorts it alike, nulls told where to go; None if there is none."""
     if not isinstance(key, exp.Ordered) or type(key.this) is not exp.Column or key.args.get("with_fill"):
         return None
     aliases = {item.alias.lower() for item in select.expressions if isinstance(item, exp.Alias)}

@@ -1,6 +1,6 @@
 """Where a statement in DuckDB's dialect names origin views: by its syntax tree, or by its tokens alone.
 
-Positions are offsets in the text as given, the end exclusive, so that a caller can replace a reference in place.
+Positions are offsets in the text as given, the end exclusive, so that a reference can be replaced in place.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import sqlglot
-from sqlglot import exp
+from sqlglot import Token, TokenType, exp
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import SqlglotError
-from sqlglot.tokens import Token, TokenType
 
 Span = tuple[int, int]
 
@@ -22,6 +21,7 @@ Span = tuple[int, int]
 _TARGETS = (exp.Insert, exp.Create, exp.Drop, exp.Update, exp.Delete, exp.Merge, exp.Alter, exp.Comment)
 _NAME_TOKENS = {TokenType.VAR, TokenType.IDENTIFIER}
 _BEFORE_TABLE = {TokenType.FROM, TokenType.JOIN, TokenType.TABLE, TokenType.SUMMARIZE, TokenType.COMMA}
+_OPAQUE = {"EXPLAIN", "PREPARE", "EXECUTE", "CALL"}
 _WRITING = {TokenType.INTO, TokenType.UPDATE, TokenType.DROP}
 
 
@@ -71,8 +71,8 @@ def parse(sql: str) -> Parsed:
         tokens = DuckDB().tokenize(sql)
     except SqlglotError:
         raise Unreadable from None
-    # What sqlglot takes as an opaque command it also logs; EXPLAIN is one.
-    if tokens and (tokens[0].token_type == TokenType.COMMAND or tokens[0].text.upper() == "EXPLAIN"):
+    # What sqlglot takes as an opaque command it also logs.
+    if tokens and (tokens[0].token_type == TokenType.COMMAND or tokens[0].text.upper() in _OPAQUE):
         raise Unreadable
     text, insertions = _numbered(sql, tokens)
     try:
@@ -85,7 +85,7 @@ def parse(sql: str) -> Parsed:
 
 
 def _numbered(sql: str, tokens: Sequence[Token]) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """The text with its question marks numbered, and what that inserted: DuckDB counts them from left to right."""
+    """The text with its question marks numbered from left to right, as DuckDB does, and what that inserted."""
     pieces, insertions, done, written = [], [], 0, 0
     marks = [
         token.start for token in tokens if token.token_type == TokenType.PLACEHOLDER and token.text == "?"
@@ -164,6 +164,10 @@ def _is_target(table: exp.Table) -> bool:
         parent = node.parent
         if isinstance(parent, _TARGETS) and parent.this is node:
             return True
+        if isinstance(parent, exp.TruncateTable | exp.Index):
+            return True
+        if isinstance(parent, exp.Copy) and parent.args.get("kind"):  # COPY table FROM
+            return True
         node = parent
     return False
 
@@ -191,9 +195,9 @@ def find_by_tokens(sql: str, views: Mapping[str, str], default_schema: str) -> I
     chains = list(_chains(tokens))
     spans: dict[str, list[Span]] = {}
     for chain in chains:
-        for (left, right), after in zip(pairwise(chain), chain[2:], strict=False):
-            relation_id = views.get(f"{_name(left)}.{_name(right)}".lower())
-            if relation_id is not None and after is not None:
+        for left, right in pairwise(chain[:-1]):
+            relation_id = views.get(f"{left.text}.{right.text}".lower())
+            if relation_id is not None:
                 spans.setdefault(relation_id, []).append((chain[0].start, right.end + 1))
     position = {token.start: index for index, token in enumerate(tokens)}
     for chain in chains:
@@ -202,19 +206,19 @@ def find_by_tokens(sql: str, views: Mapping[str, str], default_schema: str) -> I
         relation_id = _token_relation(chain, before, views, default_schema)
         if relation_id is None or before in _WRITING:
             continue
-        after = tokens[last + 1] if last + 1 < len(tokens) else None
-        has_alias = after is not None and after.token_type in {TokenType.ALIAS, *_NAME_TOKENS}
+        after = {token.token_type for token in tokens[last + 1 : last + 2]}
+        has_alias = bool(after & {TokenType.ALIAS, *_NAME_TOKENS})
         qualified = () if has_alias else tuple(spans.pop(relation_id, ()))
         end = chain[-1].end + 1
-        yield Reference(relation_id, chain[0].start, end, _name(chain[-1]), has_alias, qualified=qualified)
+        yield Reference(relation_id, chain[0].start, end, chain[-1].text, has_alias, qualified=qualified)
 
 
 def _token_relation(
     chain: Sequence[Token], before: TokenType | None, views: Mapping[str, str], default_schema: str
 ) -> str | None:
     if len(chain) > 1:
-        return views.get(f"{_name(chain[-2])}.{_name(chain[-1])}".lower())
-    named = views.get(f"{default_schema}.{_name(chain[0])}".lower())
+        return views.get(f"{chain[-2].text}.{chain[-1].text}".lower())
+    named = views.get(f"{default_schema}.{chain[0].text}".lower())
     return named if before in _BEFORE_TABLE else None
 
 
@@ -226,17 +230,14 @@ def _chains(tokens: Sequence[Token]) -> Iterator[list[Token]]:
         if token.token_type == TokenType.DOT and chain:
             joined = True
             continue
-        nameable = token.token_type in _NAME_TOKENS or re.fullmatch(r"\w+", token.text) is not None
+        word = token.token_type != TokenType.STRING and re.fullmatch(r"\w+", token.text) is not None
+        nameable = word or token.token_type in _NAME_TOKENS
         if joined and nameable:
             chain.append(token)
         else:
             if chain:
                 yield chain
-            chain = [token] if nameable and token.token_type != TokenType.STRING else []
+            chain = [token] if nameable else []
         joined = False
     if chain:
         yield chain
-
-
-def _name(token: Token) -> str:
-    return token.text
