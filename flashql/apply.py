@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import duckdb
 import numpy as np
@@ -156,7 +157,7 @@ def _segments(splits: Sequence[int]) -> list[tuple[int, int]]:
     for seq in splits:
         bounds += [seq, seq + 1]
     bounds.append((1 << 63) - 1)
-    return list(zip(bounds, bounds[1:], strict=False))
+    return list(pairwise(bounds))
 
 
 def target(copy: Copy) -> str:
@@ -203,9 +204,7 @@ def _delete_touched(copy: Copy, relation: str) -> str:
     )
     if len(places) == 1:
         return f"DELETE FROM {target(copy)} WHERE {quote(copy.key[0])} IN ({touched})"
-    same = " AND ".join(
-        f"t.{quote(name)} = touched.k{at}" for name, at in zip(copy.key, places, strict=True)
-    )
+    same = " AND ".join(f"t.{quote(name)} = touched.k{at}" for name, at in zip(copy.key, places, strict=True))
     return f"DELETE FROM {target(copy)} AS t USING (SELECT DISTINCT * FROM ({touched})) AS touched WHERE {same}"
 
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from flashql.datatypes import LocalType, PgType, ladder
 from flashql.errors import UnknownName
-from flashql.lsn import LSN
+from flashql.lsn import LSN, NOWHERE
 
 
 class Persistence(StrEnum):
@@ -129,7 +129,7 @@ class Copy:
     numeric: str = "auto"  # how unconstrained numerics are held: the views' option
     state: CopyState = CopyState.MISSING
     local_table: str | None = None  # its rows, in schema flashql_data; kept readable while copied again
-    lsn: LSN = LSN(0)  # of its snapshot: it lacks exactly the transactions whose final LSN is at or after it
+    lsn: LSN = NOWHERE  # of its snapshot: it lacks exactly the transactions whose final LSN is at or after it
 
     def local_type(self, column: CopyColumn) -> LocalType:
         """How that column is held in DuckDB."""

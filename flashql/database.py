@@ -66,9 +66,7 @@ def connect(
 class _Origins:
     """Origins by name, made when first needed."""
 
-    def __init__(
-        self, given: Mapping[str, OriginSource] | None, resolve: Callable[[str], OriginSource] | None
-    ) -> None:
+    def __init__(self, given: Mapping[str, OriginSource] | None, resolve: Callable[[str], OriginSource] | None) -> None:
         self._given = dict(given or {})
         self._resolve = resolve
         self._made: dict[str, PostgresOrigin] = {}

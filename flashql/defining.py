@@ -150,9 +150,7 @@ class Definer:
                 f"{view.relation_id} cannot be kept locally: {str(error).splitlines()[0]}",
                 hint="Simplify the expression, or make it a MATERIALIZED view.",
             ) from error
-        return tuple(
-            replace(column, local_type=kind) for column, (_, kind) in zip(view.columns, found, strict=True)
-        )
+        return tuple(replace(column, local_type=kind) for column, (_, kind) in zip(view.columns, found, strict=True))
 
     def _require_one_numeric(self, view: View) -> None:
         for other in realtime_views(self._store, view.origin or ""):
@@ -208,7 +206,8 @@ class Definer:
                 readers = [name for name in readers if name not in {one.relation_id for one in dropped}]
                 if readers and not statement.cascade:
                     raise errors.DefinitionError(
-                        f"{', '.join(readers)} read {view.relation_id}", hint="Use DROP VIEW ... CASCADE to drop them too."
+                        f"{', '.join(readers)} read {view.relation_id}",
+                        hint="Use DROP VIEW ... CASCADE to drop them too.",
                     )
                 dropped += [known[name] for name in readers]
             for view in dropped:
@@ -234,7 +233,9 @@ class Definer:
             self._sync.release(view.origin)
         except errors.OriginError as error:
             _log.warning(
-                "origin %s could not be told to drop its slot; the next sync or drop tries again: %s", view.origin, error
+                "origin %s could not be told to drop its slot; the next sync or drop tries again: %s",
+                view.origin,
+                error,
             )
 
     # -- schemas
@@ -298,4 +299,3 @@ class Definer:
 def _not_reserved(namespace: str) -> None:
     if namespace.lower() in _RESERVED:
         raise errors.NameTaken(f"schema {namespace} is FlashQL's own", hint="Choose another schema.")
-

@@ -35,12 +35,16 @@ def view_plan(view: View) -> Plan:
     """The steps that answer a view and keep it."""
     query = " ".join(view.query.split())
     if view.persistence is Persistence.ORIGIN:
-        return Plan((Step(f"origin {view.origin}", query, "at each query, with its columns, filters and limit pushed down"),))
+        return Plan(
+            (Step(f"origin {view.origin}", query, "at each query, with its columns, filters and limit pushed down"),)
+        )
     if view.persistence is Persistence.MATERIALIZED:
         every = view.options.get("refresh_every")
         when = f"on REFRESH and every {every}" if every else "on sync() when missing, and on REFRESH"
         place = f"origin {view.origin}" if view.origin else "duckdb"
-        return Plan((Step(place, query, when), Step("duckdb", f"replace the copy of {view.relation_id}", "in one commit")))
+        return Plan(
+            (Step(place, query, when), Step("duckdb", f"replace the copy of {view.relation_id}", "in one commit"))
+        )
     table = ".".join(view.base_table or ())
     kept = f"copy of {table} ({', '.join(view.base_columns)})"
     local = f"SELECT {view.local_select}" + (f" WHERE {view.local_where}" if view.local_where else "")

@@ -62,8 +62,8 @@ def needs(views: Iterable[View]) -> dict[TableName, Need]:
 
 
 def serves(copy: Copy, need: Need, table: Table) -> bool:
-    """Whether the copy is of this very table, in its present shape, with every column needed."""
-    if copy.state is CopyState.DETACHED or copy.oid != table.oid or copy.key != table.key:
+    """Whether the copy follows the stream of this very table, in its present shape, with every column needed."""
+    if copy.state is not CopyState.LIVE or copy.oid != table.oid or copy.key != table.key:
         return False
     if copy.numeric != need.numeric or not set(need.columns) <= {kept.name for kept in copy.columns}:
         return False
@@ -185,9 +185,7 @@ def mark_running(writer: duckdb.DuckDBPyConnection, store: Store, view: View, ls
         last_error=None,
         next_retry_at=None,
     )
-    writer.execute(
-        "UPDATE flashql.sync_jobs SET last_success_at = now() WHERE relation_id = ?", [view.relation_id]
-    )
+    writer.execute("UPDATE flashql.sync_jobs SET last_success_at = now() WHERE relation_id = ?", [view.relation_id])
 
 
 def mark(store: Store, views: Iterable[View], change: Callable[[JobStatus], dict[str, object]]) -> None:

@@ -59,7 +59,9 @@ def moved(state: str, event: Event) -> State:
         raise IllegalMove(f"a job that is {state} cannot {event}") from None
 
 
-def backoff_seconds(attempt: int, chance: float, *, base: float = 0.25, multiplier: float = 2.0, cap: float = 30.0) -> float:
+def backoff_seconds(
+    attempt: int, chance: float, *, base: float = 0.25, multiplier: float = 2.0, cap: float = 30.0
+) -> float:
     """How long to wait before the next attempt: exponential, capped, with half of it left to chance.
 
     `attempt` counts from 1, `chance` is uniform in [0, 1). Half the delay is fixed so that a server that restarts

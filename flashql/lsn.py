@@ -54,3 +54,6 @@ class LSN(int):
         """
         into_page = self % _PAGE_BYTES
         return LSN(self - into_page) if into_page in _PAGE_HEADERS_BYTES else self
+
+
+NOWHERE = LSN(0)

@@ -59,9 +59,7 @@ def plan(store: Store, sql: str, parameters: Parameters = None) -> list[Fetched]
 
 
 def _columns(view: View) -> dict[str, Column]:
-    return {
-        column.name: Column(column.name, column.pg_type) for column in view.columns if column.pg_type is not None
-    }
+    return {column.name: Column(column.name, column.pg_type) for column in view.columns if column.pg_type is not None}
 
 
 def origin_sql(view: View, fetch: Fetch) -> str:
@@ -144,7 +142,11 @@ def prepare(
             _fetch(origins, connection, part, f"temp.main.{quote(table)}")
             reference = f"temp.main.{quote(table)}"
             edits.append(
-                (part.fetch.start, part.fetch.end, reference if part.fetch.has_alias else f"{reference} AS {quote(part.fetch.alias)}")
+                (
+                    part.fetch.start,
+                    part.fetch.end,
+                    reference if part.fetch.has_alias else f"{reference} AS {quote(part.fetch.alias)}",
+                )
             )
             edits += [(start, end, quote(part.fetch.alias)) for start, end in part.fetch.qualified]
     except BaseException:
@@ -178,7 +180,6 @@ def _fetch(origins: Origins, connection: duckdb.DuckDBPyConnection, part: Fetche
 def describe_local(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[str, str]]:
     """Names and types of a local query's columns; nothing is run."""
     return [(row[0], row[1]) for row in connection.execute(f"DESCRIBE {sql}").fetchall()]
-
 
 
 def reads(store: Store, sql: str) -> tuple[str, ...]:

@@ -42,19 +42,21 @@ class Result:
     def df(self) -> pd.DataFrame:
         """All remaining rows as a pandas DataFrame."""
         with translated():
-            return self._connection.df()
+            frame: pd.DataFrame = self._connection.df()
+            return frame
 
     def pl(self) -> pl.DataFrame:
         """All remaining rows as a polars DataFrame."""
         with translated():
-            return self._connection.pl()
+            frame: pl.DataFrame = getattr(self._connection, "pl")()  # noqa: B009 - DuckDB's stubs lack it
+            return frame
 
     def fetch_arrow_table(self) -> pa.Table:
         """All remaining rows as an Arrow table."""
         with translated():
             # DuckDB 2 calls this to_arrow_table and no longer has the older name.
-            fetch = getattr(self._connection, "to_arrow_table", None) or self._connection.fetch_arrow_table
-            return fetch()
+            named = "to_arrow_table" if hasattr(self._connection, "to_arrow_table") else "fetch_arrow_table"
+            return getattr(self._connection, named)()
 
     @property
     def description(self) -> list[tuple[Any, ...]] | None:

@@ -67,21 +67,23 @@ class Schedule:
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._closed:
-            with self._condition:
-                looks = self._looks
+        looks, pause = -1, 0.0
+        while self._wakes(looks, pause):
+            looks = self._looks
             try:
                 due, pause = self._due()
                 if due:
                     self._sync.sync(due, force=True)
-                    continue
+                    pause = 0.0
             except errors.FlashQLError as error:
                 _log.warning("scheduled refresh: %s", error)
                 pause = 60.0
-            with self._condition:
-                if self._closed:
-                    return
-                self._condition.wait_for(lambda seen=looks: self._closed or self._looks != seen, pause)
+
+    def _wakes(self, seen: int, pause_seconds: float) -> bool:
+        """Wait until something changed or the pause is over; False when the schedule is closed."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._closed or self._looks != seen, pause_seconds)
+            return not self._closed
 
     def _due(self) -> tuple[list[str], float]:
         """The views that are due now, and how long until the next one is."""
@@ -91,9 +93,7 @@ class Schedule:
         return due, min((seconds for _, seconds in left), default=3600.0)
 
     @staticmethod
-    def _left(
-        chosen: Iterable[View], known: dict[str, JobStatus], now: datetime
-    ) -> Iterable[tuple[str, float]]:
+    def _left(chosen: Iterable[View], known: dict[str, JobStatus], now: datetime) -> Iterable[tuple[str, float]]:
         for view in chosen:
             job = known.get(view.relation_id)
             seconds = due_in_seconds(view, job, now) if job is not None else None

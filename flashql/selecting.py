@@ -14,9 +14,7 @@ from typing import TypeAlias
 from flashql import errors
 from flashql.catalog import View
 
-Selector: TypeAlias = (
-    "str | Mapping[str, str | Iterable[str]] | Callable[[View], bool] | Iterable[Selector]"
-)
+Selector: TypeAlias = "str | Mapping[str, str | Iterable[str]] | Callable[[View], bool] | Iterable[Selector]"
 
 
 def select(known: Mapping[str, View], selector: Selector, *, strict: bool = True) -> list[View]:

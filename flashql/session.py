@@ -22,6 +22,7 @@ from flashql.origins.postgres.stream import Stream
 from flashql.store import Store
 from flashql.store.copies import copies, delete_copy, origin_record, save_copy, save_origin
 from flashql.store.jobs import set_job
+from flashql.store.relations import show_copy
 from flashql.widening import widened_by_waiting
 
 # A transaction that has sent more than this without ending is applied in parts, within one local transaction.
@@ -37,13 +38,25 @@ class Boss(Protocol):
     """What a session asks of, and tells, its worker."""
 
     @property
-    def requested(self) -> int: ...
+    def requested(self) -> int:
+        """The number of the latest request to look again."""
+        ...
+
     @property
-    def stopping(self) -> bool: ...
+    def stopping(self) -> bool:
+        """Whether the session should end."""
+        ...
+
     @property
-    def halted(self) -> frozenset[str]: ...
-    def outcome(self, request: int, live: Collection[str], failed: dict[str, errors.FlashQLError]) -> None: ...
-    def reached(self, lsn: LSN) -> None: ...
+    def halted(self) -> frozenset[str]:
+        """Views to leave alone though they are enabled."""
+        ...
+
+    def outcome(self, request: int, live: Collection[str], failed: dict[str, errors.FlashQLError]) -> None:
+        """The session has acted on everything asked for up to `request`."""
+
+    def reached(self, lsn: LSN) -> None:
+        """The copies contain everything the origin committed before `lsn`."""
 
 
 # How often each table was copied again lately, over all sessions of this process: (origin, table) -> times.
@@ -105,11 +118,14 @@ class Session:
             self._connect()
             self._start_pass()
             while not self._boss.stopping:
-                if not self._follower.in_transaction and not self._reconsider():
+                if not self._mid_transaction() and not self._reconsider():
                     return
                 self._step()
         finally:
             self._close()
+
+    def _mid_transaction(self) -> bool:
+        return self._follower is not None and self._follower.in_transaction
 
     def _reconsider(self) -> bool:
         """Look again when asked, or when it is time; False when nothing is left to follow."""
@@ -235,9 +251,7 @@ class Session:
             joining.mark(self._store, views, lambda _: {"phase": "copy"})
             self._follower.reload()
             held, self._held = self._held, None
-            self._pass = CopyPass(
-                self._store, self._origin, self._slot, wanted, held, self._progress, self.interrupt
-            )
+            self._pass = CopyPass(self._store, self._origin, self._slot, wanted, held, self._progress, self.interrupt)
         elif self._held is not None:
             self._held.close()
             self._held = None
@@ -250,9 +264,8 @@ class Session:
         """The copy that follows the stream with all that the table's active views need."""
         need, table = self._needs.get(name), self._tables.get(name)
         for copy in copies(self._store, self._origin.name):
-            if (copy.schema, copy.name) == name and copy.state is CopyState.LIVE and need and table:
-                if joining.serves(copy, need, table):
-                    return copy
+            if (copy.schema, copy.name) == name and need and table and joining.serves(copy, need, table):
+                return copy
         return None
 
     def _change_over(self) -> None:
@@ -265,7 +278,7 @@ class Session:
                 for view in need.views:
                     if copy is None or view not in now:  # dropped or defined anew since we looked
                         continue
-                    joining.show_copy(writer, self._store, view, copy)
+                    show_copy(writer, self._store, view, copy)
                     lsn = max(copy.lsn, self._follower.applied_lsn)
                     joining.mark_running(writer, self._store, view, lsn)
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from flashql import errors, joining
@@ -26,6 +27,7 @@ from flashql.store.definitions import realtime_views, views
 from flashql.store.jobs import JobStatus, blank, delete_job, jobs, make_job, set_job
 from flashql.store.relations import freeze, own_table, relation_rows
 from flashql.worker import Worker
+
 
 @dataclass(frozen=True)
 class SyncReport:
@@ -50,8 +52,10 @@ class SyncReport:
 
 @dataclass
 class _Pass:
-    """One pass over views. Who calls before it begins adds to it; who calls while it runs and asks for nothing
-    more waits for its end; all others share the next.
+    """One pass over views.
+
+    Who calls before it begins adds to it; who calls while it runs and asks for nothing more waits for its end;
+    all others share the next.
     """
 
     names: dict[str, bool] = field(default_factory=dict)  # relation id -> force
@@ -226,7 +230,7 @@ class Sync:
 
     def forget(self, selector: Selector) -> None:
         """Stop, drop what the jobs hold at their origins, drop their rows here; copies stay readable."""
-        chosen = [view for view in select(views(self._store), selector)]
+        chosen = select(views(self._store), selector)
         self.stop([view.relation_id for view in chosen])
         with self._store.transaction() as writer:
             for view in chosen:
@@ -310,10 +314,9 @@ class Sync:
         for name, worker in workers.items():
             worker.stop()
             if self._store.in_memory:
-                try:
+                # The slot was temporary: if this fails, only the publication stays, which holds nothing back.
+                with suppress(errors.FlashQLError):
                     self._origins(name).drop(slot_name(self._store.database_id, name))
-                except errors.FlashQLError:
-                    pass  # the slot was temporary; only the publication may stay, which holds nothing back
         if not self._store.read_only:
             self.show_stopped()
 

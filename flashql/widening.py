@@ -42,15 +42,12 @@ def widened_by_waiting(store: Store, copy: Copy) -> Copy:
 def _fitted(cursor: duckdb.DuckDBPyConnection, copy: Copy, relation: str) -> Copy:
     with translated():
         columns = tuple(
-            replace(kept, rung=_first_fitting(cursor, copy, at, kept, relation))
-            for at, kept in enumerate(copy.columns)
+            replace(kept, rung=_first_fitting(cursor, copy, at, kept, relation)) for at, kept in enumerate(copy.columns)
         )
     return replace(copy, columns=columns)
 
 
-def _first_fitting(
-    cursor: duckdb.DuckDBPyConnection, copy: Copy, at: int, kept: CopyColumn, relation: str
-) -> int:
+def _first_fitting(cursor: duckdb.DuckDBPyConnection, copy: Copy, at: int, kept: CopyColumn, relation: str) -> int:
     rungs: Sequence[LocalType] = ladder(kept.column.type, numeric=copy.numeric)
     for rung in range(kept.rung, len(rungs) - 1):
         fits = rungs[rung].fits

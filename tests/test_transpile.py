@@ -8,6 +8,7 @@ Known gap: no collations but the server's default and C are run.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
@@ -154,9 +155,7 @@ class World:
         for k, text in theirs.items():
             value, local_type = ours_by_row[k]
             where = f"row {k}: {written}  ->  {local}"
-            assert self._same(pg_type, text, k, local), (
-                f"{where}: Postgres has {text!r}, DuckDB has {value!r}"
-            )
+            assert self._same(pg_type, text, k, local), f"{where}: Postgres has {text!r}, DuckDB has {value!r}"
             expected = ladder(pg_type)[0].name
             if type_of_result and pg_type.oid != 1700 and local_type != '"NULL"':
                 assert local_type == expected, f"{where}: {local_type} for {pg_type}"
@@ -172,9 +171,7 @@ class World:
         answered: list[tuple[int, str | None]] = []
         for k in range(ROWS):
             try:
-                answered += [
-                    (row[0], row[1]) for row in self.postgres.execute(f"{query} WHERE k = {k}".encode())
-                ]
+                answered += [(row[0], row[1]) for row in self.postgres.execute(f"{query} WHERE k = {k}".encode())]
             except psycopg.DataError:
                 continue
         return answered
@@ -240,9 +237,7 @@ class Generator:
         self.random = random.Random(seed)
 
     def any(self) -> str:
-        kind = self.random.choice(
-            [self.boolean, self.boolean, self.integer, self.decimal, self.text, self.moment]
-        )
+        kind = self.random.choice([self.boolean, self.boolean, self.integer, self.decimal, self.text, self.moment])
         return kind(3)
 
     def one(self, writers: list[Callable[[], str]]) -> str:
@@ -294,9 +289,7 @@ class Generator:
                 lambda: f"COALESCE({self.integer(down)}, {self.integer(down)})",
                 lambda: f"{pick(['GREATEST', 'LEAST'])}({self.integer(down)}, {self.integer(down)})",
                 lambda: f"NULLIF({pick(['i2', 'i4', 'i8'])}, {pick(['5', '0'])})",
-                lambda: (
-                    f"CASE WHEN {self.boolean(down)} THEN {self.integer(down)} ELSE {self.integer(0)} END"
-                ),
+                lambda: f"CASE WHEN {self.boolean(down)} THEN {self.integer(down)} ELSE {self.integer(0)} END",
                 lambda: f"{self.decimal(0)}::{pick(['int2', 'int4', 'int8'])}",
                 lambda: f"({self.integer(down)})::{pick(['int2', 'int4', 'int8'])}",
             ]
@@ -357,9 +350,7 @@ class Generator:
         )
 
     def pattern(self) -> str:
-        return "".join(
-            self.random.choice(["a", "b", "%", "_", "\\\\", "\\%", "\\_", "é", " "]) for _ in range(4)
-        )
+        return "".join(self.random.choice(["a", "b", "%", "_", "\\\\", "\\%", "\\_", "é", " "]) for _ in range(4))
 
 
 def test_random_expressions_agree(world: World) -> None:
@@ -378,5 +369,8 @@ def test_random_expressions_agree(world: World) -> None:
             translated += 1
         except psycopg.errors.IndeterminateCollation:
             continue
+        except duckdb.Error:
+            # Neither database promises which side of AND and OR it evaluates: one may raise where one does not.
+            assert re.search(r"AND|OR|BETWEEN", written), f"{written}  ->  {local}"
     assert translated > 100, "most of what the generator writes should be on the list"
     assert values > 1000

@@ -92,15 +92,14 @@ def view_names(found: Sequence[str], given: Sequence[str]) -> list[str]:
 
 def _bind_rows(view: View, names: Sequence[str], origin: Describer) -> Bound:
     select = _parsed(view.query)
+    _require_only_rows(select)
     source = _single_table(select)
     table = origin.table(source.db or None, source.name)
     known = {column.name: column for column in table.columns}
     alias = source.alias or source.name
     items = list(_items(select, alias, table))
     if len(items) != len(names):
-        raise errors.NotSupported(
-            "the select list could not be matched with its columns", hint=_ONLY_ROWS_OF_ONE_TABLE
-        )
+        raise errors.NotSupported("the select list could not be matched with its columns", hint=_ONLY_ROWS_OF_ONE_TABLE)
     condition = select.args.get("where")
     used: dict[str, None] = {}
     computed: dict[str, None] = {}
@@ -145,9 +144,7 @@ def _parsed(query: str) -> exp.Select:
     except SqlglotError as error:
         raise errors.DefinitionError(f"the query cannot be read: {str(error).splitlines()[0]}") from error
     if not isinstance(parsed, exp.Select):
-        raise errors.NotSupported(
-            "a realtime view over this query is not built yet", hint=_ONLY_ROWS_OF_ONE_TABLE
-        )
+        raise errors.NotSupported("a realtime view over this query is not built yet", hint=_ONLY_ROWS_OF_ONE_TABLE)
     return parsed
 
 
@@ -169,25 +166,26 @@ _CLAUSES = {
 }
 
 
-def _single_table(select: exp.Select) -> exp.Table:
-    """The one table of the query; raises `NotSupported` naming the clause that is more than rows of one table."""
+def _require_only_rows(select: exp.Select) -> None:
+    """Raise `NotSupported` for the first clause that is more than columns and rows."""
     for clause, value in select.args.items():
         if value and clause not in ("expressions", "from_", "where", "kind", "hint"):
             raise _unsupported(_CLAUSES.get(clause, clause.strip("_").upper()))
+
+
+def _single_table(select: exp.Select) -> exp.Table:
+    """The one table of the query, its names folded as Postgres folds them; raises `NotSupported` otherwise."""
     source = select.args.get("from_")
     if source is None:
         raise _unsupported("a query without FROM")
     table = source.this
     if not isinstance(table, exp.Table) or not isinstance(table.this, exp.Identifier):
         raise _unsupported("a subquery or function in FROM")
-    if table.args.get("joins") or table.args.get("laterals"):
-        raise _unsupported("a join")
-    if table.args.get("sample"):
-        raise _unsupported("TABLESAMPLE")
+    for clause in ("joins", "laterals", "sample"):
+        if table.args.get(clause):
+            raise _unsupported(_CLAUSES[clause])
     if table.catalog:
-        raise errors.NotSupported(
-            f"{table.sql(dialect='postgres')} names a database; the origin's DSN already does"
-        )
+        raise errors.NotSupported(f"{table.sql(dialect='postgres')} names a database; the origin's DSN already does")
     alias = table.args.get("alias")
     if alias is not None and alias.columns:
         raise _unsupported("a list of column aliases")
@@ -213,16 +211,12 @@ def _items(select: exp.Select, alias: str, table: Table) -> Iterable[exp.Expr]:
     """The select list with `*` written out."""
     for item in select.expressions:
         bare = item.unalias()
-        whole_row = isinstance(bare, exp.Star) or (
-            isinstance(bare, exp.Column) and isinstance(bare.this, exp.Star)
-        )
+        whole_row = isinstance(bare, exp.Star) or (isinstance(bare, exp.Column) and isinstance(bare.this, exp.Star))
         if not whole_row:
             yield bare
             continue
         for column in table.columns:
-            yield exp.column(
-                exp.to_identifier(column.name, quoted=True), table=exp.to_identifier(alias, quoted=True)
-            )
+            yield exp.column(exp.to_identifier(column.name, quoted=True), table=exp.to_identifier(alias, quoted=True))
 
 
 def _column_name(column: exp.Column) -> str:

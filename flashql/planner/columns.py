@@ -108,9 +108,7 @@ def _named(node: exp.Expr, source: Source, others: set[str]) -> Iterator[str]:
         if qualifier in others and not node.db and qualifier != source.alias and not source.has(qualifier):
             return
         yield from (part.name.lower() for part in node.parts)
-    elif isinstance(node, exp.Var) or (
-        isinstance(node, exp.Identifier) and not isinstance(node.parent, _NAMING)
-    ):
+    elif isinstance(node, exp.Var) or (isinstance(node, exp.Identifier) and not isinstance(node.parent, _NAMING)):
         yield node.name.lower()
 
 
@@ -134,8 +132,8 @@ def _nearest(column: exp.Column, qualifier: tuple[str, str]) -> exp.Expr | None:
     select = column.find_ancestor(exp.Select)
     while select is not None:
         for item, _ in _items(select):
-            unaliased = isinstance(item, exp.Table) and not item.alias
-            if unaliased and (item.db.lower(), item.name.lower()) == qualifier:
+            names = [part.name.lower() for part in item.parts] if isinstance(item, exp.Table) else []
+            if tuple(names[-2:]) == qualifier and not item.alias:
                 return item
         select = select.find_ancestor(exp.Select)
     return None

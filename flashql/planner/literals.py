@@ -205,6 +205,4 @@ class LikePattern:
 
     def __str__(self) -> str:
         """The pattern written with backslash as its escape."""
-        return "".join(
-            token if token in ("%", "_") or token[1] in "%_\\" else token[1] for token in self.tokens
-        )
+        return "".join(token if token in ("%", "_") or token[1] in "%_\\" else token[1] for token in self.tokens)

@@ -94,9 +94,7 @@ def _decimal_arithmetic(kind: type[exp.Expr], left: Scalar, right: Scalar) -> Sc
         raise refuse(f"numeric arithmetic that needs {precision} digits", "Cast to numerics of fewer digits.")
     scales = (s1, s2) if kind is exp.Mul else (scale, scale)
     sides = [operand(widened(v, precision, s).node) for v, s in zip((left, right), scales, strict=True)]
-    computed = cast(
-        exp.Paren(this=kind(this=sides[0], expression=sides[1])), f"DECIMAL({precision}, {scale})"
-    )
+    computed = cast(exp.Paren(this=kind(this=sides[0], expression=sides[1])), f"DECIMAL({precision}, {scale})")
     printed = left.printed and right.printed
     return Scalar(computed, numeric(precision, scale), bounds=(precision, scale), printed=printed)
 

@@ -206,9 +206,7 @@ def _keeps_rows_apart(source: Source, sources: Sequence[Source]) -> bool:
     return True
 
 
-def _pushed_limit(
-    select: exp.Select, source: Source, parameters: Parameters
-) -> tuple[str | None, int | None]:
+def _pushed_limit(select: exp.Select, source: Source, parameters: Parameters) -> tuple[str | None, int | None]:
     """ORDER BY and LIMIT, where the rows that the outer query needs are the first ones of the source."""
     limit, offset, order = (select.args.get(name) for name in ("limit", "offset", "order"))
     if limit is None or not _given(select.args) <= _LIMITABLE or not _is_row_by_row(select):

@@ -85,11 +85,9 @@ def parse(sql: str) -> Parsed:
 
 
 def _numbered(sql: str, tokens: Sequence[Token]) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """The text with its question marks numbered from left to right, as DuckDB does, and what that inserted."""
+    """The text with its question marks numbered from left to right, and what that inserted."""
     pieces, insertions, done, written = [], [], 0, 0
-    marks = [
-        token.start for token in tokens if token.token_type == TokenType.PLACEHOLDER and token.text == "?"
-    ]
+    marks = [token.start for token in tokens if token.token_type == TokenType.PLACEHOLDER and token.text == "?"]
     for number, start in enumerate(marks, 1):
         explicit = sql[start + 1 : start + 2].isdigit()  # ?1 is another spelling of $1
         mark = "$" if explicit else f"${number}"
@@ -174,11 +172,7 @@ def _is_target(table: exp.Table) -> bool:
 
 def _reading_select(table: exp.Table) -> exp.Select | None:
     clause = table.parent
-    if (
-        isinstance(clause, exp.From | exp.Join)
-        and clause.this is table
-        and isinstance(clause.parent, exp.Select)
-    ):
+    if isinstance(clause, exp.From | exp.Join) and clause.this is table and isinstance(clause.parent, exp.Select):
         return clause.parent
     return None
 

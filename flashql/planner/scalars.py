@@ -63,9 +63,7 @@ _DOUBLE_DIGITS = 15  # decimals of so many digits convert to double precision co
 BYTE_ORDER: Final = {"C", "POSIX", "C.UTF-8", "C.utf8", "C.UTF8", "ucs_basic", "pg_c_utf8", "name"}
 # What initdb and CREATE DATABASE make is deterministic: equal means the same bytes. A collation made by a
 # user may not be, and only its name is known here, so other names than these shapes are not trusted.
-_PREDEFINED = re.compile(
-    r"default|unicode|und|pg_unicode_fast|[\w-]+-x-icu|[a-z]{2,3}[_-][A-Z]{2}([.@][\w.@-]+)?"
-)
+_PREDEFINED = re.compile(r"default|unicode|und|pg_unicode_fast|[\w-]+-x-icu|[a-z]{2,3}[_-][A-Z]{2}([.@][\w.@-]+)?")
 UNCERTAIN = "?"  # the collation of text built from columns of different collations, or from one not told
 
 
@@ -265,9 +263,7 @@ def as_numeric(value: Scalar, what: str) -> Scalar:
         return exact_number(value.number)
     if value.oid in INTEGERS:
         digits = _INTEGER_DIGITS[value.oid]
-        return Scalar(
-            cast(value.node, f"DECIMAL({digits}, 0)"), numeric(digits, 0), bounds=(digits, 0), printed=True
-        )
+        return Scalar(cast(value.node, f"DECIMAL({digits}, 0)"), numeric(digits, 0), bounds=(digits, 0), printed=True)
     if value.oid != NUMERIC:
         raise refuse(f"{what} of {value.type.name}")
     return value
@@ -283,9 +279,7 @@ def _coerced_numerics(values: Sequence[Scalar], what: str, *, comparing: bool) -
     known = [v.bounds for v in numbers if v.bounds is not None]
     unbounded = [v for v in numbers if v.bounds is None and not v.is_null]
     if comparing and len(unbounded) > 1:
-        raise refuse(
-            f"{what} of numerics without precision", "Cast to numeric(p,s) with as many digits as you need."
-        )
+        raise refuse(f"{what} of numerics without precision", "Cast to numeric(p,s) with as many digits as you need.")
     if unbounded:
         return [replace(v, bounds=None) for v in numbers]
     scale = max((s for _, s in known), default=0)

@@ -92,9 +92,7 @@ def _column(node: exp.Expr, columns: Columns) -> Scalar:
     bounds = numeric_bounds(column.type) if column.type.oid == NUMERIC else None
     # A column whose values once did not fit its DECIMAL is text: the casts put around it wherever it is
     # computed with make DuckDB read it as a number, or raise.
-    return Scalar(
-        exp.column(name, quoted=True), column.type, collation, bounds=bounds, printed=bounds is not None
-    )
+    return Scalar(exp.column(name, quoted=True), column.type, collation, bounds=bounds, printed=bounds is not None)
 
 
 def _literal(node: exp.Expr, _: Columns) -> Scalar:
@@ -259,9 +257,7 @@ def _case(node: exp.Expr, columns: Columns) -> Scalar:
         else:
             conditions.append(compared(exp.EQ, [subject, translate(branch.this, columns)]).node)
     default = node.args.get("default") or exp.Null()
-    results = [
-        translate(v, columns) for v in (*(branch.args["true"] for branch in node.args["ifs"]), default)
-    ]
+    results = [translate(v, columns) for v in (*(branch.args["true"] for branch in node.args["ifs"]), default)]
     ready, model = unified(results, "CASE")
     ifs = [exp.If(this=c, true=v.node) for c, v in zip(conditions, ready[:-1], strict=True)]
     return replace(model, node=exp.Case(ifs=ifs, default=ready[-1].node))

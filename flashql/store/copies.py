@@ -60,7 +60,8 @@ def origin_record(store: Store, name: str) -> Origin:
     )
     if not rows:
         return Origin(name, None, None, None, None, LSN(0))
-    return Origin(*rows[0][:5], applied_lsn=LSN(rows[0][5]))
+    _, slot, publication, system, timeline, applied = rows[0]
+    return Origin(name, slot, publication, system, timeline, LSN(applied))
 
 
 def save_origin(writer: duckdb.DuckDBPyConnection, origin: Origin) -> None:

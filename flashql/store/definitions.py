@@ -23,9 +23,7 @@ def views(store: Store) -> dict[str, View]:
 def realtime_views(store: Store, origin: str) -> list[View]:
     """The realtime views that follow one origin."""
     return [
-        view
-        for view in views(store).values()
-        if view.origin == origin and view.persistence is Persistence.REALTIME
+        view for view in views(store).values() if view.origin == origin and view.persistence is Persistence.REALTIME
     ]
 
 
@@ -33,8 +31,7 @@ def save_view(writer: duckdb.DuckDBPyConnection, view: View) -> None:
     """Add the view, in place of one of the same name."""
     delete_view(writer, view)
     writer.execute(
-        "INSERT INTO flashql.views (namespace, name, persistence, origin, query, definition) "
-        "VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO flashql.views (namespace, name, persistence, origin, query, definition) VALUES (?, ?, ?, ?, ?, ?)",
         [view.namespace, view.name, view.persistence.value, view.origin, view.query, dump(view)],
     )
 

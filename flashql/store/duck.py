@@ -123,9 +123,7 @@ class Store:
         with self.transaction() as writer:
             if found == 0:
                 writer.execute("CREATE SCHEMA IF NOT EXISTS flashql")
-                writer.execute(
-                    "CREATE TABLE flashql.migrations (version BIGINT, applied_at TIMESTAMPTZ DEFAULT now())"
-                )
+                writer.execute("CREATE TABLE flashql.migrations (version BIGINT, applied_at TIMESTAMPTZ DEFAULT now())")
             for version, text in files:
                 if version > found:
                     writer.execute(text)

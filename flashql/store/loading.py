@@ -126,6 +126,5 @@ def convert(connection: duckdb.DuckDBPyConnection, table: str, column: TargetCol
     if column.rung < len(column.ladder) - 1:
         name = quote(column.name)
         connection.execute(
-            f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {column.local.name} "
-            f"USING {column.local.from_text(name)}"
+            f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {column.local.name} USING {column.local.from_text(name)}"
         )

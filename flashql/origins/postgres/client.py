@@ -16,13 +16,12 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from flashql import errors
 from flashql.catalog import Column, Table
-from flashql.datatypes import PgType, is_native
+from flashql.datatypes import PgType, is_native, select_text
 from flashql.origins.postgres.connecting import DsnSource, as_ours, conninfo, first_line, translated
 from flashql.quoting import quote
 from flashql.resources import sql_text
 
 OLDEST_VERSION = 14
-_BPCHAR = 1042
 
 
 class PostgresClient:
@@ -112,13 +111,9 @@ class PostgresClient:
                 for at in range(described.nfields)
             ]
             types = self._types(connection, [(oid, modifier) for _, oid, modifier in fields])
-        return tuple(
-            Column(name, type_) for (name, _, _), type_ in zip(fields, types, strict=True)
-        )
+        return tuple(Column(name, type_) for (name, _, _), type_ in zip(fields, types, strict=True))
 
-    def _types(
-        self, connection: psycopg.Connection[Any], wanted: Sequence[tuple[int, int]]
-    ) -> list[PgType]:
+    def _types(self, connection: psycopg.Connection[Any], wanted: Sequence[tuple[int, int]]) -> list[PgType]:
         """PgTypes of (oid, typmod) pairs, domains resolved."""
         if not wanted:
             return []
@@ -172,14 +167,8 @@ class PostgresClient:
 
 
 def column_sql(type_: PgType, reference: str) -> str:
-    """What to SELECT for a column so that it arrives as `datatypes` expects it: binary where that is exact,
-    else the text its output function prints. (A cast of character(n) to text would strip its padding.)
-    """
-    if is_native(type_):
-        return reference
-    if type_.oid == _BPCHAR:
-        return f"bpcharout({reference})::text"
-    return f"{reference}::text"
+    """What to SELECT for a column: its binary value where Arrow holds that exactly, else the text a stream prints."""
+    return reference if is_native(type_) else select_text(type_, reference)
 
 
 def _pg_type(

@@ -67,7 +67,7 @@ def redacted(dsn: str) -> str:
 
 @contextmanager
 def translated(origin: str) -> Iterator[None]:
-    """psycopg's errors inside become FlashQL's, naming the origin."""
+    """Psycopg's errors inside become FlashQL's, naming the origin."""
     try:
         yield
     except psycopg.Error as error:
@@ -113,7 +113,7 @@ _REFUSALS = ("password", "authentication", "no pg_hba.conf entry", "role ", "dat
 
 
 def _connection_error(origin: str, text: str) -> errors.FlashQLError:
-    """libpq gives no SQLSTATE for a failed connection, so its words must tell a refusal from silence."""
+    """Libpq gives no SQLSTATE for a failed connection, so its words must tell a refusal from silence."""
     message = next((line.strip() for line in text.splitlines() if "FATAL" in line), first_line(text))
     starting = "starting up" in text or "shutting down" in text or "recovery" in text
     fatal = "FATAL" in text and "too many" not in text and "remaining connection slots" not in text

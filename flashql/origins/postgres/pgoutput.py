@@ -82,9 +82,9 @@ class _Singles:
 class Decoder:
     """Turns frames into batches; keeps the relations described and the open transaction between calls.
 
-    `wanted(relation)` is asked at each Relation message, and by `reconsider`, which columns to make arrays of, by index: None
-    means all; an empty sequence means that the relation's changes are checked and dropped. After an error the
-    decoder is as it was before the call.
+    `wanted(relation)` is asked at each Relation message, and by `reconsider`, which columns to make arrays of,
+    by index: None means all; an empty sequence means that the relation's changes are checked and dropped. After
+    an error the decoder is as it was before the call.
     """
 
     def __init__(self, wanted: Wanted | None = None) -> None:
@@ -263,9 +263,7 @@ def _read_transactions(payloads: Payloads, tags: ByteArray, open_lsn: int | None
     lsns = np.concatenate((np.array([open_lsn or 0], np.int64), begin_lsns))
     at = payloads.starts[commits]
     refuse(payloads.octets[at + 1] != 0, commits, "a commit with unknown flags")
-    refuse(
-        payloads.int64(at + 2) != lsns[numbers[commits]], commits, "commits at another LSN than it began with"
-    )
+    refuse(payloads.int64(at + 2) != lsns[numbers[commits]], commits, "commits at another LSN than it began with")
     refuse(payloads.int64(at + 10) < 0, commits, "an LSN beyond 63 bits")
     still_open = bool(depth[-1]) if len(depth) else open_lsn is not None
     return _Transactions(numbers, lsns, commits, int(lsns[-1]) if still_open else None)
@@ -307,9 +305,7 @@ def _by_relation(
     if (oids == oids[0]).all():
         yield int(oids[0]), rows
         return
-    ordered = np.sort(
-        np.fromiter([*known, 2**32], np.int64)
-    )  # no oid is as large: every search finds a place
+    ordered = np.sort(np.fromiter([*known, 2**32], np.int64))  # no oid is as large: every search finds a place
     places = np.searchsorted(ordered, oids)
     refuse(ordered[places] != oids, rows, "changes a relation that was never described")
     # The stable sort of small unsigned numbers is a radix sort.

@@ -29,9 +29,7 @@ class ReplicationConnection:
             self.pgconn.finish()
             raise _replication_refusal(origin, text)
 
-    def command(
-        self, sql: str, *, timeout_seconds: float = 30.0, waiting: Waiting | None = None
-    ) -> pq.abc.PGresult:
+    def command(self, sql: str, *, timeout_seconds: float = 30.0, waiting: Waiting | None = None) -> pq.abc.PGresult:
         """Run one command and return its last result. `waiting(seconds so far)` is called about once a second.
 
         Raises `OriginBusy` when it takes longer than `timeout_seconds`; the command is cancelled first.

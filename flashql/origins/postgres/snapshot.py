@@ -34,9 +34,7 @@ def sources(
 
     A source may be opened again, for a second try. The connections close when the context ends.
     """
-    selected = ", ".join(
-        f"{column_sql(column.type, quote(column.name))} AS c{at}" for at, column in enumerate(columns)
-    )
+    selected = ", ".join(f"{column_sql(column.type, quote(column.name))} AS c{at}" for at, column in enumerate(columns))
     query = f"SELECT {selected or '1 AS c0'} FROM {_relation(table)}"
     before = (
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",

@@ -12,6 +12,7 @@ import select
 import struct
 import threading
 import time
+from contextlib import suppress
 
 from psycopg import pq
 
@@ -125,10 +126,8 @@ class Stream:
     # -- the thread
 
     def _wake(self) -> None:
-        try:
+        with suppress(OSError):  # full means that a wake-up is pending already; closed means that nobody sleeps
             os.write(self._wake_in, b"\0")
-        except (BlockingIOError, OSError):
-            pass  # full means that a wake-up is pending already; closed means that nobody sleeps
 
     def _run(self) -> None:
         try:

@@ -1,0 +1,5 @@
+"""`python -m flashql.cli` is `flashql`."""
+
+from flashql.cli import main
+
+main()

@@ -1,0 +1,143 @@
+"""Printing: records as a table for people, tab-separated lines for pipes, JSON when asked; complaints as advice."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from flashql.sync import JobStatus
+
+STATE_STYLES = {"running": "green", "synced": "green", "failed": "red", "idle": "dim"}
+_CONTROL = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def console() -> Console:
+    """A console on the standard output of now."""
+    return Console(highlight=False)
+
+
+def complain(message: str, hint: str | None) -> None:
+    """Print an error and its advice to standard error."""
+    out = Console(stderr=True, highlight=False, soft_wrap=True)
+    out.print(Text.assemble(("Error: ", "bold red"), message))
+    if hint:
+        out.print(Text.assemble(("Hint: ", "bold yellow"), hint))
+
+
+def print_rows(names: Sequence[str], rows: Iterable[Sequence[Any]], *, as_json: bool = False) -> None:
+    """Print a result: one line per row, unless it goes to a terminal."""
+    if as_json:
+        _print_json(_distinct(names), rows)
+    elif sys.stdout.isatty():
+        console().print(table(names, rows))
+    else:
+        print("\t".join(names))
+        for row in rows:
+            print("\t".join(plain(value).translate(_CONTROL) for value in row))
+
+
+def table(names: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> Table:
+    """A table for a terminal; numbers to the right, states in colour."""
+    kept = [list(row) for row in rows]
+    drawn = Table(title=title, title_justify="left", header_style="bold")
+    for index, name in enumerate(names):
+        numeric = any(isinstance(row[index], int | float) for row in kept)
+        drawn.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in kept:
+        drawn.add_row(*(Text(plain(value), style=STATE_STYLES.get(str(value), "")) for value in row))
+    return drawn
+
+
+def plain(value: Any) -> str:
+    """One value as text; SQL NULL is empty."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, bytes):
+        return "\\x" + value.hex()
+    return str(value)
+
+
+def _print_json(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    separator = "["
+    for row in rows:
+        record = {name: _exact(value) for name, value in zip(names, row, strict=True)}
+        print(separator + json.dumps(record, ensure_ascii=False, allow_nan=False), end="")
+        separator = ",\n "
+    print("[]" if separator == "[" else "]", flush=True)
+
+
+def _exact(value: Any) -> Any:
+    """The value as JSON has it, or as text where JSON would change it (decimals, times, bytes, NaN)."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case list() | tuple():
+            return [_exact(item) for item in value]
+        case dict():
+            return {plain(key): _exact(item) for key, item in value.items()}
+        case _:
+            return plain(value)
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Column names, made different as DuckDB does for data frames: id, id_1."""
+    taken: list[str] = []
+    for name in names:
+        unique, number = name, 0
+        while unique in taken:
+            number += 1
+            unique = f"{name}_{number}"
+        taken.append(unique)
+    return taken
+
+
+STATUS_COLUMNS = ("view", "persistence", "state", "rows", "last_seen_commit", "lag", "last_error")
+
+
+def status_rows(jobs: Iterable[JobStatus]) -> list[list[Any]]:
+    """What people want to see of each job, under `STATUS_COLUMNS`."""
+    return [
+        [
+            job.relation_id,
+            job.persistence,
+            _state(job),
+            job.rows,
+            job.last_seen_commit,
+            None if job.lag_bytes is None else bytes_text(job.lag_bytes),
+            (job.last_error or "").partition("\n")[0],
+        ]
+        for job in jobs
+    ]
+
+
+def bytes_text(count: int) -> str:
+    """A number of bytes, readable: 0 B, 12.3 kB.
+
+    >>> bytes_text(999), bytes_text(12_345), bytes_text(7_000_000_000_000)
+    ('999 B', '12.3 kB', '7000.0 GB')
+    """
+    if count < 1000:
+        return f"{count} B"
+    size, unit = float(count), ""
+    for unit in ("kB", "MB", "GB"):
+        size /= 1000
+        if size < 1000:
+            break
+    return f"{size:.1f} {unit}"
+
+
+def _state(job: JobStatus) -> str:
+    if not job.enabled:
+        return "stopped"
+    return f"{job.state}: {job.phase}" if job.phase and job.phase != "stream" else job.state

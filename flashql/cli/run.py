@@ -1,0 +1,97 @@
+"""`flashql run`: stay in the foreground and keep views right."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+from rich.live import Live
+
+from flashql import Database, SyncReport
+from flashql.cli import settings
+from flashql.cli.output import STATUS_COLUMNS, complain, console, status_rows, table
+from flashql.cli.progress import progress_of
+from flashql.cli.settings import DatabaseOption, OriginOption, SelectorArgument
+from flashql.cli.signals import interruptible
+from flashql.sync import JobStatus
+
+_LOOK_SECONDS = 1.0
+
+
+def run(
+    selector: SelectorArgument = None,
+    database: DatabaseOption = None,
+    origin: OriginOption = None,
+    interval: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="How often to look for views that need a sync.")
+    ] = 30.0,
+) -> None:
+    """Sync, then stay and follow the origins until Ctrl-C or SIGTERM, which end it cleanly with exit code 0.
+
+    A terminal shows a table of the views; otherwise a line is printed whenever a view's state changes. A view that
+    fails does not end it: it is tried again.
+
+    [bold]Examples[/bold]
+
+    flashql run
+
+    flashql run -d app.duckdb -o primary=postgresql://app@localhost/shop
+
+    FLASHQL_DATABASE=app.duckdb FLASHQL_ORIGIN_PRIMARY=postgresql://app@localhost/shop flashql run
+    """
+    chosen = selector or ["*"]
+    with (
+        interruptible(),
+        suppress(KeyboardInterrupt),
+        settings.load(database, origin).open() as db,
+    ):
+        with progress_of(db):
+            _report_failures(db.sync.sync(chosen))
+        if console().is_terminal:
+            with Live(console=console(), auto_refresh=False) as live:
+                _stay(db, chosen, interval, lambda jobs: live.update(_drawn(jobs), refresh=True))
+        else:
+            _stay(db, chosen, interval, _Lines().show)
+    print("stopped", flush=True)
+
+
+def _stay(
+    db: Database, chosen: list[str], interval: float, show: Callable[[list[JobStatus]], None]
+) -> None:
+    """Show the jobs every second and sync every `interval` seconds, until interrupted."""
+    never = threading.Event()
+    next_sync = time.monotonic() + interval
+    while True:
+        show(db.sync.status(chosen))
+        never.wait(min(_LOOK_SECONDS, interval))
+        if time.monotonic() >= next_sync:
+            db.sync.sync(chosen)  # failures are in the status, which is shown next
+            next_sync = time.monotonic() + interval
+
+
+class _Lines:
+    """One line whenever what matters about a job changes."""
+
+    def __init__(self) -> None:
+        self._shown: dict[str, tuple[str, str | None, str | None]] = {}
+
+    def show(self, jobs: list[JobStatus]) -> None:
+        for job in jobs:
+            matters = (job.state, job.phase, job.last_error)
+            if self._shown.get(job.relation_id) != matters:
+                self._shown[job.relation_id] = matters
+                words = [job.relation_id, job.state, job.phase, job.last_seen_commit, job.last_error]
+                print(" ".join(word.replace("\n", " ") for word in words if word), flush=True)
+
+
+def _drawn(jobs: list[JobStatus]) -> object:
+    return table(STATUS_COLUMNS, status_rows(jobs), title="FlashQL is following; Ctrl-C ends it")
+
+
+def _report_failures(report: SyncReport) -> None:
+    for name, error in report.failed.items():
+        complain(f"{name}: {error.message}", error.hint)

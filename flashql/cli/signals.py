@@ -1,0 +1,31 @@
+"""SIGINT and SIGTERM as one exception: whatever is open closes properly on the way out."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Within the block the first SIGINT or SIGTERM raises `KeyboardInterrupt`.
+
+    Later ones are ignored until the block ends: an impatient second Ctrl-C must not break the closing that the
+    first one began. For the main thread only.
+    """
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, action in before.items():
+            signal.signal(number, action)
