@@ -73,7 +73,12 @@ class CopyPass:
             cursor.interrupt()
         self._thread.join()
         for done in self.results:
-            self._discard(done.copy.local_table)
+            self.discard(done)
+
+    def discard(self, done: Copied) -> None:
+        """Drop the rows of a result that is not used."""
+        if done.error is None:
+            self._drop(done.copy.local_table)
 
     def _run(self) -> None:
         try:
@@ -109,7 +114,7 @@ class CopyPass:
             )
             return Copied(replace(copy, columns=kept_columns, local_table=local_table, lsn=held.snapshot.lsn))
         except errors.FlashQLError as error:
-            self._discard(local_table)
+            self._drop(local_table)
             return Copied(copy, error)
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
@@ -117,6 +122,6 @@ class CopyPass:
         self._cursors.append(cursor)
         return cursor
 
-    def _discard(self, table: str | None) -> None:
+    def _drop(self, table: str | None) -> None:
         with self._store.transaction() as writer:
             drop_table(writer, table)

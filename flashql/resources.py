@@ -18,9 +18,7 @@ def sql_text(relative: str) -> str:
 
 def sql_files(folder: str) -> list[tuple[str, str]]:
     """The (file name, text) of every SQL file in a folder of `sql/`, by name."""
-    return [
-        (path.name, path.read_text(encoding="utf-8")) for path in sorted((_root() / folder).glob("*.sql"))
-    ]
+    return [(path.name, path.read_text(encoding="utf-8")) for path in sorted((_root() / folder).glob("*.sql"))]
 
 
 def _root() -> Path:

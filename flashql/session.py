@@ -13,7 +13,7 @@ from flashql.catalog import Copy, CopyState, Origin, Table, View
 from flashql.copying import Copied, CopyPass
 from flashql.following import MISFIT, CopyBroken, Follower, last_commit
 from flashql.joining import Need
-from flashql.lifecycle import backoff_seconds
+from flashql.lifecycle import Event, backoff_seconds, moved
 from flashql.lsn import LSN
 from flashql.origins.base import Progress, Received
 from flashql.origins.postgres.origin import HeldSlot, PostgresOrigin
@@ -248,7 +248,9 @@ class Session:
         if wanted:
             joining.begin(self._store, [copy for copy, _ in wanted])
             views = [view for copy, _ in wanted for view in self._needs[copy.schema, copy.name].views]
-            joining.mark(self._store, views, lambda _: {"phase": "copy"})
+            joining.mark(
+                self._store, views, lambda job: {"state": moved(job.state, Event.START).value, "phase": "copy"}
+            )
             self._follower.reload()
             held, self._held = self._held, None
             self._pass = CopyPass(self._store, self._origin, self._slot, wanted, held, self._progress, self.interrupt)
@@ -297,7 +299,7 @@ class Session:
         self._held_bytes += sum(map(len, received.frames))
         try:
             self._feed(received)
-            if self._pass is not None and self._pass.finished:
+            if self._pass is not None and self._pass.finished and not self._follower.in_transaction:
                 if self._position >= self._pass.lsn:
                     self._finish_pass()
                 else:
@@ -340,11 +342,14 @@ class Session:
         """Let what was copied join the stream; what failed is tried again later, or not at all."""
         assert self._pass is not None and self._follower is not None
         finished, self._pass = self._pass, None
-        good = [
-            (done, table)
-            for done, (_, table) in zip(finished.results, finished.tables, strict=True)
-            if done.error is None and self._needs.get((table.schema, table.name)) is not None
-        ]
+        # A copy that is no longer being made was given up meanwhile, when its last view was dropped.
+        making = {copy.id for copy in copies(self._store, self._origin.name) if copy.state is CopyState.COPYING}
+        good = []
+        for done, (_, table) in zip(finished.results, finished.tables, strict=True):
+            if done.error is None and done.copy.id in making and (table.schema, table.name) in self._needs:
+                good.append((done, table))
+            else:
+                finished.discard(done)
         for done in finished.results:
             if done.error is not None:
                 self._copy_failed(done)

@@ -56,9 +56,16 @@ class Worker:
             return {name: error for name in names if (error := self._error_of(name)) is not None}
 
     def wait(self, names: Collection[str], lsn: LSN, deadline: float) -> bool:
-        """Wait until each of the views shows everything up to `lsn`; False when the deadline passes first."""
+        """Wait until each of the views shows everything up to `lsn`; False when the deadline passes first.
+
+        Raises the error of a view that will not get there without help.
+        """
         with self._condition:
             while not (self._reached >= lsn and self._live.issuperset(names)):
+                for name in names:
+                    error = self._error_of(name)
+                    if error is not None and (self._thread is None or error.retry is errors.Retry.MANUAL):
+                        raise error
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
                     return False

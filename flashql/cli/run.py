@@ -10,14 +10,14 @@ from typing import Annotated
 
 import typer
 from rich.live import Live
+from rich.table import Table
 
-from flashql import Database, SyncReport
+from flashql import Database, JobStatus, SyncReport
 from flashql.cli import settings
 from flashql.cli.output import STATUS_COLUMNS, complain, console, status_rows, table
 from flashql.cli.progress import progress_of
 from flashql.cli.settings import DatabaseOption, OriginOption, SelectorArgument
 from flashql.cli.signals import interruptible
-from flashql.sync import JobStatus
 
 _LOOK_SECONDS = 1.0
 
@@ -59,9 +59,7 @@ def run(
     print("stopped", flush=True)
 
 
-def _stay(
-    db: Database, chosen: list[str], interval: float, show: Callable[[list[JobStatus]], None]
-) -> None:
+def _stay(db: Database, chosen: list[str], interval: float, show: Callable[[list[JobStatus]], None]) -> None:
     """Show the jobs every second and sync every `interval` seconds, until interrupted."""
     never = threading.Event()
     next_sync = time.monotonic() + interval
@@ -88,7 +86,7 @@ class _Lines:
                 print(" ".join(word.replace("\n", " ") for word in words if word), flush=True)
 
 
-def _drawn(jobs: list[JobStatus]) -> object:
+def _drawn(jobs: list[JobStatus]) -> Table:
     return table(STATUS_COLUMNS, status_rows(jobs), title="FlashQL is following; Ctrl-C ends it")
 
 

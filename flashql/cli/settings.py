@@ -1,10 +1,10 @@
 """Where the command line finds the database and the origins: flags, then the environment, then flashql.toml.
 
-    [database]
-    path = "app.duckdb"
+[database]
+path = "app.duckdb"
 
-    [origins]
-    primary = "postgresql://app@localhost/shop"
+[origins]
+primary = "postgresql://app@localhost/shop"
 """
 
 from __future__ import annotations
@@ -64,9 +64,7 @@ class Settings:
             raise typer.BadParameter(
                 f"name the database file here, in FLASHQL_DATABASE or in {FILE}", param_hint="--database"
             )
-        return flashql.connect(
-            self.database, origins=self.origins, resolve_origin=self._unknown, read_only=read_only
-        )
+        return flashql.connect(self.database, origins=self.origins, resolve_origin=self._unknown, read_only=read_only)
 
     def dsn(self, name: str) -> str:
         """The connection string of an origin. Raises `UnknownName`."""

@@ -12,12 +12,12 @@ from rich.console import RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from flashql import JobStatus
 from flashql.cli import settings
 from flashql.cli.output import STATUS_COLUMNS, console, print_rows, status_rows, table
 from flashql.cli.settings import DatabaseOption, JsonOption, OriginOption, SelectorArgument, Settings
 from flashql.cli.signals import interruptible
 from flashql.errors import DatabaseLocked
-from flashql.sync import JobStatus
 
 
 def status(

@@ -6,13 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from flashql import SyncReport
+from flashql import JobStatus, SyncReport
 from flashql.cli import settings
 from flashql.cli.output import print_rows
 from flashql.cli.progress import progress_of
 from flashql.cli.settings import DatabaseOption, JsonOption, OriginOption, SelectorArgument
 from flashql.cli.signals import interruptible
-from flashql.sync import JobStatus
 
 _COLUMNS = ("view", "outcome", "rows", "last_seen_commit", "error")
 

@@ -78,22 +78,21 @@ def needed_columns(select: exp.Select, source: Source, sources: Sequence[Source]
     columns = tuple(source.columns or ())
     if any(join.method == "NATURAL" for join in (s.join for s in sources) if join is not None):
         return columns
-    others = {other.alias for other in sources if other is not source}
     names: set[str] = set()
     for node in select.walk():
-        if _reads_all(node, select, source, others):
+        if _reads_all(node, select, source):
             return columns
-        names.update(_named(node, source, others))
+        names.update(_named(node, source))
     return tuple(name for name in columns if name.lower() in names)
 
 
-def _reads_all(node: exp.Expr, select: exp.Select, source: Source, others: set[str]) -> bool:
+def _reads_all(node: exp.Expr, select: exp.Select, source: Source) -> bool:
     """Whether the node stands for every column: `*`, `alias.*`, COLUMNS(...), `#1`, or the row as a value."""
     if isinstance(node, exp.Columns | exp.PositionalColumn):
         return True
     if isinstance(node, exp.Column):
         if isinstance(node.this, exp.Star):
-            return bool(node.db) or node.table.lower() not in others
+            return bool(node.db) or node.table.lower() == source.alias
         return node.name.lower() == source.alias and not node.table
     if isinstance(node, exp.Star):
         in_column = isinstance(node.parent, exp.Column | exp.Count)
@@ -101,12 +100,12 @@ def _reads_all(node: exp.Expr, select: exp.Select, source: Source, others: set[s
     return False
 
 
-def _named(node: exp.Expr, source: Source, others: set[str]) -> Iterator[str]:
+def _named(node: exp.Expr, source: Source) -> Iterator[str]:
     """Names that the node mentions, in lower case: more than are meant, never fewer."""
     if isinstance(node, exp.Column):
-        qualifier = node.table.lower()
-        if qualifier in others and not node.db and qualifier != source.alias and not source.has(qualifier):
-            return
+        qualifier = node.parts[0].name.lower() if node.table else source.alias
+        if qualifier != source.alias and not node.db and not source.has(qualifier):
+            return  # another source's, or that of a query around
         yield from (part.name.lower() for part in node.parts)
     elif isinstance(node, exp.Var) or (isinstance(node, exp.Identifier) and not isinstance(node.parent, _NAMING)):
         yield node.name.lower()

@@ -75,6 +75,7 @@ _CONSTANT_CASTS: Final = {
     exp.DType.TEXT: TEXT,
     exp.DType.DATE: DATE,
     exp.DType.TIMESTAMP: TIMESTAMP,
+    exp.DType.TIMESTAMPNTZ: TIMESTAMP,  # what sqlglot reads TIMESTAMP as in DuckDB
     exp.DType.TIMESTAMPTZ: TIMESTAMPTZ,
     exp.DType.UUID: UUID,
 }

@@ -59,6 +59,7 @@ class Stream:
         self._interrupted = False
         self._error: errors.FlashQLError | None = None
         self._closing = False
+        self._closed = False
         self._wake_out, self._wake_in = os.pipe()
         os.set_blocking(self._wake_in, False)
         self._thread = threading.Thread(target=self._run, name=f"flashql-stream-{connection.origin}", daemon=True)
@@ -120,14 +121,18 @@ class Stream:
         self._wake()
         self._thread.join(timeout=10)
         self._connection.close()
+        with self._condition:
+            self._closed = True
         for descriptor in (self._wake_in, self._wake_out):
             os.close(descriptor)
 
     # -- the thread
 
     def _wake(self) -> None:
-        with suppress(OSError):  # full means that a wake-up is pending already; closed means that nobody sleeps
-            os.write(self._wake_in, b"\0")
+        with self._condition:
+            if not self._closed:  # its number may be another file's by now
+                with suppress(BlockingIOError):  # full means that a wake-up is pending already
+                    os.write(self._wake_in, b"\0")
 
     def _run(self) -> None:
         try:
