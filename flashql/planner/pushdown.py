@@ -44,7 +44,7 @@ class Fetch:
     """What one reference needs of its view, and where the reference stands in the outer query.
 
     `columns` are in the view's order; () means that only the number of rows matters. `where` and `order_by`
-    are Postgres SQL over the view's columns. `sql[start:end]` is the reference without its alias, and each
+    are Postgres SQL over the view's columns, as those of a relation `v`. `sql[start:end]` is the reference without its alias, and each
     range in `qualified` the same name within a column reference; the caller replaces them all.
     """
 
@@ -157,26 +157,23 @@ def _pushed_predicates(
     for join in (s.join for s in sources if s.join is not None):
         if not join.side and join.kind in ("", "INNER", "CROSS") and join.args.get("on") is not None:
             conditions += _conjuncts(join.args["on"])
-    pushed, complete = [], True
-    for position, condition in enumerate(conditions):
-        text = _pushed_predicate(condition, source, sources, parameters)
-        if text is not None:
-            pushed.append(text)
-        elif position < own:
-            complete = False
-    return (" AND ".join(pushed) or None), complete
+    predicates = [_pushed_predicate(condition, source, sources, parameters) for condition in conditions]
+    pushed = [predicate for predicate in predicates if predicate is not None]
+    complete = None not in predicates[:own]
+    if len(pushed) > 1:
+        pushed = [operand(predicate) for predicate in pushed]
+    return " AND ".join(predicate.sql("postgres") for predicate in pushed) or None, complete
 
 
 def _pushed_predicate(
     condition: exp.Expr, source: Source, sources: Sequence[Source], parameters: Parameters
-) -> str | None:
+) -> exp.Expr | None:
     if not owns_all(condition, source, sources):
         return None
     try:
-        predicate = to_origin(bound(condition, parameters), source.columns or {})
+        return to_origin(bound(condition, parameters), source.columns or {})
     except FlashQLError:
         return None
-    return operand(predicate).sql("postgres")
 
 
 def _conjuncts(condition: exp.Expr) -> Iterator[exp.Expr]:
@@ -247,6 +244,9 @@ def _sort_key(key: exp.Expr, select: exp.Select, source: Source) -> str | None:
         return None
     by_bytes = column.type.oid in _BY_BYTES
     node = byte_ordered(column) if by_bytes else exp.column(column.name, quoted=True)
+    # A bare name in ORDER BY would be the select list's item of that name: its text.
+    for name in node.find_all(exp.Column):
+        name.set("table", exp.to_identifier("v"))
     direction = "DESC" if key.args.get("desc") else "ASC"
     nulls = "FIRST" if key.args.get("nulls_first") else "LAST"
     return f"{node.sql('postgres')} {direction} NULLS {nulls}"
