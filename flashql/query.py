@@ -9,19 +9,18 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 import duckdb
 
-from flashql import errors
 from flashql.catalog import Column, Persistence, View
 from flashql.datatypes import PgType
 from flashql.origins.postgres import PostgresOrigin
 from flashql.origins.postgres.client import column_sql
 from flashql.planner.pushdown import Fetch, push_down, render
 from flashql.quoting import quote
-from flashql.store import Store
+from flashql.store import Store, translated
 from flashql.store.definitions import views
 from flashql.store.loading import TargetColumn, fill
 
@@ -158,23 +157,21 @@ def prepare(
 
 
 def _fetch(origins: Origins, connection: duckdb.DuckDBPyConnection, part: Fetched, table: str) -> None:
-    view = part.view
-    if view.origin is None:
-        raise errors.DefinitionError(f"{view.relation_id} has no origin")
-    origin = origins(view.origin)
-    columns = targets(view, part.fetch.columns)
-    with_readers: list[object] = []
-
-    def source() -> object:
-        context = origin.client.reader(part.sql)
-        with_readers.append(context)
-        return context.__enter__()
-
-    try:
-        fill(lambda: connection, table, columns, [source], temporary=True)
-    finally:
-        for context in with_readers:
-            context.__exit__(None, None, None)  # type: ignore[attr-defined]
+    assert part.view.origin is not None
+    client = origins(part.view.origin).client
+    if not part.fetch.columns:
+        ((count,),) = client.query(part.sql)
+        with translated():
+            connection.execute(f"CREATE TEMP TABLE {table} AS SELECT 1 AS c0 FROM range({count})")
+        return
+    with ExitStack() as stack:
+        fill(
+            lambda: connection,
+            table,
+            targets(part.view, part.fetch.columns),
+            [lambda: stack.enter_context(client.reader(part.sql))],
+            temporary=True,
+        )
 
 
 def describe_local(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[str, str]]:

@@ -48,7 +48,7 @@ VIEWS: dict[str, dict[str, Column]] = {
             _column("total", 1700),
             _column("born", 1082),
             _column("seen", 1114),
-            _column("at", 1184),
+            _column("changed", 1184),
             _column("ref", 2950),
             _column("mood", MOOD, kind="e"),
             _column("doc", 3802),
@@ -68,7 +68,7 @@ QUERIES = {"shop.customers": "TABLE customers", "shop.orders": "SELECT * FROM or
 SETUP = """
     CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
     CREATE TABLE customers (id int, name text, email text COLLATE "C", code varchar(6), pad char(5),
-        active bool, score float8, price numeric(10,2), total numeric, born date, seen timestamp, at timestamptz,
+        active bool, score float8, price numeric(10,2), total numeric, born date, seen timestamp, changed timestamptz,
         ref uuid, mood mood, doc jsonb);
     CREATE TABLE orders (id bigint, customer_id int, amount numeric(10,2), status text);
 """
@@ -83,7 +83,7 @@ VALUES: dict[str, list[Any]] = {
     "total": ["1", "1.5", "100.25", "0.1"],
     "born": ["2000-01-01", "2024-02-29", "1985-06-15", "infinity", "1999-12-31"],
     "seen": ["2000-01-01 12:00:00", "2024-02-29 23:59:59.999999", "-infinity", "1999-12-31"],
-    "at": ["2024-01-01 00:00:00+00", "2023-12-31 23:00:00+00", "infinity"],
+    "changed": ["2024-01-01 00:00:00+00", "2023-12-31 23:00:00+00", "infinity"],
     "ref": [UUID_TEXT, "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"],
     "mood": ["sad", "ok", "happy"],
     "doc": ['{"a": 1}', "[]"],
@@ -209,8 +209,12 @@ def _only(outer: str, parameters: Any = None) -> Fetch:
         ("score > ?", 1.5, "\"score\" > CAST('1.5' AS DOUBLE PRECISION)"),
         ("born = ?", date(2024, 2, 29), "\"born\" = CAST('2024-02-29' AS DATE)"),
         ("seen < ?", datetime(2024, 2, 29, 1), "\"seen\" < CAST('2024-02-29 01:00:00' AS TIMESTAMP)"),
-        ("at < ?", datetime(2024, 2, 29, tzinfo=UTC), "\"at\" < CAST('2024-02-29 00:00:00+00' AS TIMESTAMPTZ)"),
-        ("at < ?", datetime(2024, 2, 29), None),
+        (
+            "changed < ?",
+            datetime(2024, 2, 29, tzinfo=UTC),
+            "\"changed\" < CAST('2024-02-29 00:00:00+00' AS TIMESTAMPTZ)",
+        ),
+        ("changed < ?", datetime(2024, 2, 29), None),
         ("ref = ?", UUID(UUID_TEXT), f"\"ref\" = CAST('{UUID_TEXT}' AS UUID)"),
         ("name = ?", b"bytes", None),
     ],
@@ -260,6 +264,13 @@ def test_statements(statement: str, read: list[str]) -> None:
     assert all(statement[f.start : f.end] == f.relation_id for f in fetches)
 
 
+def test_explanation_is_of_the_statement_explained() -> None:
+    for words in ("EXPLAIN", "explain ANALYZE", "EXPLAIN (FORMAT json)"):
+        outer = f"{words} SELECT name FROM shop.customers WHERE id = 1"
+        fetch = _only(outer)
+        assert (fetch.where, outer[fetch.start : fetch.end]) == ('"id" = 1', "shop.customers")
+
+
 def test_description_fetches_no_rows() -> None:
     assert _only("DESCRIBE shop.customers").limit == 0
 
@@ -274,9 +285,10 @@ def test_column_references_through_the_schema_are_found() -> None:
 @pytest.mark.parametrize(
     ("statement", "found", "alias"),
     [
-        ("EXPLAIN SELECT name FROM shop.customers WHERE id = 1", ["shop.customers"], False),
+        ("PREPARE p AS SELECT name FROM shop.customers WHERE id = 1", ["shop.customers"], False),
+        ("PRAGMA nothing; SELECT name FROM shop.customers WHERE (", ["shop.customers"], False),
         ('SELECT !! FROM memory."Shop".customers c', ['memory."Shop".customers'], True),
-        ("SELECT !! shop.customers.id FROM shop.customers", ["shop.customers"], False),
+        ("SELECT ) shop.customers.id FROM shop.customers", ["shop.customers"], False),
     ],
 )
 def test_tokens_do_where_there_is_no_tree(statement: str, found: Sequence[str], alias: bool) -> None:
@@ -299,7 +311,7 @@ CONDITIONS = [
     "{c}.id > 3", "{c}.id IN (1, 5, 9)", "{c}.name = 'a'", "{c}.name < 'b'", "{c}.name <> 'b'", "{c}.code = 'a'",
     "{c}.code IN ('a', 'B')", "{c}.name LIKE 'a\\%'", "{c}.name NOT LIKE 'a_%'", "{c}.active", "{c}.score >= 1.5",
     "{c}.score < 0.1", "{c}.price = 2.5", "{c}.total > 1", "{c}.born < '2024-02-29'", "{c}.seen >= DATE '2000-01-01'",
-    "{c}.at < '2024-01-01 00:00:00+00'", "{c}.mood = 'ok'", "{c}.mood < 'p'", "{c}.pad = 'ab'", "{c}.email >= 'Z'",
+    "{c}.changed < '2024-01-01 00:00:00+00'", "{c}.mood = 'ok'", "{c}.mood < 'p'", "{c}.pad = 'ab'", "{c}.email >= 'Z'",
     "{c}.doc IS NULL", "{c}.born IS NULL", "{c}.ref > '00000000-0000-0000-0000-000000000000'", "length({c}.name) = 1",
     "{o}.amount > 5", "{o}.status = 'paid'", "{o}.id BETWEEN 2 AND 30", "{o}.status IS NULL", "{o}.amount <> {c}.price",
     "{o}.id = {c}.id", "{c}.id IS NOT DISTINCT FROM 7", "{c}.active IS NOT TRUE", "{c}.born > {c}.seen",

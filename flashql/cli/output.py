@@ -6,15 +6,19 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from flashql import JobStatus
 
-STATE_STYLES = {"running": "green", "synced": "green", "failed": "red", "idle": "dim"}
+STATUS_COLUMNS = ("view", "persistence", "state", "rows", "last_seen_commit", "lag", "last_error")
+
+_STATE_STYLES = {"running": "green", "synced": "green", "failed": "bold red", "idle": "dim", "stopped": "dim"}
 _CONTROL = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -44,14 +48,14 @@ def print_rows(names: Sequence[str], rows: Iterable[Sequence[Any]], *, as_json: 
 
 
 def table(names: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> Table:
-    """A table for a terminal; numbers to the right, states in colour."""
+    """A table for a terminal; numbers to the right, long text folded."""
     kept = [list(row) for row in rows]
-    drawn = Table(title=title, title_justify="left", header_style="bold")
+    drawn = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD)
     for index, name in enumerate(names):
-        numeric = any(isinstance(row[index], int | float) for row in kept)
-        drawn.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        numeric = any(isinstance(row[index], int | float | Decimal) for row in kept)
+        drawn.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
     for row in kept:
-        drawn.add_row(*(Text(plain(value), style=STATE_STYLES.get(str(value), "")) for value in row))
+        drawn.add_row(*(value if isinstance(value, Text) else Text(plain(value)) for value in row))
     return drawn
 
 
@@ -102,11 +106,17 @@ def _distinct(names: Sequence[str]) -> list[str]:
     return taken
 
 
-STATUS_COLUMNS = ("view", "persistence", "state", "rows", "last_seen_commit", "lag", "last_error")
+def status_table(jobs: Sequence[JobStatus], title: str | None = None) -> Table:
+    """What people want to see of each job, for a terminal; errors take room only when there are any."""
+    rows = status_rows(jobs)
+    for row in rows:
+        row[2] = Text(row[2], style=_STATE_STYLES.get(row[2], "yellow"))
+    shown = len(STATUS_COLUMNS) if any(row[-1] for row in rows) else len(STATUS_COLUMNS) - 1
+    return table(STATUS_COLUMNS[:shown], [row[:shown] for row in rows], title)
 
 
 def status_rows(jobs: Iterable[JobStatus]) -> list[list[Any]]:
-    """What people want to see of each job, under `STATUS_COLUMNS`."""
+    """The same as plain values, under `STATUS_COLUMNS`."""
     return [
         [
             job.relation_id,

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from flashql import Database, JobStatus, SyncReport
 from flashql.cli import settings
-from flashql.cli.output import STATUS_COLUMNS, complain, console, status_rows, table
+from flashql.cli.output import complain, console, status_table
 from flashql.cli.progress import progress_of
 from flashql.cli.settings import DatabaseOption, OriginOption, SelectorArgument
 from flashql.cli.signals import interruptible
@@ -87,7 +87,7 @@ class _Lines:
 
 
 def _drawn(jobs: list[JobStatus]) -> Table:
-    return table(STATUS_COLUMNS, status_rows(jobs), title="FlashQL is following; Ctrl-C ends it")
+    return status_table(jobs, title="FlashQL is following; Ctrl-C ends it")
 
 
 def _report_failures(report: SyncReport) -> None:

@@ -46,7 +46,7 @@ OriginOption = Annotated[
 ]
 SelectorArgument = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[SELECTOR]...", help="Views: shop.orders, 'shop.*' or '*', which is the default."),
+    typer.Argument(metavar="SELECTOR", help="Views: shop.orders, 'shop.*' or '*', which is the default."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print records as JSON.")]
 

@@ -22,7 +22,7 @@ _NO_ROWS = {"Success", "Count"}
 def sql(
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE]", exists=True, dir_okay=False, allow_dash=True, help="SQL text; - is stdin."),
+        typer.Argument(metavar="FILE", exists=True, dir_okay=False, allow_dash=True, help="SQL text; - is stdin."),
     ] = None,
     command: Annotated[str | None, typer.Option("--command", "-c", metavar="SQL", help="SQL to run.")] = None,
     database: DatabaseOption = None,

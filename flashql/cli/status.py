@@ -14,7 +14,7 @@ from rich.text import Text
 
 from flashql import JobStatus
 from flashql.cli import settings
-from flashql.cli.output import STATUS_COLUMNS, console, print_rows, status_rows, table
+from flashql.cli.output import STATUS_COLUMNS, console, print_rows, status_rows, status_table
 from flashql.cli.settings import DatabaseOption, JsonOption, OriginOption, SelectorArgument, Settings
 from flashql.cli.signals import interruptible
 from flashql.errors import DatabaseLocked
@@ -65,12 +65,14 @@ def _show(jobs: list[JobStatus], as_json: bool) -> None:
     if as_json:
         names = [field.name for field in fields(JobStatus)]
         print_rows(names, [astuple(job) for job in jobs], as_json=True)
+    elif console().is_terminal:
+        console().print(status_table(jobs))
     else:
         print_rows(STATUS_COLUMNS, status_rows(jobs))
 
 
 def _drawn(found: Settings, chosen: list[str]) -> RenderableType:
     try:
-        return table(STATUS_COLUMNS, status_rows(_jobs(found, chosen)))
+        return status_table(_jobs(found, chosen))
     except DatabaseLocked as error:
         return Text(f"{error.message}; looking again.", style="yellow")

@@ -43,9 +43,9 @@ _BY_BYTES = {TEXT, VARCHAR}
 class Fetch:
     """What one reference needs of its view, and where the reference stands in the outer query.
 
-    `columns` are in the view's order; () means that only the number of rows matters. `where` and `order_by`
-    are Postgres SQL over the view's columns, as those of a relation `v`. `sql[start:end]` is the reference without its alias, and each
-    range in `qualified` the same name within a column reference; the caller replaces them all.
+    `columns` are in the view's order; () means that only the number of rows matters. `where` and `order_by` are
+    Postgres SQL over the view's columns, those of a relation `v`. `sql[start:end]` is the reference without its
+    alias, and each range in `qualified` the same name within a column reference; the caller replaces them all.
     """
 
     relation_id: str

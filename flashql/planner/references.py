@@ -18,10 +18,11 @@ from sqlglot.errors import SqlglotError
 Span = tuple[int, int]
 
 # Where a table is written to or defined, not read.
-_TARGETS = (exp.Insert, exp.Create, exp.Drop, exp.Update, exp.Delete, exp.Merge, exp.Alter, exp.Comment)
+_TARGETS = (exp.Insert, exp.Create, exp.Update, exp.Delete, exp.Merge, exp.Alter, exp.Comment)
 _NAME_TOKENS = {TokenType.VAR, TokenType.IDENTIFIER}
 _BEFORE_TABLE = {TokenType.FROM, TokenType.JOIN, TokenType.TABLE, TokenType.SUMMARIZE, TokenType.COMMA}
-_OPAQUE = {"EXPLAIN", "PREPARE", "EXECUTE", "CALL"}
+_OPAQUE = {"PREPARE", "EXECUTE", "CALL"}
+_EXPLAIN = re.compile(r"\A\s*EXPLAIN\b(?:\s+ANALYZE\b)?(?:\s*\([^()]*\)(?=\s*\w))?", re.IGNORECASE)
 _WRITING = {TokenType.INTO, TokenType.UPDATE, TokenType.DROP}
 
 
@@ -65,8 +66,10 @@ class Parsed:
 def parse(sql: str) -> Parsed:
     """Parse all statements, with `?` read as `$1`, `$2`, ... in the order written.
 
-    Raises `Unreadable` for what sqlglot cannot parse in DuckDB's dialect.
+    EXPLAIN is read as the statement it explains. Raises `Unreadable` for what sqlglot cannot parse in DuckDB's
+    dialect.
     """
+    sql = _EXPLAIN.sub(lambda match: " " * len(match[0]), sql)
     try:
         tokens = DuckDB().tokenize(sql)
     except SqlglotError:
@@ -162,7 +165,7 @@ def _is_target(table: exp.Table) -> bool:
         parent = node.parent
         if isinstance(parent, _TARGETS) and parent.this is node:
             return True
-        if isinstance(parent, exp.TruncateTable | exp.Index):
+        if isinstance(parent, exp.Drop | exp.TruncateTable | exp.Index):
             return True
         if isinstance(parent, exp.Copy) and parent.args.get("kind"):  # COPY table FROM
             return True
@@ -184,6 +187,9 @@ def find_by_tokens(sql: str, views: Mapping[str, str], default_schema: str) -> I
     """
     try:
         tokens = DuckDB().tokenize(sql)
+        while tokens and tokens[0].token_type == TokenType.COMMAND:  # the tokenizer leaves what follows it whole
+            sql = " " * (tokens[0].end + 1) + sql[tokens[0].end + 1 :]
+            tokens = DuckDB().tokenize(sql)
     except SqlglotError:
         return
     chains = list(_chains(tokens))

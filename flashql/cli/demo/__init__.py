@@ -16,7 +16,7 @@ import flashql
 from flashql.cli.demo import proof
 from flashql.cli.demo.shop import Shopping, load_shop
 from flashql.cli.embedded import embedded_postgres
-from flashql.cli.output import STATUS_COLUMNS, complain, console, print_rows, status_rows, table
+from flashql.cli.output import complain, console, print_rows, status_table
 from flashql.cli.progress import bars, progress_of
 from flashql.cli.signals import interruptible
 from flashql.errors import DatabaseError
@@ -105,7 +105,7 @@ def _follow(db: flashql.Database, dsn: str, seconds: float, orders: int) -> None
             with Live(console=console(), auto_refresh=False) as live:
                 while (passed := time.monotonic() - begun) < seconds:
                     title = f"{passed:4.1f} s: {_written(shopping)}"
-                    drawn = table(STATUS_COLUMNS, status_rows(db.sync.status()), title=title)
+                    drawn = status_table(db.sync.status(), title=title)
                     live.update(drawn, refresh=True)
                     never.wait(min(0.2, seconds))
             return

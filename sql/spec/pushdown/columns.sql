@@ -7,7 +7,7 @@ SELECT c.name, c.id FROM shop.customers AS c;
 SELECT "id", "name" FROM ( TABLE customers ) AS v;
 
 SELECT * FROM shop.customers;
-SELECT "id", "name", "email", "code", "pad", "active", "score", "price", "total", "born", "seen", "at", "ref", "mood", "doc" FROM ( TABLE customers ) AS v;
+SELECT "id", "name", "email", "code", "pad", "active", "score", "price", "total", "born", "seen", "changed", "ref", "mood", "doc" FROM ( TABLE customers ) AS v;
 
 SELECT count(*) FROM shop.customers;
 SELECT count(*) AS count FROM ( TABLE customers ) AS v;
@@ -19,13 +19,13 @@ FROM shop.customers SELECT upper(name);
 SELECT "name" FROM ( TABLE customers ) AS v;
 
 SELECT c FROM shop.customers c WHERE id < 5;
-SELECT "id", "name", "email", "code", "pad", "active", "score", "price", "total", "born", "seen", "at", "ref", "mood", "doc" FROM ( TABLE customers ) AS v WHERE ("id" < 5);
+SELECT "id", "name", "email", "code", "pad", "active", "score", "price", "total", "born", "seen", "changed", "ref", "mood", "doc" FROM ( TABLE customers ) AS v WHERE "id" < 5;
 
 SELECT COLUMNS('na.*') FROM shop.customers;
-SELECT "id", "name", "email", "code", "pad", "active", "score", "price", "total", "born", "seen", "at", "ref", "mood", "doc" FROM ( TABLE customers ) AS v;
+SELECT "id", "name", "email", "code", "pad", "active", "score", "price", "total", "born", "seen", "changed", "ref", "mood", "doc" FROM ( TABLE customers ) AS v;
 
 SELECT shop.customers.name FROM shop.customers WHERE shop.customers.id = 3;
-SELECT "id", "name" FROM ( TABLE customers ) AS v WHERE ("id" = 3);
+SELECT "id", "name" FROM ( TABLE customers ) AS v WHERE "id" = 3;
 
 SELECT memory.shop.customers.name FROM memory.shop.customers;
 SELECT "name" FROM ( TABLE customers ) AS v;
@@ -40,7 +40,7 @@ SELECT name FROM shop.customers ORDER BY born, id;
 SELECT "id", "name", "born" FROM ( TABLE customers ) AS v;
 
 SELECT * EXCLUDE (doc) FROM shop.customers;
-SELECT "id", "name", "email", "code", "pad", "active", "score", "price", "total", "born", "seen", "at", "ref", "mood", "doc" FROM ( TABLE customers ) AS v;
+SELECT "id", "name", "email", "code", "pad", "active", "score", "price", "total", "born", "seen", "changed", "ref", "mood", "doc" FROM ( TABLE customers ) AS v;
 
 WITH customers AS (SELECT 1 AS id) SELECT id FROM customers;
 -;
@@ -49,10 +49,10 @@ WITH c AS (SELECT id, name FROM shop.customers WHERE active) SELECT count(*) FRO
 SELECT "id", "name", "active" FROM ( TABLE customers ) AS v WHERE "active";
 
 SELECT t.a FROM shop.customers AS t(a);
-SELECT "id", "name", "email", "code", "pad", "active", "score", "price", "total", "born", "seen", "at", "ref", "mood", "doc" FROM ( TABLE customers ) AS v;
+SELECT "id", "name", "email", "code", "pad", "active", "score", "price", "total", "born", "seen", "changed", "ref", "mood", "doc" FROM ( TABLE customers ) AS v;
 
 SELECT id FROM shop.customers TABLESAMPLE 100%;
-SELECT "id", "name", "email", "code", "pad", "active", "score", "price", "total", "born", "seen", "at", "ref", "mood", "doc" FROM ( TABLE customers ) AS v;
+SELECT "id", "name", "email", "code", "pad", "active", "score", "price", "total", "born", "seen", "changed", "ref", "mood", "doc" FROM ( TABLE customers ) AS v;
 
 SELECT list_transform([1, 2], lambda y: y + id) FROM shop.customers;
 SELECT "id" FROM ( TABLE customers ) AS v;

@@ -1,19 +1,19 @@
 -- LIMIT: only where the first rows of the view are the rows of the result.
 
 SELECT id FROM shop.customers ORDER BY id LIMIT 3;
-SELECT "id" FROM ( TABLE customers ) AS v ORDER BY "id" ASC NULLS LAST LIMIT 3;
+SELECT "id" FROM ( TABLE customers ) AS v ORDER BY v."id" ASC NULLS LAST LIMIT 3;
 
 SELECT id FROM shop.customers WHERE id > 3 ORDER BY id DESC LIMIT 3 OFFSET 2;
-SELECT "id" FROM ( TABLE customers ) AS v WHERE ("id" > 3) ORDER BY "id" DESC NULLS LAST LIMIT 5;
+SELECT "id" FROM ( TABLE customers ) AS v WHERE "id" > 3 ORDER BY v."id" DESC NULLS LAST LIMIT 5;
 
 SELECT id FROM shop.customers ORDER BY name, id DESC LIMIT 5;
-SELECT "id", "name" FROM ( TABLE customers ) AS v ORDER BY "name" COLLATE "C" ASC NULLS LAST, "id" DESC NULLS LAST LIMIT 5;
+SELECT "id", "name" FROM ( TABLE customers ) AS v ORDER BY v."name" COLLATE "C" ASC NULLS LAST, v."id" DESC NULLS LAST LIMIT 5;
 
 SELECT id FROM shop.customers ORDER BY email NULLS FIRST, id LIMIT 5;
-SELECT "id", "email" FROM ( TABLE customers ) AS v ORDER BY "email" ASC NULLS FIRST, "id" ASC NULLS LAST LIMIT 5;
+SELECT "id", "email" FROM ( TABLE customers ) AS v ORDER BY v."email" ASC NULLS FIRST, v."id" ASC NULLS LAST LIMIT 5;
 
 SELECT id FROM shop.customers ORDER BY score DESC, id LIMIT 5;
-SELECT "id", "score" FROM ( TABLE customers ) AS v ORDER BY "score" DESC NULLS LAST, "id" ASC NULLS LAST LIMIT 5;
+SELECT "id", "score" FROM ( TABLE customers ) AS v ORDER BY v."score" DESC NULLS LAST, v."id" ASC NULLS LAST LIMIT 5;
 
 SELECT id FROM shop.customers ORDER BY total, id LIMIT 5;
 SELECT "id", "total" FROM ( TABLE customers ) AS v;
@@ -52,11 +52,11 @@ SELECT id FROM shop.customers ORDER BY id LIMIT 10%;
 SELECT "id" FROM ( TABLE customers ) AS v;
 
 SELECT * FROM (SELECT id FROM shop.customers ORDER BY id LIMIT 4) ORDER BY id DESC LIMIT 2;
-SELECT "id" FROM ( TABLE customers ) AS v ORDER BY "id" ASC NULLS LAST LIMIT 4;
+SELECT "id" FROM ( TABLE customers ) AS v ORDER BY v."id" ASC NULLS LAST LIMIT 4;
 
 SELECT id FROM shop.customers UNION SELECT id FROM shop.orders ORDER BY id LIMIT 2;
 SELECT "id" FROM ( TABLE customers ) AS v
 SELECT "id" FROM ( SELECT * FROM orders ) AS v;
 
 SELECT coalesce(name, '?') FROM shop.customers ORDER BY born DESC NULLS LAST, id LIMIT 4;
-SELECT "id", "name", "born" FROM ( TABLE customers ) AS v ORDER BY "born" DESC NULLS LAST, "id" ASC NULLS LAST LIMIT 4;
+SELECT "id", "name", "born" FROM ( TABLE customers ) AS v ORDER BY v."born" DESC NULLS LAST, v."id" ASC NULLS LAST LIMIT 4;

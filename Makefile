@@ -1,0 +1,44 @@
+# Every target makes its own virtual environment when it is missing or older than pyproject.toml.
+
+# Any Python from 3.11; name another with: make test PYTHON=python3.13
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+VENV := .venv
+OLDEST_VENV := .venv-oldest
+OLDEST_DUCKDB := $(shell sed -n 's/.*"duckdb>=\([0-9.]*\).*/\1/p' pyproject.toml)
+BENCHMARKS := apply initial_copy decode
+PYTEST_OPTIONS ?= -n 2 --dist loadfile
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-oldest check bench
+
+help: ## Say what there is to make.
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{printf "make %-13s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.stamp ## See it work, on a Postgres of its own that leaves nothing behind.
+	$(VENV)/bin/flashql demo
+
+test: $(VENV)/.stamp ## Run the tests.
+	$(VENV)/bin/pytest $(PYTEST_OPTIONS)
+
+test-oldest: $(OLDEST_VENV)/.stamp ## Run the tests with the oldest DuckDB allowed, against Postgres 16.
+	FLASHQL_TEST_POSTGRES_VERSION=16 $(OLDEST_VENV)/bin/pytest $(PYTEST_OPTIONS)
+
+check: $(VENV)/.stamp ## Look at format, lint, types and import direction.
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+bench: $(VENV)/.stamp ## Run the benchmarks; each prints JSON.
+	@for name in $(BENCHMARKS); do $(VENV)/bin/python -m benchmarks.$$name || exit 1; done
+
+$(VENV)/.stamp: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --editable '.[dev]'
+	touch $@
+
+$(OLDEST_VENV)/.stamp: pyproject.toml
+	$(PYTHON) -m venv $(OLDEST_VENV)
+	$(OLDEST_VENV)/bin/pip install --quiet --editable '.[dev]' 'duckdb==$(OLDEST_DUCKDB)'
+	touch $@
