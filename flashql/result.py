@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -54,9 +55,11 @@ class Result:
     def fetch_arrow_table(self) -> pa.Table:
         """All remaining rows as an Arrow table."""
         with translated():
-            # DuckDB 2 calls this to_arrow_table and no longer has the older name.
+            # DuckDB 2 renamed fetch_arrow_table, and warns that a relation would save a copy of the rows.
             named = "to_arrow_table" if hasattr(self._connection, "to_arrow_table") else "fetch_arrow_table"
-            return getattr(self._connection, named)()
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")
+                return getattr(self._connection, named)()
 
     @property
     def description(self) -> list[tuple[Any, ...]] | None:
