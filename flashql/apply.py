@@ -99,15 +99,15 @@ def apply_changes(writer: duckdb.DuckDBPyConnection, copy: Copy, changes: RowCha
     table = events_table(copy, changes, all_columns=False)
     places = column_places(copy, changes.relation)
     late = changes.final_lsns >= int(copy.lsn)
-    if not late.all():
-        table = table.filter(pa.array(late))
-    if table.num_rows == 0:
+    if not late.any():
         return
+    # (Arrow cannot filter string views, so DuckDB does.)
+    relation = _BATCH if late.all() else f"(SELECT * FROM {_BATCH} WHERE final_lsn >= {int(copy.lsn)})"
     unchanged = tuple(at for at, place in enumerate(places) if _any(changes.new.unchanged[place]))
     whole = changes.relation.replica_identity == "f"
     with registered(writer, _BATCH, table):
         events = Events(
-            _BATCH,
+            relation,
             only_inserts=bool((changes.kinds == INSERT).all()),
             unchanged=unchanged,
             splits=_splits(changes, places, unchanged) if unchanged and not whole else (),

@@ -94,8 +94,7 @@ def _fill_locally(store: Store, origins: Origins, view: View, name: str) -> None
     connection = store.cursor()
     try:
         with translated():
-            ready = query.prepare(store, origins, connection, view.query)
+            ready = query.prepare(store, origins, query.Scratch(connection), view.query)
             connection.execute(f"CREATE TABLE {name} AS {ready.sql}")
-            ready.release()
     finally:
         connection.close()

@@ -1,14 +1,16 @@
 """Answering a SELECT: what origin views it reads is fetched, pushed down as far as possible; DuckDB does the rest.
 
 A reference to an origin view becomes a reference to a temporary table with just the rows and columns the query can
-need, as the origin returned them. The rest of the statement stays the user's text, letter for letter.
+need, as the origin returned them. The rest of the statement stays the user's text, letter for letter. A view of
+DuckDB's own that reads origin views becomes a temporary view over what its own text fetches.
 """
 
 from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
@@ -16,6 +18,7 @@ import duckdb
 
 from flashql.catalog import Column, Persistence, View
 from flashql.datatypes import PgType
+from flashql.ddl import CreateView, parse_script
 from flashql.origins.postgres import PostgresOrigin
 from flashql.origins.postgres.client import column_sql
 from flashql.planner.pushdown import Fetch, push_down, render
@@ -39,22 +42,81 @@ class Fetched:
     sql: str
 
 
+@dataclass(frozen=True)
+class Through:
+    """A reference to a view of DuckDB's own, and what that view's text reads at origins."""
+
+    fetch: Fetch
+    definition: CreateView
+    parts: tuple[Part, ...]
+
+
+Part = Fetched | Through
+
+
 def origin_views(store: Store) -> dict[str, View]:
     """The views that are read at their origin, by relation id."""
     return {name: view for name, view in views(store).items() if view.persistence is Persistence.ORIGIN}
 
 
-def plan(store: Store, sql: str, parameters: Parameters = None) -> list[Fetched]:
-    """What a statement reads at origins, in the order of its text."""
-    known = origin_views(store)
+def duckdb_views(store: Store) -> dict[str, CreateView]:
+    """DuckDB's own views in this file, by relation id: those that are not FlashQL's."""
+    ours = views(store)
+    found: dict[str, CreateView] = {}
+    for schema, name, sql in store.rows(
+        "SELECT schema_name, view_name, sql FROM duckdb_views() "
+        "WHERE NOT internal AND NOT temporary AND database_name = current_database()"
+    ):
+        if f"{schema}.{name}" not in ours:
+            (statement,) = parse_script(sql) or (None,)
+            if isinstance(statement, CreateView):
+                found[f"{schema}.{name}"] = statement
+    return found
+
+
+def plan(store: Store, sql: str, parameters: Parameters = None, default_schema: str = "main") -> list[Fetched]:
+    """What a statement reads at origins, in the order of its text; also by way of DuckDB's own views."""
+    return list(_flat(_parts(store, sql, parameters, default_schema)))
+
+
+def _flat(parts: Iterable[Part]) -> Iterator[Fetched]:
+    for part in parts:
+        if isinstance(part, Fetched):
+            yield part
+        else:
+            yield from _flat(part.parts)
+
+
+def _parts(store: Store, sql: str, parameters: Parameters, default_schema: str) -> tuple[Part, ...]:
+    at_origins = origin_views(store)
+    if not at_origins:
+        return ()
+    own = duckdb_views(store)
+    columns = {name: _columns(view) for name, view in at_origins.items()}
+
+    def parts(text: str, values: Parameters, schema: str, within: tuple[str, ...]) -> tuple[Part, ...]:
+        found: list[Part] = []
+        if _mentions(text, at_origins):
+            for fetch in push_down(text, columns, values, schema):
+                view = at_origins[fetch.relation_id]
+                found.append(Fetched(view, fetch, origin_sql(view, fetch)))
+        if _mentions(text, own):
+            for fetch in push_down(text, dict.fromkeys(own, {}), None, schema):
+                name = fetch.relation_id
+                if name in within or fetch.limit == 0:  # LIMIT 0: only its columns are asked for
+                    continue
+                inner = parts(own[name].query, None, name.split(".")[0], (*within, name))
+                if inner:
+                    found.append(Through(fetch, own[name], inner))
+        return tuple(sorted(found, key=lambda part: part.fetch.start))
+
+    return parts(sql, parameters, default_schema, ())
+
+
+def _mentions(sql: str, names: Iterable[str]) -> bool:
+    """Whether the text can name one of these relations: parsing it is only worth while then."""
     lowered = sql.lower()
-    if not any(view.name.lower() in lowered for view in known.values()):
-        return []
-    columns = {name: _columns(view) for name, view in known.items()}
-    return [
-        Fetched(known[fetch.relation_id], fetch, origin_sql(known[fetch.relation_id], fetch))
-        for fetch in push_down(sql, columns, parameters)
-    ]
+    return any(name.rsplit(".", 1)[-1].lower() in lowered for name in names)
 
 
 def _columns(view: View) -> dict[str, Column]:
@@ -100,60 +162,103 @@ def targets(view: View, names: Sequence[str] | None = None) -> list[TargetColumn
     ]
 
 
+class Scratch:
+    """The temporary tables and views that one connection's statements read.
+
+    They are dropped before the connection's next statement, not when their reader is gone: dropping one would end
+    a result that is being read.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self.connection = connection
+        self._stale: deque[tuple[str, str]] = deque()  # (kind, name); appended by any thread that collects garbage
+
+    def release(self, made: Iterable[tuple[str, str]]) -> None:
+        """Nothing can read these any more."""
+        self._stale.extend(made)
+
+    def clear(self) -> None:
+        """Drop what nothing can read any more."""
+        while self._stale:
+            kind, name = self._stale.popleft()
+            with suppress(duckdb.Error):  # a transaction rolled back, and they with it
+                self.connection.execute(f"DROP {kind} IF EXISTS {name}")
+
+
 class Preparation:
-    """A statement made ready for DuckDB on one connection: `sql` reads the temporary tables just filled."""
+    """A statement made ready for DuckDB on one connection: `sql` reads what was just fetched."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, sql: str, tables: list[str]) -> None:
+    def __init__(self, scratch: Scratch, sql: str, made: list[tuple[str, str]]) -> None:
         self.sql = sql
-        self._connection = connection
-        self._tables = tables
+        self.made = made
+        self._scratch = scratch
 
-    def release_with(self, owner: object) -> None:
-        """Drop the temporary tables when `owner` is gone."""
-        if self._tables:
-            weakref.finalize(owner, _drop, self._connection, self._tables)
+    def held_by(self, variable: str) -> str:
+        """The statement, reading also a Python variable: relations made of it keep that alive."""
+        if not self.made:
+            return self.sql
+        name = self.made[-1][1]
+        return self.sql.replace(name, f"(SELECT * FROM {name} WHERE NOT EXISTS (FROM {variable}))", 1)
 
     def release(self) -> None:
-        """Drop the temporary tables now."""
-        _drop(self._connection, self._tables)
+        """The statement is done: drop what it read before the connection's next."""
+        self._scratch.release(self.made)
 
-
-def _drop(connection: duckdb.DuckDBPyConnection, tables: list[str]) -> None:
-    with suppress(duckdb.Error):  # the connection may be closed, its temporary tables with it
-        for table in tables:
-            connection.execute(f"DROP TABLE IF EXISTS temp.main.{quote(table)}")
+    def release_with(self, owner: object) -> None:
+        """Drop what the statement reads some time after `owner` is gone."""
+        if self.made:
+            weakref.finalize(owner, self._scratch.release, self.made)
 
 
 def prepare(
-    store: Store, origins: Origins, connection: duckdb.DuckDBPyConnection, sql: str, parameters: Parameters = None
+    store: Store,
+    origins: Origins,
+    scratch: Scratch,
+    sql: str,
+    parameters: Parameters = None,
+    default_schema: str = "main",
 ) -> Preparation:
     """Fetch what the statement reads at origins into temporary tables and make it read those.
 
     Raises an `OriginError` when an origin cannot be read; nothing is left behind then.
     """
-    fetched = plan(store, sql, parameters)
-    tables: list[str] = []
-    edits: list[tuple[int, int, str]] = []
+    scratch.clear()
+    made: list[tuple[str, str]] = []
     try:
-        for part in fetched:
-            table = f"flashql_fetched_{next(_numbers)}"
-            tables.append(table)
-            _fetch(origins, connection, part, f"temp.main.{quote(table)}")
-            reference = f"temp.main.{quote(table)}"
-            edits.append(
-                (
-                    part.fetch.start,
-                    part.fetch.end,
-                    reference if part.fetch.has_alias else f"{reference} AS {quote(part.fetch.alias)}",
-                )
-            )
-            edits += [(start, end, quote(part.fetch.alias)) for start, end in part.fetch.qualified]
+        sql = _made_local(origins, scratch.connection, sql, _parts(store, sql, parameters, default_schema), made)
     except BaseException:
-        _drop(connection, tables)
+        scratch.release(made)
+        scratch.clear()
         raise
+    return Preparation(scratch, sql, made)
+
+
+def _made_local(
+    origins: Origins,
+    connection: duckdb.DuckDBPyConnection,
+    sql: str,
+    parts: Iterable[Part],
+    made: list[tuple[str, str]],
+) -> str:
+    """The text with its references to origin views replaced by what is made here; views before what they read."""
+    edits: list[tuple[int, int, str]] = []
+    for part in parts:
+        name = f"temp.main.{quote(f'flashql_fetched_{next(_numbers)}')}"
+        if isinstance(part, Fetched):
+            made.append(("TABLE", name))
+            _fetch(origins, connection, part, name)
+        else:
+            made.insert(0, ("VIEW", name))
+            body = _made_local(origins, connection, part.definition.query, part.parts, made)
+            columns = ", ".join(quote(column) for column in part.definition.columns)
+            connection.execute(f"CREATE TEMP VIEW {name} {f'({columns}) ' if columns else ''}AS {body}")
+        fetch = part.fetch
+        reference = name if fetch.has_alias else f"{name} AS {quote(fetch.alias)}"
+        edits.append((fetch.start, fetch.end, reference))
+        edits += [(start, end, quote(fetch.alias)) for start, end in fetch.qualified]
     for start, end, text in sorted(set(edits), reverse=True):
         sql = sql[:start] + text + sql[end:]
-    return Preparation(connection, sql, tables)
+    return sql
 
 
 def _fetch(origins: Origins, connection: duckdb.DuckDBPyConnection, part: Fetched, table: str) -> None:
@@ -180,9 +285,20 @@ def describe_local(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tupl
 
 
 def reads(store: Store, sql: str) -> tuple[str, ...]:
-    """The FlashQL views a local query reads, of any persistence."""
+    """The FlashQL views a local query reads, of any persistence, also by way of DuckDB's own views."""
+    own = duckdb_views(store)
     known = {
         name: {column.name: Column(column.name, column.pg_type or PgType(0)) for column in view.columns}
         for name, view in views(store).items()
-    }
-    return tuple(dict.fromkeys(fetch.relation_id for fetch in push_down(sql, known)))
+    } | dict.fromkeys(own, {})
+    found: dict[str, None] = {}
+    waiting, seen = [(sql, "main")], set()
+    while waiting:
+        text, schema = waiting.pop()
+        for name in (fetch.relation_id for fetch in push_down(text, known, None, schema)):
+            if name not in own:
+                found[name] = None
+            elif name not in seen:
+                seen.add(name)
+                waiting.append((own[name].query, name.split(".")[0]))
+    return tuple(found)

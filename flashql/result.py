@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 
-from flashql.query import Preparation
 from flashql.store import translated
 
 if TYPE_CHECKING:
@@ -19,10 +18,8 @@ if TYPE_CHECKING:
 class Result:
     """The result of the last statement on a cursor; the next `execute` on that cursor replaces it, as in DuckDB."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, ready: Preparation | None) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
-        if ready is not None:
-            ready.release_with(self)
 
     def fetchone(self) -> tuple[Any, ...] | None:
         """The next row; None after the last."""

@@ -143,9 +143,10 @@ class Session:
             self._follower.abandon()
         if self._pass is not None:
             self._pass.cancel()
-        for held in (self._held, self._temporary):
-            if held is not None and self._stream is None:
-                held.close()
+        if self._held is not None:
+            self._held.close()
+        if self._temporary is not None and self._stream is None:
+            self._temporary.close()
         if self._stream is not None:
             self._stream.close()
 

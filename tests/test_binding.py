@@ -114,9 +114,7 @@ def test_view_names_never_collide() -> None:
         ("SELECT id FROM orders FOR UPDATE", "FOR UPDATE"),
     ],
 )
-def test_more_than_rows_of_one_table_is_refused_with_the_clause(
-    postgres: PostgresOrigin, query: str, why: str
-) -> None:
+def test_more_than_rows_of_one_table_is_refused_with_the_clause(postgres: PostgresOrigin, query: str, why: str) -> None:
     with pytest.raises(errors.NotSupported, match=why) as caught:
         bound(postgres, query)
     assert caught.value.hint

@@ -105,10 +105,10 @@ def embedded_postgres(version: int = 18, **settings: Setting) -> Iterator[Embedd
     `settings` go to postgresql.conf, over `SETTINGS`. Raises `NotSupported` when the extra `flashql[demo]`
     is not installed or has no such version, `OriginUnreachable` when the server does not start.
     """
-    directory = Path(tempfile.mkdtemp(prefix="flashql-postgres-"))
-    server = None
+    directory, server = None, None
     try:
-        with deferred():  # an interrupt amid starting could leave a server that nobody knows of
+        with deferred():  # an interrupt amid this could leave a directory or server that nobody knows of
+            directory = Path(tempfile.mkdtemp(prefix="flashql-postgres-"))
             if len(str(directory / _SOCKET)) > _SOCKET_PATH_BYTES:
                 raise NotSupported(
                     f"the path {directory} is too long for a Unix socket",
@@ -122,7 +122,8 @@ def embedded_postgres(version: int = 18, **settings: Setting) -> Iterator[Embedd
         with deferred():
             if server is not None:
                 _end(server)
-            shutil.rmtree(directory, ignore_errors=True)
+            if directory is not None:
+                shutil.rmtree(directory, ignore_errors=True)
 
 
 def _end(server: EmbeddedPostgres) -> None:

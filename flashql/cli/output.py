@@ -67,6 +67,8 @@ def plain(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, bytes):
         return "\\x" + value.hex()
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"  # as Postgres prints them
     return str(value)
 
 
@@ -85,7 +87,7 @@ def _exact(value: Any) -> Any:
         case None | bool() | int() | str():
             return value
         case float():
-            return value if math.isfinite(value) else str(value)
+            return value if math.isfinite(value) else plain(value)
         case list() | tuple():
             return [_exact(item) for item in value]
         case dict():

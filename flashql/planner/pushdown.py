@@ -17,11 +17,11 @@ from sqlglot import exp
 from flashql.catalog import Column
 from flashql.errors import FlashQLError
 from flashql.planner.columns import Source, needed_columns, owns_all, qualified_spans, sources_of
-from flashql.planner.literals import BOOL, DATE, FLOAT8, TEXT, TIMESTAMP, TIMESTAMPTZ, UUID, VARCHAR
+from flashql.planner.literals import BOOL, DATE, FLOAT8, NUMERIC, TEXT, TIMESTAMP, TIMESTAMPTZ, UUID, VARCHAR
 from flashql.planner.parameters import Parameters, bound, bound_integer
 from flashql.planner.predicates import byte_ordered, find_column, to_origin
 from flashql.planner.references import Parsed, Reference, Unreadable, find_by_tokens, find_references, parse
-from flashql.planner.scalars import INTEGERS, operand
+from flashql.planner.scalars import INTEGERS, numeric_bounds, operand
 
 # Clauses of a SELECT under which rows that its WHERE drops are not missed.
 _FILTERABLE = {
@@ -156,7 +156,7 @@ def _pushed_predicates(
     own = len(conditions)
     for join in (s.join for s in sources if s.join is not None):
         if not join.side and join.kind in ("", "INNER", "CROSS") and join.args.get("on") is not None:
-            conditions += _conjuncts(join.args["on"])
+            conditions += [on for on in _conjuncts(join.args["on"]) if on.find(exp.Column)]
     predicates = [_pushed_predicate(condition, source, sources, parameters) for condition in conditions]
     pushed = [predicate for predicate in predicates if predicate is not None]
     complete = None not in predicates[:own]
@@ -223,8 +223,10 @@ def _pushed_limit(select: exp.Select, source: Source, parameters: Parameters) ->
 
 
 def _is_row_by_row(select: exp.Select) -> bool:
-    """Whether the select list makes one row of one row."""
+    """Whether the select list makes one row of one row, and leaves the names of columns to them."""
     for node in select.walk():
+        if isinstance(node, exp.Star) and (node.args.get("replace") or node.args.get("rename")):
+            return False
         if isinstance(node, exp.AggFunc | exp.Window | exp.Columns):
             return False
         if isinstance(node, exp.Func) and not isinstance(node, (*_ROW_FUNCTIONS, exp.Binary)):
@@ -240,7 +242,8 @@ def _sort_key(key: exp.Expr, select: exp.Select, source: Source) -> str | None:
     column = find_column(key.this, source.columns or {})
     if column is None or not owns_all(key.this, source, [source]) or key.this.name.lower() in aliases:
         return None
-    if column.type.kind == "e" or column.type.oid not in _SORTABLE | _BY_BYTES:
+    sized = column.type.oid == NUMERIC and numeric_bounds(column.type) is not None
+    if column.type.kind == "e" or not (sized or column.type.oid in _SORTABLE | _BY_BYTES):
         return None
     by_bytes = column.type.oid in _BY_BYTES
     node = byte_ordered(column) if by_bytes else exp.column(column.name, quoted=True)

@@ -64,6 +64,18 @@ SELECT id FROM shop.customers WHERE id = 1 UNION ALL SELECT id FROM shop.orders 
 SELECT "id" FROM ( TABLE customers ) AS v WHERE "id" = 1
 SELECT "id" FROM ( SELECT * FROM orders ) AS v WHERE "id" = 2;
 
+SELECT c.id FROM shop.customers c CROSS JOIN shop.orders o WHERE c.id = 3 AND o.id < 3;
+SELECT "id" FROM ( TABLE customers ) AS v WHERE "id" = 3
+SELECT "id" FROM ( SELECT * FROM orders ) AS v WHERE "id" < 3;
+
+SELECT c.id FROM shop.customers c JOIN shop.orders o ON TRUE WHERE c.id = 3 AND o.id < 3;
+SELECT "id" FROM ( TABLE customers ) AS v WHERE "id" = 3
+SELECT "id" FROM ( SELECT * FROM orders ) AS v WHERE "id" < 3;
+
+SELECT c.id, o.n FROM shop.customers c POSITIONAL JOIN (SELECT id AS n FROM shop.orders WHERE id < 3) o WHERE c.id IS NULL;
+SELECT "id" FROM ( TABLE customers ) AS v
+SELECT "id" FROM ( SELECT * FROM orders ) AS v WHERE "id" < 3;
+
 SELECT c.id FROM (shop.customers c JOIN shop.orders o ON o.customer_id = c.id) WHERE c.id = 3;
 SELECT "id", "name", "email", "code", "pad", "active", "score", "price", "total", "born", "seen", "changed", "ref", "mood", "doc" FROM ( TABLE customers ) AS v
 SELECT "id", "customer_id", "amount", "status" FROM ( SELECT * FROM orders ) AS v;

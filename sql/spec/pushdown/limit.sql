@@ -15,8 +15,23 @@ SELECT "id", "email" FROM ( TABLE customers ) AS v ORDER BY v."email" ASC NULLS 
 SELECT id FROM shop.customers ORDER BY score DESC, id LIMIT 5;
 SELECT "id", "score" FROM ( TABLE customers ) AS v ORDER BY v."score" DESC NULLS LAST, v."id" ASC NULLS LAST LIMIT 5;
 
+SELECT id FROM shop.customers ORDER BY price DESC, id LIMIT 5;
+SELECT "id", "price" FROM ( TABLE customers ) AS v ORDER BY v."price" DESC NULLS LAST, v."id" ASC NULLS LAST LIMIT 5;
+
 SELECT id FROM shop.customers ORDER BY total, id LIMIT 5;
 SELECT "id", "total" FROM ( TABLE customers ) AS v;
+
+SELECT * REPLACE (-id AS id) FROM shop.customers ORDER BY id LIMIT 3;
+SELECT "id", "name", "email", "code", "pad", "active", "score", "price", "total", "born", "seen", "changed", "ref", "mood", "doc" FROM ( TABLE customers ) AS v;
+
+SELECT name: -id FROM shop.customers ORDER BY name LIMIT 3;
+SELECT "id", "name" FROM ( TABLE customers ) AS v;
+
+SELECT * RENAME (id AS price, price AS id) FROM shop.customers ORDER BY id, price LIMIT 3;
+SELECT "id", "name", "email", "code", "pad", "active", "score", "price", "total", "born", "seen", "changed", "ref", "mood", "doc" FROM ( TABLE customers ) AS v;
+
+WITH one AS (SELECT id FROM shop.customers WHERE active LIMIT 2), customers AS (SELECT * FROM one) SELECT count(*) FROM customers;
+SELECT "id", "active" FROM ( TABLE customers ) AS v WHERE "active" LIMIT 2;
 
 SELECT id FROM shop.customers ORDER BY pad, id LIMIT 5;
 SELECT "id", "pad" FROM ( TABLE customers ) AS v;

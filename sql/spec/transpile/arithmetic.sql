@@ -72,3 +72,12 @@ CAST((CAST(CAST((CAST("n" AS DECIMAL(11, 2)) + CAST('1' AS DECIMAL(11, 2))) AS D
 
 i4 + j4 = 3;
 (CAST("i4" AS INT) + CAST("j4" AS INT)) = 3;
+
+mod(i4, 3) * 2;
+CAST(CAST("i4" AS INT) % CAST(3 AS INT) AS INT) * CAST(2 AS INT);
+
+(i2 - i2) - i2;
+CAST((CAST("i2" AS SMALLINT) - CAST("i2" AS SMALLINT)) AS SMALLINT) - CAST("i2" AS SMALLINT);
+
+i4 - (2 - i2);
+CAST("i4" AS INT) - CAST((CAST(2 AS INT) - CAST("i2" AS INT)) AS INT);

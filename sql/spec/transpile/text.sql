@@ -39,6 +39,12 @@ SUBSTRING("x", 2);
 trim(x);
 TRIM("x", ' ');
 
+trim(x, 'ab');
+TRIM("x", 'ab');
+
+trim(leading 'a' from x);
+LTRIM("x", 'a');
+
 trim(both 'ab' from x);
 TRIM("x", 'ab');
 

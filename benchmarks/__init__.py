@@ -1,0 +1,1 @@
+"""What FlashQL measures about itself; README.md says what each number means."""
