@@ -7,29 +7,32 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 import duckdb
+import pyarrow as pa
 
 from flashql import errors, explaining, joining, query
 from flashql.catalog import Persistence
 from flashql.ddl import (
-    AlterSchema,
     AlterView,
-    CreateSchema,
     CreateView,
     DropView,
     ExplainQuery,
     ExplainView,
     LocalSQL,
     RefreshView,
+    RelationName,
     Statement,
+    Touch,
     parse_script,
+    touch_of,
 )
 from flashql.defining import Definer
 from flashql.origins.postgres import PostgresOrigin
-from flashql.query import Parameters, Preparation
+from flashql.query import Parameters, Preparation, Scratch
 from flashql.result import Result
 from flashql.scheduling import Schedule
 from flashql.store import Store, translated
@@ -126,6 +129,8 @@ class Cursor:
     def __init__(self, database: Database, connection: duckdb.DuckDBPyConnection) -> None:
         self._database = database
         self._connection = connection
+        self._scratch = Scratch(connection)
+        self._namespace = "main"  # where a name without schema belongs; USE changes it
 
     def execute(self, sql: str, parameters: Parameters = None) -> Result:
         """Run one or several statements (FlashQL DDL, DuckDB SQL, queries over views); the last one's result.
@@ -136,17 +141,37 @@ class Cursor:
         for statement in statements[:-1]:
             self._run(statement, None)
         if not statements:
-            return Result(self._connection, None)
+            return Result(self._connection)
         return self._run(statements[-1], parameters)
 
     def sql(self, sql: str) -> duckdb.DuckDBPyRelation:
-        """A lazy relation over a query, as `duckdb.sql`; what it reads at origins is fetched now."""
+        """A lazy relation over a query, as `duckdb.sql`; what it reads at origins is fetched now.
+
+        It ends a result of `execute` on this handle that has not been read to its end. Raises `FlashQLError`s.
+        """
+        if hasattr(self._connection, "abort"):  # DuckDB 2 runs no relation beside an unread result
+            self._connection.abort()
+        statements = parse_script(sql)
+        if len(statements) != 1 or not isinstance(statements[0], LocalSQL):
+            raise errors.DefinitionError("sql() takes one query", hint="Use execute() for anything else.")
+        ready = self._prepared(sql, None)
         with translated():
-            ready = self._prepared(sql, None)
-            relation = self._connection.sql(ready.sql)
+            relation = self._relation(ready)
         if relation is None:
             raise errors.DefinitionError("this statement returns no relation", hint="Use execute() for it.")
-        ready.release_with(relation)
+        return relation
+
+    def _relation(self, ready: Preparation) -> duckdb.DuckDBPyRelation | None:
+        """The relation, and those made of it, keep what was fetched: they hold on to a variable the query names."""
+        if not ready.made:
+            return self._connection.sql(ready.sql)
+        flashql_held = pa.table({"held": pa.array([], pa.int8())})
+        try:
+            relation = self._connection.sql(ready.held_by("flashql_held"))
+        except duckdb.Error:
+            # Not every place that can read a table can read a subquery: then it is kept until the handle is closed.
+            return self._connection.sql(ready.sql)
+        ready.release_with(flashql_held)
         return relation
 
     def close(self) -> None:
@@ -163,55 +188,83 @@ class Cursor:
 
     def _run(self, statement: Statement, parameters: Parameters) -> Result:
         if isinstance(statement, LocalSQL):
-            return self._query(statement.sql, parameters)
+            return self._local(statement.sql, parameters)
         if isinstance(statement, ExplainQuery):
-            parts = query.plan(self._database.store, statement.query, parameters)
+            parts = query.plan(self._database.store, statement.query, parameters, self._namespace)
             if not parts:
                 return self._query(statement.sql, parameters)
             return self._text(explaining.query_text(parts, statement.query))
         if isinstance(statement, ExplainView):
-            return self._text(explaining.view_text(self._database.store, statement.name))
+            return self._text(explaining.view_text(self._database.store, self._placed(statement.name)))
         return self._define(statement)
+
+    def _local(self, sql: str, parameters: Parameters) -> Result:
+        """Run what is not FlashQL's, unless it would take a FlashQL view away unseen."""
+        touch = touch_of(sql)
+        if touch is not None and touch.kind == "SCHEMA" and self._database.definer.holds_ours(touch):
+            return self._define(touch)
+        if touch is not None:
+            placed = replace(touch, names=tuple(self._placed(name) for name in touch.names))
+            self._database.definer.refuse_touching(placed)
+        result = self._query(sql, parameters)
+        if sql[:5].upper().startswith(("USE", "SET", "RESET")):
+            self._namespace = str(self._connection.execute("SELECT current_schema()").fetchall()[0][0])
+        return result
 
     def _query(self, sql: str, parameters: Parameters) -> Result:
         ready = self._prepared(sql, parameters)
+        ready.release()
         with translated():
-            try:
-                self._connection.execute(ready.sql, parameters)
-            except BaseException:
-                ready.release()
-                raise
-        return Result(self._connection, ready)
+            self._connection.execute(ready.sql, parameters)
+        return Result(self._connection)
 
     def _prepared(self, sql: str, parameters: Parameters) -> Preparation:
-        return query.prepare(self._database.store, self._database.origins, self._connection, sql, parameters)
+        database = self._database
+        with translated():
+            return query.prepare(database.store, database.origins, self._scratch, sql, parameters, self._namespace)
 
     def _text(self, text: str) -> Result:
         self._connection.execute("SELECT unnest(?) AS plan", [text.splitlines()])
-        return Result(self._connection, None)
+        return Result(self._connection)
 
-    def _define(self, statement: Statement) -> Result:
+    def _placed(self, name: RelationName) -> RelationName:
+        return name if name.schema is not None else RelationName(self._namespace, name.name)
+
+    def _refuse_in_transaction(self) -> None:
+        """FlashQL's DDL commits by itself, so it cannot be part of a transaction that is open here."""
+        with translated():
+            try:
+                # Outside a transaction each statement is one, with a number of its own.
+                ids = {self._connection.execute("SELECT txid_current()").fetchall()[0] for _ in range(2)}
+            except duckdb.TransactionException:
+                ids = set()
+        if len(ids) < 2:
+            raise errors.DefinitionError(
+                "FlashQL's statements cannot run inside an open transaction: they take effect at once, or not at all",
+                hint="COMMIT or ROLLBACK first. Plain SQL may use transactions.",
+            )
+
+    def _define(self, statement: Statement | Touch) -> Result:
         definer, sync = self._database.definer, self._database.sync
-        changed = False
-        if isinstance(statement, CreateView) and definer.is_ours(statement):
-            changed = definer.create_view(statement) is not None
-        elif isinstance(statement, DropView) and definer.drops_ours(statement):
-            definer.drop_view(statement)
-        elif isinstance(statement, AlterView):
-            definer.alter_view(statement)
-            changed = True
-        elif isinstance(statement, RefreshView):
-            definer.refresh_view(statement)
-        elif isinstance(statement, CreateSchema):
-            definer.create_schema(statement)
-        elif isinstance(statement, AlterSchema):
-            definer.alter_schema(statement)
-        else:
+        if isinstance(statement, CreateView | AlterView | RefreshView):
+            statement = replace(statement, name=self._placed(statement.name))
+        elif isinstance(statement, DropView):
+            statement = replace(statement, names=tuple(self._placed(name) for name in statement.names))
+        if not definer.is_ours(statement):
+            assert not isinstance(statement, Touch)
             return self._query(statement.sql, None)
+        self._refuse_in_transaction()
+        self._scratch.clear()
+        changed = definer.carry_out(statement)
         self._database.schedule.look()
         if changed and self._database.auto_sync:
             sync.sync()
-        return Result(self._connection, None)
+        return self._done()
+
+    def _done(self) -> Result:
+        """The result of a statement that returns none."""
+        self._connection.execute("SELECT NULL::BIGINT AS Count WHERE false")
+        return Result(self._connection)
 
 
 class Database(Cursor):

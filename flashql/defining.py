@@ -15,10 +15,20 @@ import duckdb
 from flashql import errors, query
 from flashql.catalog import Persistence, Schema, Table, View, ViewColumn
 from flashql.datatypes import ladder
-from flashql.ddl import AlterSchema, AlterView, CreateSchema, CreateView, DropView, RefreshView, RelationName
+from flashql.ddl import (
+    AlterSchema,
+    AlterView,
+    CreateSchema,
+    CreateView,
+    DropView,
+    RefreshView,
+    RelationName,
+    Statement,
+    Touch,
+)
 from flashql.planner.binding import bind, view_names
 from flashql.query import Origins
-from flashql.quoting import quote
+from flashql.quoting import qualified, quote
 from flashql.store import Store, translated
 from flashql.store.definitions import (
     delete_view,
@@ -52,6 +62,32 @@ class Definer:
         self._origins = origins
         self._sync = sync
 
+    def carry_out(self, statement: Statement | Touch) -> bool:
+        """Carry out a statement that `is_ours`; whether there is something new to sync."""
+        match statement:
+            case CreateView():
+                return self.create_view(statement) is not None
+            case AlterView():
+                self.alter_view(statement)
+                return True
+            case DropView():
+                self.drop_view(statement)
+            case RefreshView():
+                self.refresh_view(statement)
+            case CreateSchema():
+                self.create_schema(statement)
+            case AlterSchema():
+                self.alter_schema(statement)
+            case Touch():
+                self.drop_schema(statement)
+        return False
+
+    def is_ours(self, statement: Statement | Touch) -> bool:
+        """Whether the statement is FlashQL's to carry out, and not DuckDB's."""
+        if isinstance(statement, CreateView):
+            return self._means_ours(statement)
+        return not isinstance(statement, DropView) or any(self._find(name) is not None for name in statement.names)
+
     # -- views
 
     def create_view(self, statement: CreateView) -> View | None:
@@ -80,11 +116,19 @@ class Definer:
         )
         return self._define(view, statement.columns, existing)
 
-    def is_ours(self, statement: CreateView) -> bool:
+    def _means_ours(self, statement: CreateView) -> bool:
         """Whether CREATE VIEW means a FlashQL view: it says so, or its schema has an origin."""
         if statement.persistence or statement.origin or statement.options:
             return True
-        return self._default_origin(self._placed(statement.name, checked=False)[0]) is not None
+        if self._default_origin(self._placed(statement.name, checked=False)[0]) is not None:
+            return True
+        existing = self._find(statement.name)
+        if existing is not None and not statement.if_not_exists:
+            raise errors.NameTaken(
+                f"{existing.relation_id} is a FlashQL view; this would make a plain DuckDB view of it",
+                hint="DROP VIEW it first, or say what it shall be: CREATE OR REPLACE MATERIALIZED VIEW ...",
+            )
+        return False
 
     def _define(self, view: View, column_names: Sequence[str], existing: View | None) -> View:
         """Bind the view and put it in place of `existing`."""
@@ -191,35 +235,40 @@ class Definer:
 
     def drop_view(self, statement: DropView) -> None:
         """Drop FlashQL views: rows, jobs, and what their origins held for the last of them."""
-        dropped = []
+        dropped: list[View] = []
+        plain: list[RelationName] = []
         for name in statement.names:
             view = self._find(name)
-            if view is None:
-                if statement.if_exists:
-                    continue
+            if view is not None:
+                dropped.append(view)
+            elif kind_of(self._store, name.schema or "main", name.name) == "view":
+                plain.append(name)
+            elif not statement.if_exists:
                 raise errors.UnknownName(f"there is no view {name}")
-            dropped.append(view)
         with self._store.transaction() as writer:
-            known = views(self._store)
-            for view in dropped:
-                readers = [one.relation_id for one in known.values() if view.relation_id in one.reads]
-                readers = [name for name in readers if name not in {one.relation_id for one in dropped}]
-                if readers and not statement.cascade:
-                    raise errors.DefinitionError(
-                        f"{', '.join(readers)} read {view.relation_id}",
-                        hint="Use DROP VIEW ... CASCADE to drop them too.",
-                    )
-                dropped += [known[name] for name in readers]
-            for view in dropped:
-                remove(writer, self._store, view)
-                delete_view(writer, view)
-                delete_job(writer, view.relation_id)
+            dropped = self._remove(writer, dropped, statement.cascade)
+            for name in plain:
+                writer.execute(f"DROP VIEW {qualified(name.schema or 'main', name.name)}")
         for view in dropped:
             self._let_go(view)
 
-    def drops_ours(self, statement: DropView) -> bool:
-        """Whether DROP VIEW names a FlashQL view."""
-        return any(self._find(name) is not None for name in statement.names)
+    def _remove(self, writer: duckdb.DuckDBPyConnection, dropped: list[View], cascade: bool) -> list[View]:
+        """Drop FlashQL views and, with `cascade`, those that read them: all that were dropped."""
+        known = views(self._store)
+        dropped = list({view.relation_id: view for view in dropped}.values())
+        for view in dropped:
+            readers = [one.relation_id for one in known.values() if view.relation_id in one.reads]
+            readers = [name for name in readers if name not in {one.relation_id for one in dropped}]
+            if readers and not cascade:
+                raise errors.DefinitionError(
+                    f"{', '.join(readers)} read {view.relation_id}", hint="Use DROP ... CASCADE to drop them too."
+                )
+            dropped += [known[name] for name in readers]
+        for view in dropped:
+            remove(writer, self._store, view)
+            delete_view(writer, view)
+            delete_job(writer, view.relation_id)
+        return dropped
 
     def refresh_view(self, statement: RefreshView) -> None:
         """Read the view's rows from its origin again."""
@@ -265,6 +314,55 @@ class Definer:
             self._origins(statement.origin)
         with self._store.transaction() as writer:
             save_schema(writer, Schema(statement.name, statement.origin))
+
+    def holds_ours(self, drop: Touch) -> bool:
+        """Whether DROP SCHEMA names a schema that FlashQL knows of. Raises `NameTaken` for FlashQL's own."""
+        return drop.verb == "DROP" and any(self._knows(name.name) for name in drop.names)
+
+    def _knows(self, namespace: str) -> bool:
+        _not_reserved(namespace)
+        known = {view.namespace for view in views(self._store).values()} | set(schemas(self._store))
+        return namespace.lower() in {name.lower() for name in known}
+
+    def drop_schema(self, drop: Touch) -> None:
+        """Drop schemas; with CASCADE also the FlashQL views in them, and what their origins held for the last."""
+        names = {name.name.lower() for name in drop.names}
+        inside = [view for view in views(self._store).values() if view.namespace.lower() in names]
+        if inside and not drop.cascade:
+            raise errors.DefinitionError(
+                f"{', '.join(view.relation_id for view in inside)} would be dropped too",
+                hint="Use DROP SCHEMA ... CASCADE, or drop the views first.",
+            )
+        with self._store.transaction() as writer:
+            inside = self._remove(writer, inside, drop.cascade)
+            for name in drop.names:
+                exists = " IF EXISTS" if drop.if_exists else ""
+                writer.execute(f"DROP SCHEMA{exists} {quote(name.name)}{' CASCADE' if drop.cascade else ''}")
+                for known in schemas(self._store):
+                    if known.lower() == name.name.lower():
+                        save_schema(writer, Schema(known, None))
+        for view in inside:
+            self._let_go(view)
+
+    def refuse_touching(self, touch: Touch) -> None:
+        """Raise `DefinitionError` when a statement of DuckDB's own would take a FlashQL view's name or place."""
+        for name in touch.names:
+            if touch.kind == "SCHEMA":
+                continue
+            _not_reserved(name.schema or "main")
+            view = self._find(name)
+            if view is None:
+                continue
+            if touch.verb == "CREATE":
+                raise errors.NameTaken(
+                    f"{view.relation_id} is a FlashQL view", hint="Choose another name, or DROP VIEW it first."
+                )
+            if touch.verb == "DROP":
+                raise errors.DefinitionError(f"{view.relation_id} is a view", hint="Use DROP VIEW.")
+            raise errors.NotSupported(
+                f"{view.relation_id} is a FlashQL view: it can be neither renamed nor altered in this way",
+                hint="CREATE it under its new name and DROP VIEW this one. ALTER VIEW ... SET (...) changes options.",
+            )
 
     # -- names
 

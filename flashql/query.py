@@ -101,7 +101,7 @@ def _parts(store: Store, sql: str, parameters: Parameters, default_schema: str) 
                 view = at_origins[fetch.relation_id]
                 found.append(Fetched(view, fetch, origin_sql(view, fetch)))
         if _mentions(text, own):
-            for fetch in push_down(text, dict.fromkeys(own, {}), None, schema):
+            for fetch in push_down(text, {name: {} for name in own}, None, schema):
                 name = fetch.relation_id
                 if name in within or fetch.limit == 0:  # LIMIT 0: only its columns are asked for
                     continue
@@ -195,9 +195,9 @@ class Preparation:
 
     def held_by(self, variable: str) -> str:
         """The statement, reading also a Python variable: relations made of it keep that alive."""
-        if not self.made:
+        name = next((name for _, name in self.made if name in self.sql), None)
+        if name is None:
             return self.sql
-        name = self.made[-1][1]
         return self.sql.replace(name, f"(SELECT * FROM {name} WHERE NOT EXISTS (FROM {variable}))", 1)
 
     def release(self) -> None:
@@ -290,7 +290,7 @@ def reads(store: Store, sql: str) -> tuple[str, ...]:
     known = {
         name: {column.name: Column(column.name, column.pg_type or PgType(0)) for column in view.columns}
         for name, view in views(store).items()
-    } | dict.fromkeys(own, {})
+    } | {name: {} for name in own}
     found: dict[str, None] = {}
     waiting, seen = [(sql, "main")], set()
     while waiting:

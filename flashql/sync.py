@@ -54,8 +54,8 @@ class SyncReport:
 class _Pass:
     """One pass over views.
 
-    Who calls before it begins adds to it; who calls while it runs and asks for nothing more waits for its end;
-    all others share the next.
+    Who calls before it begins adds to it; who calls while it runs shares the next, since the one that runs may have
+    looked already at what the caller has just changed. So any number of overlapping calls costs one pass more.
     """
 
     names: dict[str, bool] = field(default_factory=dict)  # relation id -> force
@@ -74,7 +74,6 @@ class Sync:
         self._workers: dict[str, Worker] = {}
         self._lock = threading.Lock()  # guards what follows but the pass lock
         self._pass_lock = threading.Lock()  # held by the one pass that runs
-        self._running: _Pass | None = None
         self._next: _Pass | None = None
         self._closed = False
         self._after_pass: Callable[[], None] = lambda: None
@@ -96,11 +95,9 @@ class Sync:
             )
         with self._lock:
             self._check_open()
-            mine = self._running
-            if mine is None or force or not set(chosen) <= set(mine.names):
-                mine = self._next = self._next or _Pass()
-                for name in chosen:
-                    mine.names[name] = mine.names.get(name, False) or force
+            mine = self._next = self._next or _Pass()
+            for name in chosen:
+                mine.names[name] = mine.names.get(name, False) or force
         with self._pass_lock:
             if not mine.done.is_set():
                 self._run(mine)
@@ -110,14 +107,12 @@ class Sync:
 
     def _run(self, this: _Pass) -> None:
         with self._lock:
-            self._next, self._running = None, this
+            self._next = None
         try:
             this.report = self._pass(this.names)
         except BaseException as error:
             this.error = error
         finally:
-            with self._lock:
-                self._running = None
             this.done.set()
             self._after_pass()
 

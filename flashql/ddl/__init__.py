@@ -1,7 +1,7 @@
 """FlashQL's statements: the text of a script to values.
 
-`parse_script` is the way in. Data flows names -> options -> statements -> tokenizer -> phrases -> dialect; a
-module imports only what stands before it.
+`parse_script` is the way in. Data flows names -> options -> statements -> tokenizer -> phrases -> dialect -> touching;
+a module imports only what stands before it.
 """
 
 from flashql.ddl.dialect import FlashQL, parse_script
@@ -19,6 +19,7 @@ from flashql.ddl.statements import (
     RefreshView,
     Statement,
 )
+from flashql.ddl.touching import Touch, touch_of
 
 __all__ = [
     "AlterSchema",
@@ -33,6 +34,8 @@ __all__ = [
     "RefreshView",
     "RelationName",
     "Statement",
+    "Touch",
     "parse_interval_seconds",
     "parse_script",
+    "touch_of",
 ]

@@ -22,6 +22,7 @@ from flashql.datatypes import ladder
 from flashql.planner.transpile import to_local
 from flashql.quoting import quote
 
+_NUMERIC = 1700
 _ONLY_ROWS_OF_ONE_TABLE = (
     "A realtime view selects columns and rows of one table: SELECT columns FROM table [WHERE condition]. "
     "Use a MATERIALIZED or ORIGIN view for anything more."
@@ -104,12 +105,12 @@ def _bind_rows(view: View, names: Sequence[str], origin: Describer) -> Bound:
     used: dict[str, None] = {}
     computed: dict[str, None] = {}
     selected = []
-    for name, item in zip(names, items, strict=True):
+    for column, item in zip(view.columns, items, strict=True):
         columns = _read_by(item, known, table)
         used.update(dict.fromkeys(columns))
         if not isinstance(item, exp.Column):
             computed.update(dict.fromkeys(columns))
-        selected.append(f"{_local(item, known)} AS {quote(name)}")
+        selected.append(f"{_as_described(item, known, column)} AS {quote(column.name)}")
     where = None
     if condition is not None:
         columns = _read_by(condition.this, known, table)
@@ -126,6 +127,14 @@ def _bind_rows(view: View, names: Sequence[str], origin: Describer) -> Bound:
         local_where=where,
     )
     return Bound(bound, table)
+
+
+def _as_described(item: exp.Expr, known: dict[str, Column], column: ViewColumn) -> str:
+    """The item in DuckDB's dialect, of the type the origin says it has (a numeric keeps the scale it comes with)."""
+    local = _local(item, known)
+    if isinstance(item, exp.Column) or column.pg_type is None or column.pg_type.oid == _NUMERIC:
+        return local
+    return f"CAST({local} AS {column.local_type})"
 
 
 def _local(expression: exp.Expr, known: dict[str, Column]) -> str:

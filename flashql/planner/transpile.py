@@ -61,7 +61,7 @@ def to_local(expression: exp.Expr, columns: Columns) -> exp.Expr:
     >>> from sqlglot import parse_one
     >>> to_local(parse_one("qty / 2 > 3", read="postgres"),
     ...     {"qty": Column("qty", PgType(23, -1, "integer"))}).sql("duckdb")
-    '(CAST("qty" AS INT) // CAST(2 AS INT)) > CAST(3 AS INT)'
+    '(CAST("qty" AS INT) // CAST(2 AS INT)) > 3'
     """
     return translate(expression, columns).node
 
