@@ -269,24 +269,38 @@ def _bag_statements(copy: Copy, events: Events) -> list[str]:
     """Replica identity full without a key: add up each distinct row's weight, then insert or delete that many."""
     count = len(copy.columns)
     names = [quote(column.name) for column in copy.columns]
+    vague = [_compares_vaguely(copy, at) for at in range(count)]
 
     def new(at: int) -> str:
         sent = f"CASE WHEN u{at} THEN o{at} ELSE n{at} END" if at in events.unchanged else f"n{at}"
         return f"{_typed(copy, at, sent)} AS {names[at]}"
 
+    def exact(at: int, row: str) -> str:
+        return f"CAST({row}.{names[at]} AS VARCHAR)" if vague[at] else f"{row}.{names[at]}"
+
+    def exactly(row: str) -> str:
+        return ", ".join(exact(at, row) for at in range(count))
+
     arriving = ", ".join(new(at) for at in range(count))
     leaving = ", ".join(f"{_typed(copy, at, f'o{at}')} AS {names[at]}" for at in range(count))
-    same = " AND ".join(f"c.{name} IS NOT DISTINCT FROM w.{name}" for name in names)
+    kept = ", ".join(f"any_value(e.{name}) AS {name}" if vague[at] else f"e.{name}" for at, name in enumerate(names))
+    same = " AND ".join(f"{exact(at, 'c')} IS NOT DISTINCT FROM {exact(at, 'w')}" for at in range(count))
     return [
-        f"CREATE OR REPLACE TEMP TABLE flashql_weights AS SELECT {', '.join(names)}, sum(weight)::BIGINT AS weight "
+        f"CREATE OR REPLACE TEMP TABLE flashql_weights AS SELECT {kept}, sum(weight)::BIGINT AS weight "
         f"FROM (SELECT {arriving}, 1 AS weight FROM {events.relation} WHERE kind <> {DELETE} "
-        f"UNION ALL SELECT {leaving}, -1 FROM {events.relation} WHERE has_old) "
-        f"GROUP BY {', '.join(names)} HAVING sum(weight) <> 0",
+        f"UNION ALL SELECT {leaving}, -1 FROM {events.relation} WHERE has_old) AS e "
+        f"GROUP BY {exactly('e')} HAVING sum(weight) <> 0",
         f"DELETE FROM {target(copy)} WHERE rowid IN (SELECT id FROM (SELECT c.rowid AS id, w.weight AS weight, "
-        f"row_number() OVER (PARTITION BY {', '.join(f'c.{name}' for name in names)}) AS nth "
+        f"row_number() OVER (PARTITION BY {exactly('c')}) AS nth "
         f"FROM {target(copy)} AS c JOIN flashql_weights AS w ON {same} WHERE w.weight < 0) WHERE nth <= -weight)",
         f"INSERT INTO {target(copy)} ({', '.join(names)}) "
         f"SELECT {', '.join(f'w.{name}' for name in names)} FROM flashql_weights AS w, "
         "range(w.weight) AS copies WHERE w.weight > 0",
         "DROP TABLE flashql_weights",
     ]
+
+
+def _compares_vaguely(copy: Copy, at: int) -> bool:
+    """Whether DuckDB holds different values of the column for equal: 30 days and 1 month, 0 and -0."""
+    local = copy.local_type(copy.columns[at]).name
+    return any(kind in local for kind in ("INTERVAL", "FLOAT", "DOUBLE"))

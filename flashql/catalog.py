@@ -78,6 +78,7 @@ class View:
     base_table: tuple[str, str] | None = None  # realtime: the origin table it reads (schema, name)
     base_columns: tuple[str, ...] = ()  # realtime: the columns of it that the view reads
     computed_from: tuple[str, ...] = ()  # realtime: those of them read by more than plain projection
+    computed_types: tuple[tuple[int, int], ...] = ()  # realtime: how those were declared when the view was bound
     local_select: str | None = None  # realtime: the select list over the copy, in DuckDB's dialect
     local_where: str | None = None  # realtime: the condition over the copy, in DuckDB's dialect
     reads: tuple[str, ...] = ()  # relation ids of other FlashQL views it reads (views without an origin)

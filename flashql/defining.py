@@ -280,7 +280,7 @@ class Definer:
             return
         try:
             self._sync.release(view.origin)
-        except errors.OriginError as error:
+        except (errors.OriginError, errors.UnknownName) as error:
             _log.warning(
                 "origin %s could not be told to drop its slot; the next sync or drop tries again: %s",
                 view.origin,
@@ -300,11 +300,22 @@ class Definer:
             )
         if statement.origin is not None:
             self._origins(statement.origin)
+        self._require_unlike_file(statement.name)
         with self._store.transaction() as writer:
             if not exists:
                 writer.execute(f"CREATE SCHEMA {quote(statement.name)}")
             if statement.origin is not None:
                 save_schema(writer, Schema(statement.name, statement.origin))
+
+    def _require_unlike_file(self, schema: str) -> None:
+        """DuckDB names a database after its file, and cannot tell `shop.orders` apart when a schema has that name too."""
+        ((database,),) = self._store.rows("SELECT current_database()")
+        if schema.lower() == database.lower() and schema != "main":
+            raise errors.NameTaken(
+                f"schema {schema} would have the name of its database file, {self._store.path}, and DuckDB could not "
+                "tell the two apart",
+                hint=f"Name the file otherwise, as in flashql.connect('{schema}_local.duckdb'), or the schema.",
+            )
 
     def alter_schema(self, statement: AlterSchema) -> None:
         """Change a schema's default origin; views made before keep theirs."""

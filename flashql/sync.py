@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -128,7 +128,9 @@ class Sync:
             if view.persistence is Persistence.REALTIME and view.relation_id in enabled:
                 assert view.origin is not None
                 realtime.setdefault(view.origin, []).append(view)
-        snapshots = [view for view in chosen if view.persistence is Persistence.MATERIALIZED]
+        snapshots = [
+            view for view in chosen if view.persistence is Persistence.MATERIALIZED and view.relation_id in enabled
+        ]
         failed: dict[str, errors.FlashQLError] = {}
         materialized: list[str] = []
         with ThreadPoolExecutor(max(1, len(realtime)), thread_name_prefix="flashql-sync") as pool:
@@ -167,15 +169,34 @@ class Sync:
     # -- control
 
     def status(self, selector: Selector = "*") -> list[JobStatus]:
-        """One record per selected view, also of views never synced. Asks nothing of any origin."""
-        known = jobs(self._store)
-        return [
-            self._fresh(view, known.get(view.relation_id, blank(view)))
-            for view in select(views(self._store), selector, strict=False)
-        ]
+        """One record per selected view, also of views never synced.
 
-    def _fresh(self, view: View, job: JobStatus) -> JobStatus:
+        Asks nothing of an origin, unless all its realtime views are stopped: then `lag_bytes` is the WAL that the
+        waiting slot makes it keep (None when it does not answer).
+        """
+        known = jobs(self._store)
+        chosen = select(views(self._store), selector, strict=False)
+        origins = {view.origin for view in chosen if view.persistence is Persistence.REALTIME and view.origin}
+        retained = {name: self._retained_bytes(name) for name in origins if self._all_stopped(name, known)}
+        return [self._fresh(view, known.get(view.relation_id, blank(view)), retained) for view in chosen]
+
+    def _all_stopped(self, origin: str, known: Mapping[str, JobStatus]) -> bool:
+        """Whether the origin has a slot of ours that no view makes use of."""
+        worker = self._workers.get(origin)
+        active = joining.active_views(self._store, origin, worker.halted if worker is not None else ())
+        synced = [view for view in realtime_views(self._store, origin) if view.relation_id in known]
+        return bool(synced) and not active and origin_record(self._store, origin).slot is not None
+
+    def _retained_bytes(self, origin: str) -> int | None:
+        with suppress(errors.FlashQLError):
+            state = self._origins(origin).slot_state(slot_name(self._store.database_id, origin))
+            return None if state is None else state.retained_bytes
+        return None
+
+    def _fresh(self, view: View, job: JobStatus, retained: Mapping[str, int | None]) -> JobStatus:
         rows = relation_rows(self._store, view)
+        if view.persistence is Persistence.REALTIME and job.slot_id is not None and (view.origin or "") in retained:
+            return replace(job, rows=rows, lag_bytes=retained[view.origin or ""])
         worker = self._workers.get(view.origin or "")
         if view.persistence is not Persistence.REALTIME or worker is None or job.phase != "stream":
             return replace(job, rows=rows)
@@ -185,7 +206,7 @@ class Sync:
     def stop(self, selector: Selector = "*", *, disable: bool = True) -> None:
         """Halt realtime jobs; with `disable`, `sync()` leaves them alone until `resume()`. Rows stay as they are.
 
-        Materialized views are only disabled: their schedule rests.
+        Materialized views have nothing that runs: they are only disabled, and their schedule rests.
         """
         chosen = select(views(self._store), selector)
         names = {view.relation_id for view in chosen}
@@ -276,21 +297,22 @@ class Sync:
         synced, since it would wait for ever.
         """
         deadline = time.monotonic() + (timeout if timeout is not None else threading.TIMEOUT_MAX / 2)
-        by_origin: dict[str, list[str]] = {}
+        by_origin: dict[Worker, list[str]] = {}
         known = jobs(self._store)
         for view in select(views(self._store), selector):
             if view.persistence is not Persistence.REALTIME:
                 continue
             job = known.get(view.relation_id)
-            if job is None or not job.enabled or view.origin not in self._workers:
+            worker = self._workers.get(view.origin or "")
+            if job is None or not job.enabled or worker is None or view.relation_id in worker.halted:
                 raise errors.OriginError(f"{view.relation_id} is not running", hint="Run db.sync.sync() or resume().")
-            assert view.origin is not None
-            by_origin.setdefault(view.origin, []).append(view.relation_id)
-        targets = {origin: self._origins(origin).current_lsn() for origin in by_origin}
-        for origin, names in by_origin.items():
-            if not self._workers[origin].wait(names, targets[origin], deadline):
+            by_origin.setdefault(worker, []).append(view.relation_id)
+        targets = {worker: worker.origin.current_lsn() for worker in by_origin}
+        for worker, names in by_origin.items():
+            if not worker.wait(names, targets[worker], deadline):
                 raise TimeoutError(
-                    f"{', '.join(names)} did not reach {targets[origin]} of origin {origin} within {timeout} s"
+                    f"{', '.join(names)} did not reach {targets[worker]} of origin {worker.origin.name} "
+                    f"within {timeout} s"
                 )
 
     # -- for the database

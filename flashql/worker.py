@@ -66,6 +66,8 @@ class Worker:
                     error = self._error_of(name)
                     if error is not None and (self._thread is None or error.retry is errors.Retry.MANUAL):
                         raise error
+                    if name in self._halted:
+                        raise errors.OriginError(f"{name} was stopped", hint="Run db.sync.resume() to go on.")
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
                     return False

@@ -7,7 +7,8 @@ The server is the first of these that is there:
 3. the embedded one of the extra `flashql[demo]`, which has versions 16 and 18.
 
 FLASHQL_TEST_POSTGRES_VERSION chooses the major version of 2 and 3; 18 when unset. A test that stops,
-crashes or reconfigures its server asks for `private_server`, which is always an embedded one.
+crashes or reconfigures its server asks for `private_server`, which is always an embedded one (18
+when the embedded one lacks the version asked for).
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from flashql.cli.embedded import SETTINGS, EmbeddedPostgres, Setting, embedded_postgres
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None
+
+EMBEDDED_VERSIONS = (16, 18)
 
 _TERMINATE_TIMEOUT_MS = 10_000
 _DOCKER_TIMEOUT_SECONDS = 3
@@ -181,7 +184,7 @@ def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgr
         # One at a time: as root the first start on a machine adds a system user; two at once would collide.
         in_parallel = "PYTEST_XDIST_WORKER" in os.environ
         with _exclusive(tmp_path_factory.getbasetemp().parent) if in_parallel else nullcontext():
-            server = stack.enter_context(embedded_postgres(_version()))
+            server = stack.enter_context(embedded_postgres(_version() if _version() in EMBEDDED_VERSIONS else 18))
         yield server
 
 
@@ -210,9 +213,7 @@ def _container() -> Iterator[str]:
 
         settings = {name: value for name, value in SETTINGS.items() if name != "listen_addresses"}
         command = " ".join(f"-c {name}={value}" for name, value in settings.items())
-        container = PostgresContainer(f"postgres:{_version()}", driver=None).with_command(
-            f"postgres {command}"
-        )
+        container = PostgresContainer(f"postgres:{_version()}", driver=None).with_command(f"postgres {command}")
         container.start()
     try:
         yield str(container.get_connection_url())

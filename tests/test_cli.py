@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -255,6 +256,22 @@ def test_json_keeps_values_exact_and_columns_apart(flashql: FlashQL) -> None:
     assert records == [{"a": "1.10", "b": "NaN", "a_1": 2, "c": [1, 2], "d": 'é"', "e": "\\xff"}]
     assert json.loads(flashql("sql", "-d", ":memory:", "-c", "SELECT 1 WHERE false", "--json").out) == []
     assert len(json.loads(flashql("sql", "-d", ":memory:", "-c", "FROM range(3000)", "--json").out)) == 3000
+
+
+def test_statements_may_come_from_standard_input(flashql: FlashQL, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("CREATE TABLE t AS SELECT 7 AS a; FROM t"))
+    assert flashql("sql", "-d", ":memory:", "-") == Outcome(0, "a\n7\n", "")
+
+
+def test_an_interrupted_command_exits_with_1(flashql: FlashQL, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupting(io.StringIO):
+        def read(self, *_: object) -> str:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "stdin", Interrupting())
+    outcome = flashql("sql", "-d", ":memory:", "-")
+    assert outcome.code == 1
+    assert outcome.err.endswith("Error: interrupted\n")
 
 
 def test_an_empty_result_has_its_header(flashql: FlashQL) -> None:

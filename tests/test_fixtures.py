@@ -29,9 +29,7 @@ def test_an_origin_is_dropped_with_its_slot_and_its_stream(postgres_dsn: str) ->
         stream.pgconn.exec_(
             f"START_REPLICATION SLOT {slot} LOGICAL 0/0 (proto_version '1', publication_names 'p')".encode()
         )
-        assert leaky.query("SELECT active FROM pg_replication_slots WHERE slot_name = %s", [slot]) == [
-            (True,)
-        ]
+        assert leaky.query("SELECT active FROM pg_replication_slots WHERE slot_name = %s", [slot]) == [(True,)]
     with psycopg.connect(postgres_dsn) as admin:
         left = admin.execute("SELECT count(*) FROM pg_replication_slots WHERE slot_name = %s", [slot])
         assert left.fetchone() == (0,)

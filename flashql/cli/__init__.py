@@ -22,6 +22,8 @@ from flashql.cli.sync import sync
 from flashql.errors import FlashQLError
 from flashql.version import __version__
 
+_TYPER_INTERRUPTED = 130  # which is none of our exit codes
+
 app = typer.Typer(
     name="flashql",
     help="Views in SQL over your Postgres databases, kept right in one local DuckDB file.",
@@ -55,6 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit the process; `arguments` are those of the process when left out."""
     try:
         app(args=None if arguments is None else list(arguments))
+    except SystemExit as ended:
+        if ended.code != _TYPER_INTERRUPTED:
+            raise
+        complain("interrupted", None)
     except FlashQLError as error:
         complain(error.message, error.hint)
     except TimeoutError as error:

@@ -22,7 +22,7 @@ _NO_ROWS = {"Success", "Count"}
 def sql(
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="FILE", exists=True, dir_okay=False, allow_dash=True, help="SQL text; - is stdin."),
+        typer.Argument(metavar="FILE", help="SQL text; - is stdin."),
     ] = None,
     command: Annotated[str | None, typer.Option("--command", "-c", metavar="SQL", help="SQL to run.")] = None,
     database: DatabaseOption = None,
@@ -63,7 +63,9 @@ def _read(file: Path | None) -> str:
     try:
         return sys.stdin.read() if file is None or str(file) == "-" else file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise typer.BadParameter("is not UTF-8 text", param_hint="FILE") from error
+        raise typer.BadParameter("it is not UTF-8 text", param_hint="FILE") from error
+    except OSError as error:
+        raise typer.BadParameter(f"{file}: {error.strerror}", param_hint="FILE") from error
 
 
 def _fetched(result: Result) -> Iterator[tuple[Any, ...]]:

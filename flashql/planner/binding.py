@@ -123,6 +123,7 @@ def _bind_rows(view: View, names: Sequence[str], origin: Describer) -> Bound:
         base_table=(table.schema, table.name),
         base_columns=tuple(column.name for column in table.columns if column.name in used),
         computed_from=tuple(computed),
+        computed_types=tuple(known[name].declared for name in computed),
         local_select=", ".join(selected),
         local_where=where,
     )

@@ -26,14 +26,22 @@ def show_copy(writer: duckdb.DuckDBPyConnection, store: Store, view: View, copy:
     """Make a realtime view answer from its table's copy; rows of its own are dropped.
 
     A column that computes from values DuckDB cannot hold in their own type (they are kept as text then) has no
-    exact answer: such a view raises advice instead.
+    exact answer, and one that computes from a column of another type than it was written for may have a wrong one:
+    such a view raises advice instead.
     """
     assert copy.local_table is not None
     before, shows = _tables(store, view)
     if before is None and shows == copy.local_table:
         return
     body = realtime_body(view, qualified(DATA_SCHEMA, copy.local_table))
+    bound = dict(zip(view.computed_from, view.computed_types, strict=False))
     for column in copy.columns:
+        if bound.get(column.name, column.column.declared) != column.column.declared:
+            body = _raising(
+                _columns(view),
+                f"{view.relation_id} computes from column {column.name}, which has changed its type at the origin. "
+                "Define the view again: CREATE OR REPLACE VIEW",
+            )
         if column.rung > 0 and column.name in view.computed_from and copy.local_type(column).name == "VARCHAR":
             body = _raising(
                 _columns(view),

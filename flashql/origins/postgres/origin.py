@@ -48,8 +48,17 @@ class PostgresOrigin:
         preflight.require_followable(self.client, table)
 
     def current_lsn(self) -> LSN:
-        """The end of the last record in the origin's WAL."""
-        ((position,),) = self.client.query("SELECT pg_current_wal_insert_lsn()::text")
+        """The end of the last record in the origin's WAL, once that is flushed: a stream sends nothing before.
+
+        The last record may wait long for its flush (asynchronous commits, cleaning up during a read), and a commit
+        that someone already sees may be before it. The message is for nobody; its transaction's commit flushes.
+        """
+        query = "SELECT pg_current_wal_insert_lsn()::text, pg_current_wal_flush_lsn() >= pg_current_wal_insert_lsn()"
+        ((position, is_flushed),) = self.client.query(query)
+        if not is_flushed:
+            self.client.execute(
+                "SELECT set_config('synchronous_commit', 'local', true), pg_logical_emit_message(true, 'flashql', '')"
+            )
         return LSN.parse(position).end_of_last_record()
 
     # -- following

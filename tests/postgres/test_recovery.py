@@ -1,0 +1,426 @@
+"""After every kind of interruption the copies equal the origin again, by themselves, and nothing is left behind."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+import flashql
+from flashql import following as feeding
+from flashql import session
+from flashql.lsn import LSN
+from flashql.origins.base import ChangeBatch
+from flashql.origins.postgres.slot import slot_name
+from flashql.store.jobs import JobStatus
+from tests.fix_postgres import Origin, PrivateServer
+from tests.fix_proxy import Proxy
+from tests.postgres.pair import WAIT_SECONDS, Pair, following
+
+TABLES = (
+    "CREATE TABLE a (id int PRIMARY KEY, v int); CREATE TABLE b (id int PRIMARY KEY, v int);"
+    "INSERT INTO a SELECT g, 0 FROM generate_series(1, 200) g; INSERT INTO b SELECT g, 0 FROM generate_series(1, 200) g"
+)
+VIEWS = {"a": "SELECT * FROM a", "b": "SELECT * FROM b", "some": "SELECT id FROM b WHERE v > 50"}
+
+
+@contextmanager
+def writing(origin: Origin) -> Iterator[None]:
+    """Transactions over both tables, one after another, until the block ends; lost connections are made anew."""
+    stopping = threading.Event()
+
+    def write() -> None:
+        at = 0
+        while not stopping.is_set():
+            try:
+                with origin.connect() as connection:
+                    while not stopping.is_set():
+                        at += 1
+                        connection.execute(change(at).encode())
+            except psycopg.OperationalError:
+                stopping.wait(0.02)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
+
+
+def change(at: int) -> str:
+    """One transaction: a row of each table changes, one moves, one goes and comes."""
+    row = at % 200 + 1
+    return (
+        f"BEGIN; UPDATE a SET v = {at} WHERE id = {row}; UPDATE b SET id = id + 1000 WHERE id = {row};"
+        f"DELETE FROM b WHERE id = {row + 1000}; INSERT INTO b VALUES ({row}, {at % 100}) ON CONFLICT DO NOTHING; COMMIT"
+    )
+
+
+def until(happened: Callable[[], bool]) -> None:
+    """Wait until something that has no notification of its own has happened."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    pause = threading.Event()
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        pause.wait(0.02)
+
+
+def job(pair: Pair, view: str = "s.a") -> JobStatus:
+    """The status of one view."""
+    (status,) = pair.db.sync.status(view)
+    return status
+
+
+def end_walsender(origin: Origin) -> None:
+    """End the backend that serves the slot of this database."""
+    origin.query(
+        "SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots "
+        "WHERE database = current_database() AND active_pid IS NOT NULL AND NOT temporary"
+    )
+
+
+def test_close_and_reopen(origin: Origin, database_path: str) -> None:
+    origin.execute(TABLES)
+    with following(origin, database_path, **VIEWS) as pair:
+        before = pair.copies()
+        for at in range(3):
+            with writing(origin):
+                pair.db.sync.wait(timeout=WAIT_SECONDS)
+                pair.reopen()
+                assert {status.state for status in pair.db.sync.status()} == {"idle"}
+                assert pair.db.execute("SELECT count(*) > 0 FROM s.a").fetchall() == [(True,)]  # readable unsynced
+            origin.execute(f"UPDATE a SET v = -{at}")
+            pair.sync()
+            pair.check()
+        assert pair.copies() == before  # it went on; nothing was copied again
+        assert len(pair.slots()) == 1
+        assert not pair.leftover_tables()
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_the_server_restarts_during_writes(private_server: PrivateServer, database_path: str, mode: str) -> None:
+    private_server.execute(TABLES)
+    with following(private_server, database_path, **VIEWS) as pair:
+        before = pair.copies()
+        with writing(private_server):
+            for _ in range(3):
+                pair.db.sync.wait(timeout=WAIT_SECONDS)
+                private_server.restart(mode)
+                until(lambda: job(pair).state == "running")
+        pair.check()
+        assert pair.copies() == before
+        assert len(pair.slots()) == 1
+
+
+def test_the_connection_is_cut_again_and_again(origin: Origin, proxy: Proxy, database_path: str) -> None:
+    origin.execute(TABLES)
+    with following(origin, database_path, proxy.dsn, **VIEWS) as pair:
+        before = pair.copies()
+        with writing(origin):
+            for _ in range(10):
+                seen = job(pair).last_seen_commit
+                proxy.cut()
+                until(lambda seen=seen: job(pair).last_seen_commit != seen)  # type: ignore[misc]
+        until(lambda: job(pair).state == "running")
+        pair.check()
+        assert pair.copies() == before
+
+
+def test_the_connection_is_cut_during_the_copy(origin: Origin, proxy: Proxy, database_path: str) -> None:
+    origin.execute(TABLES + "; INSERT INTO a SELECT g, 0 FROM generate_series(1001, 60000) g")
+    pair = Pair(origin, database_path, proxy.dsn)
+    try:
+        pair.define(**VIEWS)
+        with writing(origin):
+            pair.db.sync.progress = lambda what, done, total: proxy.cut() if cuts and cuts.pop() else None
+            cuts = [True] * 3
+            pair.db.sync.sync()
+            until(lambda: {status.state for status in pair.db.sync.status()} == {"running"})
+        pair.check()
+        assert not pair.leftover_tables()
+        assert len(pair.slots()) == 1
+    finally:
+        pair.db.close()
+
+
+def test_the_network_stalls(origin: Origin, proxy: Proxy, database_path: str) -> None:
+    origin.execute(TABLES)
+    with following(origin, database_path, proxy.dsn, **VIEWS) as pair, writing(origin):
+        for _ in range(3):
+            proxy.stall()
+            origin.execute("UPDATE a SET v = v + 1")
+            with pytest.raises(TimeoutError), pair.db.cursor() as reader:
+                reader.execute("SELECT count(*) FROM s.a").fetchall()  # readers do not care
+                _wait_behind_a_stall(pair, proxy)
+            proxy.flow()
+            pair.db.sync.wait(timeout=WAIT_SECONDS)
+    # the pair's database is closed: what it holds is compared after opening it again
+
+
+def _wait_behind_a_stall(pair: Pair, proxy: Proxy) -> None:
+    """Wait for a position that was read past the proxy, which lets nothing through."""
+    worker = pair.db.sync._workers["primary"]
+    ((position,),) = pair.origin.query("SELECT pg_current_wal_insert_lsn()::text")
+    if not worker.wait(["s.a"], LSN.parse(position).end_of_last_record(), time.monotonic() + 0.2):
+        raise TimeoutError
+
+
+def test_the_publication_is_dropped(origin: Origin, database_path: str) -> None:
+    origin.execute(TABLES)
+    with following(origin, database_path, **VIEWS) as pair:
+        origin.execute(f"DROP PUBLICATION {pair.publications()[0]}; UPDATE a SET v = 5; DELETE FROM b WHERE id < 50")
+        end_walsender(origin)
+        pair.check()
+        origin.execute("UPDATE a SET v = 6")
+        pair.check()
+        assert len(pair.slots()) == len(pair.publications()) == 1
+        assert not pair.leftover_tables()
+
+
+def test_the_slot_is_dropped(origin: Origin, database_path: str) -> None:
+    origin.execute(TABLES)
+    with following(origin, database_path, **VIEWS) as pair:
+        (slot,) = pair.slots()
+        with writing(origin):
+            until(lambda: _dropped(origin, slot))
+            origin.execute("UPDATE a SET v = 5; DELETE FROM b WHERE id < 50")
+        pair.check()
+        assert pair.slots() == [slot]
+        assert not pair.leftover_tables()
+
+
+def _dropped(origin: Origin, slot: str) -> bool:
+    """End who streams and drop the slot before it comes back; False when it was quicker."""
+    end_walsender(origin)
+    try:
+        origin.execute(f"SELECT pg_drop_replication_slot('{slot}')")
+    except psycopg.errors.ObjectInUse:
+        return False
+    return True
+
+
+def test_the_slot_is_dropped_while_closed(origin: Origin, database_path: str) -> None:
+    origin.execute(TABLES)
+    with following(origin, database_path, **VIEWS) as pair:
+        (slot,) = pair.slots()
+        pair.db.close()
+        origin.execute(f"SELECT pg_drop_replication_slot('{slot}'); UPDATE a SET v = 5; DELETE FROM b WHERE id < 50")
+        pair.db = pair._open()
+        assert pair.db.execute("SELECT count(*) FROM s.b").fetchall() == [(200,)]  # what it had, until it is synced
+        pair.sync()
+        pair.check()
+        assert pair.slots() == [slot]
+        assert not pair.leftover_tables()
+
+
+def test_a_slot_that_was_invalidated(private_server: PrivateServer, database_path: str) -> None:
+    private_server.conf(max_slot_wal_keep_size="1MB", max_wal_size="32MB", min_wal_size="32MB", wal_keep_size=0)
+    private_server.execute(TABLES)
+    with following(private_server, database_path, **VIEWS) as pair:
+        pair.db.close()
+        private_server.execute("CREATE TABLE noise (t text)")
+        for _ in range(6):
+            private_server.execute("INSERT INTO noise SELECT md5(g::text) FROM generate_series(1, 50000) g")
+            private_server.execute("SELECT pg_switch_wal(); CHECKPOINT")
+        assert private_server.query("SELECT wal_status FROM pg_replication_slots") == [("lost",)]
+        private_server.execute("UPDATE a SET v = 5; DELETE FROM b WHERE id < 50")
+        pair.db = pair._open()
+        pair.sync()
+        pair.check()
+        assert len(pair.slots()) == 1
+
+
+def test_a_stale_walsender_holds_the_slot(origin: Origin, proxy: Proxy, database_path: str) -> None:
+    """The network swallowed the end of a connection: the server still holds the slot for it."""
+    origin.execute(TABLES)
+    with following(origin, database_path, proxy.dsn, **VIEWS) as pair:
+        (before,) = origin.query("SELECT active_pid FROM pg_replication_slots WHERE database = current_database()")
+        proxy.stall()
+        closing = threading.Thread(target=pair.db.close)
+        closing.start()
+        closing.join()
+        assert origin.query("SELECT active_pid FROM pg_replication_slots WHERE database = current_database()") == [before]
+        pair._dsn = origin.dsn
+        pair.db = pair._open()
+        origin.execute("UPDATE a SET v = 5")
+        pair.db.sync.sync()
+        until(lambda: job(pair).state == "running")
+        pair.check()
+        proxy.flow()
+
+
+def test_the_origin_is_down_at_sync_and_comes_up(private_server: PrivateServer, database_path: str) -> None:
+    private_server.execute(TABLES)
+    with following(private_server, database_path, **VIEWS) as pair:
+        pair.db.close()
+        private_server.execute("UPDATE a SET v = 5")
+        private_server.stop()
+        pair.db = pair._open()
+        report = pair.db.sync.sync()
+        assert set(report.failed) == {"s.a", "s.b", "s.some"}
+        assert isinstance(report.failed["s.a"], flashql.errors.OriginUnreachable)
+        until(lambda: job(pair).retry_count >= 2)
+        failed = job(pair)
+        assert failed.state == "failed"
+        assert failed.next_retry_at is not None
+        assert "primary" in (failed.last_error or "")
+        assert pair.db.execute("SELECT count(*) FROM s.a").fetchall() == [(200,)]
+        private_server.start()
+        until(lambda: job(pair).state == "running")
+        pair.check()
+        assert job(pair).retry_count == 0
+        assert job(pair).last_error is None
+        assert job(pair).next_retry_at is None
+
+
+def test_the_first_sync_succeeds_when_the_origin_comes_up(private_server: PrivateServer) -> None:
+    private_server.execute(TABLES)
+    pair = Pair(private_server)
+    try:
+        pair.define(**VIEWS)
+        private_server.stop()
+        assert pair.db.sync.sync().failed
+        with pytest.raises(flashql.errors.ViewNotReady):
+            pair.db.execute("SELECT * FROM s.a")
+        private_server.start()
+        until(lambda: {status.state for status in pair.db.sync.status()} == {"running"})
+        pair.check()
+    finally:
+        pair.db.close()
+
+
+def test_a_slow_apply_outlasts_the_servers_patience(
+    private_server: PrivateServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private_server.conf(wal_sender_timeout="1s")
+    private_server.execute(TABLES)
+    with following(private_server, **VIEWS) as pair:
+        (before,) = private_server.query("SELECT active_pid FROM pg_replication_slots WHERE NOT temporary OR active")
+        slow = threading.Event()
+        apply = feeding.Follower._apply
+        applied = threading.Event()
+
+        def slowly(self: feeding.Follower, writer: object, batch: ChangeBatch) -> None:
+            slow.wait(3)  # three times the server's patience; nothing ever sets it
+            apply(self, writer, batch)  # type: ignore[arg-type]
+            applied.set()
+
+        monkeypatch.setattr(feeding.Follower, "_apply", slowly)
+        private_server.execute("UPDATE a SET v = 5")
+        assert applied.wait(WAIT_SECONDS)
+        monkeypatch.undo()
+        pair.check()
+        assert job(pair).retry_count == 0
+        assert private_server.query(
+            "SELECT active_pid FROM pg_replication_slots WHERE NOT temporary OR active"
+        ) == [before]
+
+
+def test_idle_positions_are_confirmed(origin: Origin, database_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a table that nobody follows is written: the slot must not keep its WAL."""
+    monkeypatch.setattr(session, "_IDLE_SECONDS", 0.05)
+    origin.execute(TABLES + "; CREATE TABLE unfollowed (t text)")
+    with following(origin, database_path, **VIEWS) as pair:
+        (slot,) = pair.slots()
+        for _ in range(3):
+            origin.execute("INSERT INTO unfollowed SELECT md5(g::text) FROM generate_series(1, 1000) g")
+            ((target,),) = origin.query("SELECT pg_current_wal_lsn()::text")
+            reached = f"SELECT confirmed_flush_lsn >= '{target}' FROM pg_replication_slots WHERE slot_name = '{slot}'"
+            until(lambda reached=reached: _nudged(pair) and origin.query(reached) == [(True,)])  # type: ignore[misc]
+        pair.reopen()
+        origin.execute("UPDATE a SET v = 5")
+        pair.sync()
+        pair.check()
+
+
+def _nudged(pair: Pair) -> bool:
+    """Keepalives come on their own within half of wal_sender_timeout; `wait` asks for one now."""
+    pair.db.sync.wait(timeout=WAIT_SECONDS)
+    return True
+
+
+def test_memory_leaves_nothing_at_the_origin(origin: Origin) -> None:
+    origin.execute(TABLES)
+    with following(origin, **VIEWS) as pair:
+        pair.check()
+        assert len(pair.slots()) == len(pair.publications()) == 1
+    assert pair.slots() == pair.publications() == []
+
+
+def test_memory_recovers_from_a_cut(origin: Origin, proxy: Proxy) -> None:
+    """Its slot is temporary and goes with the connection, so the tables are copied again."""
+    origin.execute(TABLES)
+    with following(origin, ":memory:", proxy.dsn, **VIEWS) as pair, writing(origin):
+        for _ in range(3):
+            proxy.cut()
+            pair.db.sync.wait(timeout=WAIT_SECONDS) if job(pair).state == "running" else None
+            until(lambda: {status.state for status in pair.db.sync.status()} == {"running"})
+    assert pair.slots() == pair.publications() == []
+
+
+def test_an_older_state_of_the_file_is_noticed(origin: Origin, database_path: str) -> None:
+    """A file put back from a backup: the slot has forgotten what that file lacks, so its tables are copied again."""
+    origin.execute(TABLES)
+    with following(origin, database_path, **VIEWS) as pair:
+        pair.db.close()
+        shutil.copy(database_path, f"{database_path}.backup")
+        pair.db = pair._open()
+        pair.sync()
+        origin.execute("UPDATE a SET v = 5; DELETE FROM b WHERE id < 50")
+        pair.check()
+        pair.db.close()
+        Path(f"{database_path}.backup").replace(database_path)
+        pair.db = pair._open()
+        pair.sync()
+        pair.check()
+        assert len(pair.slots()) == 1
+        assert not pair.leftover_tables()
+
+
+def test_another_server_under_the_same_name(private_server: PrivateServer, origin: Origin, database_path: str) -> None:
+    private_server.execute(TABLES)
+    origin.execute(TABLES + "; UPDATE a SET v = 99; DELETE FROM b WHERE id > 100")
+    with following(private_server, database_path, **VIEWS) as pair:
+        pair.check()
+        pair.db.close()
+        pair.origin, pair._dsn = origin, origin.dsn
+        pair.db = pair._open()
+        pair.sync()
+        pair.check()
+        assert pair.slots() == [slot_name(pair.db.store.database_id, "primary")]
+
+
+def test_closing_amid_a_large_transaction(
+    origin: Origin, database_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "_HOLD_BYTES", 5_000)
+    origin.execute(TABLES)
+    with following(origin, database_path, **VIEWS) as pair:
+        for _ in range(5):
+            origin.execute("BEGIN; UPDATE a SET v = v + 1; UPDATE b SET v = v + 1; UPDATE a SET id = -id; COMMIT")
+            pair.reopen()
+            pair.sync()
+        pair.check()
+
+
+def test_dropping_the_last_view_drops_slot_and_publication(origin: Origin, database_path: str) -> None:
+    origin.execute(TABLES)
+    with following(origin, database_path, **VIEWS) as pair:
+        pair.db.execute("DROP VIEW s.a; DROP VIEW s.some")
+        assert len(pair.slots()) == 1
+        pair.db.execute("DROP VIEW s.b")
+        assert pair.slots() == pair.publications() == []
+        assert not pair.leftover_tables()
+        pair.queries.clear()
+        pair.follow(a="SELECT * FROM a")
+        pair.check()
+
+
