@@ -282,6 +282,7 @@ class Database(Cursor):
         self.store = Store(str(path), read_only=read_only, config=config)
         self.origins = _Origins(origins, resolve_origin)
         self.auto_sync = auto_sync
+        self._closed = False
         self.sync = Sync(self.store, self.origins)
         self.definer = Definer(self.store, self.origins, self.sync)
         self.schedule = Schedule(self.store, self.sync)
@@ -301,7 +302,13 @@ class Database(Cursor):
         return {name: view.persistence for name, view in views(self.store).items()}
 
     def close(self) -> None:
-        """End every job, close every connection. Copies stay as they are; slots wait for the next time."""
+        """End every job, close every connection. Copies stay as they are; slots wait for the next time.
+
+        Closing what is closed does nothing.
+        """
+        if self._closed:
+            return
+        self._closed = True
         self.schedule.close()
         self.sync.close()
         self.origins.close()

@@ -90,10 +90,7 @@ def _checked(name: str) -> LocalType:
 
 
 # '0044-03-15 10:00:00 BC' -> '0044-03-15 (BC) 10:00:00'. Never left to DuckDB: it may drop the era.
-_ERA = (
-    "CASE WHEN suffix({text}, ' BC') "
-    "THEN regexp_replace({text}, '^(\\S+)(.*) BC$', '\\1 (BC)\\2') ELSE {text} END"
-)
+_ERA = "CASE WHEN suffix({text}, ' BC') THEN regexp_replace({text}, '^(\\S+)(.*) BC$', '\\1 (BC)\\2') ELSE {text} END"
 
 
 def _moment(name: str, *, total: bool) -> LocalType:
@@ -105,9 +102,7 @@ def _moment(name: str, *, total: bool) -> LocalType:
 def _bytes() -> LocalType:
     """A bytea in its hex form; text in the escape form is refused, for it could pass for something else."""
     value = "unhex(substr({text}, 3))"
-    return LocalType(
-        "BLOB", f"CASE WHEN NOT starts_with({{text}}, '\\x') THEN {_refuse('BLOB')} ELSE {value} END"
-    )
+    return LocalType("BLOB", f"CASE WHEN NOT starts_with({{text}}, '\\x') THEN {_refuse('BLOB')} ELSE {value} END")
 
 
 def _inet() -> LocalType:
@@ -264,9 +259,7 @@ TYPES: tuple[TypeRow, ...] = (
     ),
     TypeRow("text", 25, (_TEXT,), native=True),
     TypeRow("character varying", 1043, (_TEXT,), native=True),
-    TypeRow(
-        "character", _BPCHAR_OID, (_TEXT,), "padded with spaces to its length, as in Postgres", native=True
-    ),
+    TypeRow("character", _BPCHAR_OID, (_TEXT,), "padded with spaces to its length, as in Postgres", native=True),
     TypeRow("name", 19, (_TEXT,), native=True),
     TypeRow('"char"', 18, (_TEXT,)),
     TypeRow("bytea", 17, (_bytes(),), native=True),

@@ -212,9 +212,7 @@ def test_literals_can_be_read_too(duck: duckdb.DuckDBPyConnection) -> None:
         (array(PgType(114)), '{1,"\\"\\\\ud800\\""}'),
     ],
 )
-def test_what_does_not_fit_says_so_and_raises(
-    duck: duckdb.DuckDBPyConnection, pg_type: PgType, text: str
-) -> None:
+def test_what_does_not_fit_says_so_and_raises(duck: duckdb.DuckDBPyConnection, pg_type: PgType, text: str) -> None:
     local = ladder(pg_type)[0]
     assert not fits(duck, local, text)
     with pytest.raises(duckdb.Error):
@@ -232,9 +230,9 @@ def test_a_column_with_one_bad_value_is_not_held_by_halves(duck: duckdb.DuckDBPy
     local = ladder(NUMERIC)[0]
     rows = "SELECT CASE WHEN i % 1000 = 7 THEN '0.0000000001' ELSE i || '.5' END AS v FROM range(5000) r(i)"
     assert duck.execute(f"SELECT count(*) FROM ({rows}) WHERE NOT {local.fits('v')}").fetchone() == (5,)
-    assert duck.execute(
-        f"SELECT sum({local.from_text('v')}) FROM ({rows}) WHERE {local.fits('v')}"
-    ).fetchone() == (sum(Decimal(i) + Decimal("0.5") for i in range(5000) if i % 1000 != 7),)
+    assert duck.execute(f"SELECT sum({local.from_text('v')}) FROM ({rows}) WHERE {local.fits('v')}").fetchone() == (
+        sum(Decimal(i) + Decimal("0.5") for i in range(5000) if i % 1000 != 7),
+    )
     with pytest.raises(duckdb.Error, match="does not fit"):
         duck.execute(f"SELECT max({local.from_text('v')}) FROM ({rows})").fetchall()
 
@@ -334,9 +332,7 @@ awkward = st.text(
 @example([""])
 @example([None])
 @example(["NULL", None, "\\", '"', '\\"', "{{", "a\nb"])
-def test_text_arrays_keep_every_character(
-    duck: duckdb.DuckDBPyConnection, elements: list[str | None]
-) -> None:
+def test_text_arrays_keep_every_character(duck: duckdb.DuckDBPyConnection, elements: list[str | None]) -> None:
     text = postgres_array(elements)
     local = ladder(array(TEXT))[0]
     assert fits(duck, local, text)

@@ -165,9 +165,7 @@ def test_names_are_quoted_where_duckdb_needs_it(local: duckdb.DuckDBPyConnection
     words = {row[0] for row in local.execute("SELECT keyword_name FROM duckdb_keywords()").fetchall()}
     for name in sorted(words | {"Upper", "a b", 'a"b', "1a", "_1", "é", "a.b", "a-b", "a$b"}):
         local.execute(f"CREATE OR REPLACE TEMP VIEW {RelationName(None, name)} AS SELECT 1")
-        found = local.execute(
-            "SELECT view_name FROM duckdb_views() WHERE temporary AND NOT internal"
-        ).fetchall()
+        found = local.execute("SELECT view_name FROM duckdb_views() WHERE temporary AND NOT internal").fetchall()
         assert (name,) in found
         local.execute(f"DROP VIEW {quote(name)}")
 
@@ -186,8 +184,7 @@ def test_printed_names_read_back(local: duckdb.DuckDBPyConnection) -> None:
 @example(text="'\"\\;--")
 def test_quoting_survives_duckdb(local: duckdb.DuckDBPyConnection, text: str) -> None:
     row = local.execute(
-        f"SELECT {quote(text)}.{quote(text)} FROM (SELECT {literal(text)}) AS {qualified(text)}"
-        f"({quote(text)})"
+        f"SELECT {quote(text)}.{quote(text)} FROM (SELECT {literal(text)}) AS {qualified(text)}({quote(text)})"
     ).fetchone()
     assert row == (text,)
 
@@ -285,9 +282,7 @@ def _splits_like_duckdb(local: duckdb.DuckDBPyConnection, script: str) -> None:
 
 @pytest.mark.parametrize("sql", _DUCKDB_STATEMENTS)
 def test_duckdb_statement_is_left_alone(local: duckdb.DuckDBPyConnection, sql: str) -> None:
-    assert len(local.extract_statements(sql)) == 1, (
-        "DuckDB itself must take it, or the example proves nothing"
-    )
+    assert len(local.extract_statements(sql)) == 1, "DuckDB itself must take it, or the example proves nothing"
     (statement,) = parse_script(f" {sql} ; ")
     assert local.extract_statements(statement.sql)[0].type == local.extract_statements(sql)[0].type
     if isinstance(statement, LocalSQL):

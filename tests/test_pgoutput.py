@@ -370,9 +370,7 @@ class Reference:
 # --- generated streams ----------------------------------------------------------------------------
 
 alphabet = st.sampled_from("a0 é漢🦆\\\x01")
-texts = st.text(alphabet, max_size=6) | st.sampled_from(
-    ["", "x" * 12, "y" * 13, "z" * 300, "é" * 6, "漢" * 9]
-)
+texts = st.text(alphabet, max_size=6) | st.sampled_from(["", "x" * 12, "y" * 13, "z" * 300, "é" * 6, "漢" * 9])
 values: st.SearchStrategy[Value] = st.none() | texts | st.just(UNCHANGED)
 versions = st.builds(
     table,
@@ -579,9 +577,7 @@ def test_a_run_ends_where_its_relation_is_truncated() -> None:
         insert(2, "c"),
         insert(1, "d"),
     )
-    shown = [
-        item.sequence if isinstance(item, Truncation) else item.sequence.tolist() for item in batch.changes
-    ]
+    shown = [item.sequence if isinstance(item, Truncation) else item.sequence.tolist() for item in batch.changes]
     assert shown == [[3], [4, 6], 5, [7]]
     assert batch.changes[2] == Truncation((1,), 5, LSN(100))
 
@@ -602,9 +598,7 @@ def test_a_run_ends_where_its_relation_changes_but_not_where_it_is_repeated() ->
 
 def test_a_repeated_description_ends_the_run_when_other_columns_are_wanted() -> None:
     answers = iter([[0], [0, 1], [1, 0]])
-    batch = Decoder(lambda _: next(answers)).decode(
-        frames(begin(1), *[describe(table(1, 2)), insert(1, "a", "b")] * 3)
-    )
+    batch = Decoder(lambda _: next(answers)).decode(frames(begin(1), *[describe(table(1, 2)), insert(1, "a", "b")] * 3))
     assert [[array is not None for array in run.new.values] for run in runs_of(batch)] == [
         [True, False],
         [True] * 2,
@@ -695,10 +689,7 @@ CAPTURED: list[bytes] = [
         b"\x00\x00\x00\x10xxxxxxxxxxxxxxxx"
     ),
     b"I\x00\x00@\x19N\x00\x04t\x00\x00\x00\x012nt\x00\x00\x00\x00n",
-    (
-        b"C\x00\x00\x00\x00\x00\x1c\xd4\x1c\x98\x00\x00\x00\x00\x1c\xd4\x1c\xc8\x00\x03\x03\xc2"
-        b"\x9f\x1c\xc8\xaf"
-    ),
+    (b"C\x00\x00\x00\x00\x00\x1c\xd4\x1c\x98\x00\x00\x00\x00\x1c\xd4\x1c\xc8\x00\x03\x03\xc2\x9f\x1c\xc8\xaf"),
     b"B\x00\x00\x00\x00\x1c\xd4\x1eX\x00\x03\x03\xc2\x9f\x1c\xccl\x00\x00\x03\x06",
     b"U\x00\x00@\x19N\x00\x04t\x00\x00\x00\x011t\x00\x00\x00\x02okt\x00\x00\x00\x01nu",
     (b"U\x00\x00@\x19K\x00\x04t\x00\x00\x00\x012nnnN\x00\x04t\x00\x00\x00\x013nt\x00\x00\x00\x00n"),

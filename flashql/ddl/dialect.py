@@ -78,9 +78,7 @@ class StatementReader(Phrases):
             return self._create_view(None, replaces)
         if word_of(self.current) in ("TEMP", "TEMPORARY") and word_of(self.ahead(1)) in _PERSISTENCES:
             self.claim()
-            self.refuse(
-                "a FlashQL view cannot be temporary", hint=_CREATE_HINT.format(word_of(self.ahead(1)))
-            )
+            self.refuse("a FlashQL view cannot be temporary", hint=_CREATE_HINT.format(word_of(self.ahead(1))))
         keyword = self.accept_one(*_PERSISTENCES)
         if keyword:
             self.claim()
@@ -222,14 +220,10 @@ class StatementReader(Phrases):
         self.claim()
         kind = self.current
         if self.accept_one(*_PERSISTENCES) == "ORIGIN":
-            self.refuse(
-                "an origin view cannot be refreshed", at=kind, hint="it has no copy: it is always fresh"
-            )
+            self.refuse("an origin view cannot be refreshed", at=kind, hint="it has no copy: it is always fresh")
         self.expect("VIEW", hint=_REFRESH_HINT)
         if word_of(self.current) == "CONCURRENTLY":
-            self.refuse(
-                "unexpected CONCURRENTLY", hint=f"leave it out: a refresh never blocks. {_REFRESH_HINT}"
-            )
+            self.refuse("unexpected CONCURRENTLY", hint=f"leave it out: a refresh never blocks. {_REFRESH_HINT}")
         name = self.relation()
         self.expect_end(_REFRESH_HINT)
         return RefreshView(name)

@@ -67,9 +67,7 @@ def parse_interval_seconds(text: str) -> float:
         seconds += _number(number, text) * _unit_seconds(unit, text)
         rest = rest.lstrip()
     if not 0 < seconds <= LONGEST_REFRESH_SECONDS:
-        raise DefinitionError(
-            f"the interval {text!r} is not above zero and at most ten years", hint=_INTERVAL_HINT
-        )
+        raise DefinitionError(f"the interval {text!r} is not above zero and at most ten years", hint=_INTERVAL_HINT)
     return seconds
 
 

@@ -104,13 +104,5 @@ class LocalSQL:
 
 
 Statement = (
-    CreateView
-    | AlterView
-    | DropView
-    | RefreshView
-    | CreateSchema
-    | AlterSchema
-    | ExplainView
-    | ExplainQuery
-    | LocalSQL
+    CreateView | AlterView | DropView | RefreshView | CreateSchema | AlterSchema | ExplainView | ExplainQuery | LocalSQL
 )

@@ -20,9 +20,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 UNCLOSED = TokenType.UNKNOWN
 
 # Beyond ASCII these are spaces to DuckDB, the byte order mark among them; no other character is.
-_SPACES = frozenset(
-    [*string.whitespace, *map(chr, range(0x2000, 0x200C)), *"\u00a0\u202f\u205f\u2060\u3000\ufeff"]
-)
+_SPACES = frozenset([*string.whitespace, *map(chr, range(0x2000, 0x200C)), *"\u00a0\u202f\u205f\u2060\u3000\ufeff"])
 _WORD_START = frozenset(string.ascii_letters + "_")
 _WORD = _WORD_START | frozenset(string.digits + "$")
 _STRING_PREFIXES = frozenset("eEbBxXnN")

@@ -24,9 +24,7 @@ from tests.fix_postgres import Origin
 
 Postgres = psycopg.Connection[tuple[Any, ...]]
 
-RENDERING = (
-    "-c DateStyle=ISO -c IntervalStyle=postgres -c TimeZone=UTC -c extra_float_digits=1 -c bytea_output=hex"
-)
+RENDERING = "-c DateStyle=ISO -c IntervalStyle=postgres -c TimeZone=UTC -c extra_float_digits=1 -c bytea_output=hex"
 
 DATES = ["2024-02-29", "0001-01-01", "0001-12-31 BC", "4713-01-01 BC", "4714-11-24 BC", "5874897-12-31",
          "9999-12-31", "10000-01-01", "infinity", "-infinity", "1970-01-01", "0044-03-15 BC"]  # fmt: skip
@@ -168,9 +166,7 @@ NEWER_MISFITS = {(15, "numeric(3,-2)"): ["NaN"], (17, "interval"): ["infinity", 
 
 @pytest.fixture
 def postgres(origin: Origin) -> Iterator[Postgres]:
-    with psycopg.connect(
-        origin.dsn, autocommit=True, options=RENDERING, client_encoding="utf8"
-    ) as connection:
+    with psycopg.connect(origin.dsn, autocommit=True, options=RENDERING, client_encoding="utf8") as connection:
         connection.execute(DEFINITIONS.encode())
         yield connection
 
@@ -194,8 +190,7 @@ def declared(connection: Postgres) -> PgType:
 
 def _resolve(connection: Postgres, oid: int, typmod: int, name: str) -> PgType:
     row = connection.execute(
-        "SELECT typtype::text, typbasetype, typtypmod, typelem, typcategory::text "
-        "FROM pg_type WHERE oid = %s",
+        "SELECT typtype::text, typbasetype, typtypmod, typelem, typcategory::text FROM pg_type WHERE oid = %s",
         [oid],
     ).fetchone()
     assert row is not None
@@ -214,9 +209,7 @@ def back(local: LocalType, expr: str) -> str:
         return f"[{back(LocalType(local.name[:-2]), 'e')} FOR e IN {expr}]"
     if local.name == "BLOB":
         return f"'\\x' || hex({expr})"
-    if (
-        local.name == "TIMESTAMP WITH TIME ZONE"
-    ):  # DuckDB 1.5 holds those after the year 287396 but misprints them
+    if local.name == "TIMESTAMP WITH TIME ZONE":  # DuckDB 1.5 holds those after the year 287396 but misprints them
         printed = f"CAST(make_timestamp(epoch_us({expr})) AS VARCHAR) || '+00'"
         return f"CASE WHEN isfinite({expr}) THEN {printed} ELSE CAST({expr} AS VARCHAR) END"
     return f"CAST({expr} AS VARCHAR)"
@@ -226,9 +219,7 @@ def check_round_trip(connection: Postgres, duck: duckdb.DuckDBPyConnection, sql_
     """Every value of table t (id, v) comes back equal from each rung it fits; the others refuse it."""
     pg_type = declared(connection)
     text = select_text(pg_type, "v")
-    rows = connection.execute(
-        f"SELECT id, {text}, v::text, format('%s', v) FROM t ORDER BY id".encode()
-    ).fetchall()
+    rows = connection.execute(f"SELECT id, {text}, v::text, format('%s', v) FROM t ORDER BY id".encode()).fetchall()
     for id_, selected, cast, streamed in rows:
         assert selected == streamed
         for rung in ladder(pg_type):
@@ -275,9 +266,7 @@ def _check_rung(
 def fill(connection: Postgres, sql_type: str, values: list[str]) -> None:
     connection.execute(f"DROP TABLE IF EXISTS t; CREATE TABLE t (id integer, v {sql_type})".encode())
     with connection.cursor() as cursor:
-        cursor.executemany(
-            f"INSERT INTO t VALUES (%s, %s::text::{sql_type})".encode(), list(enumerate(values))
-        )
+        cursor.executemany(f"INSERT INTO t VALUES (%s, %s::text::{sql_type})".encode(), list(enumerate(values)))
 
 
 def known_to(
