@@ -31,6 +31,9 @@ from flashql.origins.base import DELETE, INSERT, UPDATE, BoolArray, Relation, Ro
 from flashql.quoting import literal, qualified, quote
 from flashql.store import DATA_SCHEMA, registered
 
+# DuckDB 1 lets Arrow filter what it scans, which Arrow cannot for string views; a copy of the text is the price.
+_TEXT = pa.string() if duckdb.__version__.startswith("1.") else pa.string_view()
+
 TRUNCATE = ord("T")
 _BATCH = "flashql_batch"
 _NOBODY = literal("a toasted value was not sent and its row is not in the copy")
@@ -87,7 +90,7 @@ def events_table(copy: Copy, changes: RowChanges, *, all_columns: bool, first_se
 
 
 def _text(array: pa.Array | None, count: int) -> pa.Array:
-    return pa.nulls(count, pa.string_view()) if array is None else array
+    return pa.nulls(count, _TEXT) if array is None else array.cast(_TEXT)
 
 
 def apply_changes(writer: duckdb.DuckDBPyConnection, copy: Copy, changes: RowChanges) -> None:

@@ -311,8 +311,8 @@ class Session:
 
     def _feed(self, received: Received) -> None:
         assert self._stream is not None and self._follower is not None
-        cut = last_commit(self._frames)
-        if cut:
+        if cut := last_commit(received.frames):  # what was held before has none
+            cut += len(self._frames) - len(received.frames)
             frames, self._frames = self._frames[:cut], self._frames[cut:]
             self._held_bytes = sum(map(len, self._frames))
             reached = self._follower.feed(frames, received.origin_lsn, whole=True)

@@ -430,10 +430,7 @@ def test_calls_from_many_threads_all_get_their_views(shop: Origin, database_path
 
         def call(number: int) -> bool:
             barrier.wait()
-            for turn in range(20):
-                if not db.sync.sync(selectors[(number + turn) % len(selectors)]):
-                    return False
-            return True
+            return all(db.sync.sync(selectors[(number + turn) % len(selectors)]) for turn in range(20))
 
         assert all(pool.map(call, range(50)))
         assert len(slots(shop)) == 1

@@ -24,8 +24,17 @@ from flashql.origins.postgres.replication import ReplicationConnection
 
 HEADER_BYTES = 25  # of a frame: 'w', start, end, send time (documentation: "Streaming Replication Protocol")
 BUFFER_BYTES = 64 << 20
+# This much waiting means that the origin is ahead of us: then what counts is throughput.
+FLOWING_BYTES = 64 << 10
+# Enough for one local commit: more would not make it cheaper per row, only bigger.
+ENOUGH_BYTES = 16 << 20
 
 _XLOG_DATA, _KEEPALIVE = ord("w"), ord("k")
+_COMMIT = ord("C")
+# How long a socket is left alone when little came while the origin is ahead. A walsender sends each message by
+# itself: whoever reads at each of them makes both sides work for many more wake-ups. A local socket holds about 1 ms.
+_PAUSE_SECONDS = 0.000_3
+_FEW_BYTES = 8 << 10
 _STATUS = struct.Struct("!cQQQQB")
 _LSN_AT_9 = struct.Struct("!Q")
 _POSTGRES_EPOCH_SECONDS = 946_684_800
@@ -41,6 +50,16 @@ def status_interval_seconds(wal_sender_timeout_seconds: float) -> float:
     return max(0.2, min(10.0, patience / 3))
 
 
+def gather_seconds(busy_seconds: float) -> float:
+    """How long to gather frames for one local commit while the origin is ahead: twice what the last one took.
+
+    Each local commit has a fixed cost o besides a cost c per second of the origin's flow. A commit that takes f
+    seconds is then for 3 f of flow: f = o + 3 c f. While c is small, f stays near o, and waiting 2 o is not felt;
+    from c = 1/3 on f grows to the limit: the less we keep up, the larger the commits, and o no longer counts.
+    """
+    return min(0.25, max(0.005, 2 * busy_seconds))
+
+
 class Stream:
     """A running stream. Made by `start`; `take` and `confirm` may be called by one thread at a time."""
 
@@ -51,6 +70,8 @@ class Stream:
         self._condition = threading.Condition()
         self._frames: list[bytes] = []
         self._buffered = 0
+        self._wanted_bytes = 0  # `take` waits for this much, not to be woken before
+        self._taken_at = time.monotonic()
         self._position: LSN | None = None
         self._origin_lsn = LSN(0)
         self._confirmed = LSN(0)
@@ -76,23 +97,36 @@ class Stream:
     def take(self, timeout_seconds: float) -> Received:
         """Everything received since the last call; waits up to the timeout for something to come.
 
-        Raises the error that ended the stream once everything before it has been taken.
+        While the origin is ahead, or amid a transaction, waits a little for more. Raises the error that ended the
+        stream once everything before it has been taken.
         """
+        busy_seconds = time.monotonic() - self._taken_at
         with self._condition:
             self._condition.wait_for(self._anything, timeout_seconds)
+            if self._more_is_coming():
+                self._wanted_bytes = ENOUGH_BYTES
+                self._condition.wait_for(self._anything, gather_seconds(busy_seconds))
+                self._wanted_bytes = 0
             self._interrupted = False
             if not self._frames and self._error is not None:
                 raise self._error
             received = Received(self._frames, self._position, self._origin_lsn)
             was_full = self._buffered >= BUFFER_BYTES
             self._frames, self._buffered, self._position = [], 0, None
+            self._taken_at = time.monotonic()
         if was_full:
             self._wake()
         return received
 
     def _anything(self) -> bool:
-        came = bool(self._frames) or self._position is not None
+        came = self._buffered > self._wanted_bytes or self._position is not None
         return came or self._error is not None or self._closing or self._interrupted
+
+    def _more_is_coming(self) -> bool:
+        """A transaction is sent all at once, so frames that end inside one are followed by others right away."""
+        if self._position is not None or not self._frames:
+            return False
+        return self._buffered >= FLOWING_BYTES or self._frames[-1][HEADER_BYTES] != _COMMIT
 
     def confirm(self, lsn: LSN) -> None:
         """Everything up to `lsn` is durable here: the origin may forget it. Never moves back."""
@@ -160,8 +194,10 @@ class Stream:
             if closing:
                 return
             full = self._buffered >= BUFFER_BYTES
-            if not full and self._receive():
+            if not full and (received_bytes := self._receive()):
                 heard = time.monotonic()
+                if received_bytes < _FEW_BYTES and self._buffered >= FLOWING_BYTES:
+                    time.sleep(_PAUSE_SECONDS)
                 continue
             self._check_alive(now - heard, full)
             readers = [self._wake_out] if full else [self._pgconn.socket, self._wake_out]
@@ -182,8 +218,8 @@ class Stream:
         if silent_seconds > 2 * self._interval:
             self._reply_wanted = True
 
-    def _receive(self) -> bool:
-        """Move what libpq has into the buffer; True when anything came."""
+    def _receive(self) -> int:
+        """Move what libpq has into the buffer; returns how many bytes that was."""
         get = self._pgconn.get_copy_data
         frames: list[bytes] = []
         size = 0
@@ -198,6 +234,7 @@ class Stream:
                     position = None
                 elif kind == _KEEPALIVE:
                     position = LSN(_LSN_AT_9.unpack_from(content, 1)[0])
+                    size += length
                     if content[17]:
                         self._report_wanted = True
             elif length == 0:
@@ -205,15 +242,16 @@ class Stream:
             else:
                 self._raise_end(length)
         if not frames and position is None:
-            return False
+            return 0
         with self._condition:
             self._frames += frames
             self._buffered += size
             self._position = position
             end = position if position is not None else LSN(_LSN_AT_9.unpack_from(frames[-1], 9)[0])
             self._origin_lsn = max(self._origin_lsn, end)
-            self._condition.notify_all()
-        return True
+            if self._anything():
+                self._condition.notify_all()
+        return size
 
     def _raise_end(self, length: int) -> None:
         origin = self._connection.origin
