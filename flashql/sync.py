@@ -117,6 +117,7 @@ class Sync:
             self._after_pass()
 
     def _pass(self, names: dict[str, bool]) -> SyncReport:
+        self._release_unneeded()
         known = views(self._store)
         chosen = [known[name] for name in names if name in known]
         with self._store.transaction() as writer:
@@ -271,6 +272,14 @@ class Sync:
             for copy in copies(self._store, origin):
                 delete_copy(writer, copy)
             delete_origin(writer, origin)
+
+    def _release_unneeded(self) -> None:
+        """Give up what origins still hold for views dropped or forgotten while they could not be reached."""
+        known = jobs(self._store)
+        for (origin,) in self._store.rows("SELECT name FROM flashql.origins"):
+            if not any(view.relation_id in known for view in realtime_views(self._store, origin)):
+                with suppress(errors.FlashQLError):
+                    self.release(origin)
 
     def refresh(self, view: View) -> None:
         """Read the view's rows from its origin again. Raises what keeps it from that."""

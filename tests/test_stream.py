@@ -16,8 +16,8 @@ def test_gathering_settles_where_the_fixed_cost_of_a_commit_is_small(overhead: f
         busy = overhead + share * flow
         assert busy < 10, "the commits grow without end"
     # A consumer with time to spare stays quick; one without is not slowed by the fixed cost.
-    assert overhead / flow <= 1 / 3
-    assert flow < 0.1 or share > 0.2
+    assert overhead / flow <= 1 / 5
+    assert flow < 0.1 or share > 0.1
 
 
 @pytest.mark.parametrize("busy", [0.0, 0.001, 0.1, 1.0, 1000.0])

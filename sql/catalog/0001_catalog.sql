@@ -57,7 +57,7 @@ CREATE TABLE flashql.sync_jobs (
     origin VARCHAR,
     enabled BOOLEAN NOT NULL DEFAULT true,
     state VARCHAR NOT NULL DEFAULT 'idle', -- idle, synced, running or failed
-    phase VARCHAR, -- what it is doing: copy, catchup, stream; NULL when nothing
+    phase VARCHAR, -- what it is doing: copy or stream; NULL when nothing
     slot_id VARCHAR,
     last_seen_commit VARCHAR, -- LSN, written in the same transaction as the rows
     rows BIGINT,

@@ -11,7 +11,7 @@ import adbc_driver_manager
 import adbc_driver_postgresql.dbapi
 import psycopg
 import pyarrow as pa
-from psycopg import pq
+from psycopg import generators, pq
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from flashql import errors
@@ -99,11 +99,13 @@ class PostgresClient:
     def describe(self, query: str) -> tuple[Column, ...]:
         """The columns a query returns, by the origin's own description of it; nothing is run."""
         with self.connection() as connection:
-            conn = connection.pgconn
-            prepared = conn.prepare(b"", query.encode())
+            # Sent and waited for apart: libpq's own waiting keeps the interpreter's lock.
+            connection.pgconn.send_prepare(b"", query.encode())
+            prepared = connection.wait(generators.execute(connection.pgconn))[0]
             if prepared.status != pq.ExecStatus.COMMAND_OK:
                 raise _failed(self.name, prepared)
-            described = conn.describe_prepared(b"")
+            connection.pgconn.send_describe_prepared(b"")
+            described = connection.wait(generators.execute(connection.pgconn))[0]
             if described.status != pq.ExecStatus.COMMAND_OK:
                 raise _failed(self.name, described)
             fields = [

@@ -1,7 +1,8 @@
 """A replication connection: the commands of a walsender, each with a time limit.
 
-psycopg has no higher API for these connections, so `psycopg.pq` it is (documentation: "Streaming Replication
-Protocol").
+psycopg has no higher API for what these connections do, so `psycopg.pq` it is (documentation: "Streaming
+Replication Protocol"). Nothing here may wait inside libpq: it would keep the interpreter's lock, and every thread
+of the process with it, as long as the network pleases.
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
+import psycopg
 from psycopg import pq
 
 from flashql import errors
 from flashql.origins.postgres.connecting import as_ours
 
 Waiting = Callable[[float], None]
+_CANCEL_TIMEOUT_SECONDS = 5.0
 
 
 class ReplicationConnection:
@@ -23,16 +27,17 @@ class ReplicationConnection:
 
     def __init__(self, origin: str, conninfo: str) -> None:
         self.origin = origin
-        self.pgconn = pq.PGconn.connect(conninfo.encode())
-        if self.pgconn.status != pq.ConnStatus.OK:
-            text = self.pgconn.error_message.decode(errors="replace")
-            self.pgconn.finish()
-            raise _replication_refusal(origin, text)
+        try:
+            self._connection = psycopg.connect(conninfo, autocommit=True)
+        except psycopg.Error as error:
+            raise _replication_refusal(origin, str(error)) from error
+        self.pgconn = self._connection.pgconn
 
     def command(self, sql: str, *, timeout_seconds: float = 30.0, waiting: Waiting | None = None) -> pq.abc.PGresult:
         """Run one command and return its last result. `waiting(seconds so far)` is called about once a second.
 
-        Raises `OriginBusy` when it takes longer than `timeout_seconds`; the command is cancelled first.
+        Raises `OriginBusy` when it takes longer than `timeout_seconds`; the command is cancelled first, and the
+        connection is of no more use.
         """
         started = time.monotonic()
         self.pgconn.send_query(sql.encode())
@@ -67,14 +72,13 @@ class ReplicationConnection:
         return [(result.get_value(0, at) or b"").decode() for at in range(result.nfields)]
 
     def _cancel(self) -> None:
-        cancel = self.pgconn.get_cancel()
-        cancel.cancel()
-        while self.pgconn.get_result() is not None:
-            pass
+        """Ask the server to stop; what it answers is not waited for, since the caller closes the connection."""
+        with suppress(psycopg.Error):
+            self._connection.cancel_safe(timeout=_CANCEL_TIMEOUT_SECONDS)
 
     def close(self) -> None:
         """Close the connection; a temporary slot made on it goes with it."""
-        self.pgconn.finish()
+        self._connection.close()
 
 
 def _replication_refusal(origin: str, text: str) -> errors.FlashQLError:

@@ -27,7 +27,7 @@ BUFFER_BYTES = 64 << 20
 # This much waiting means that the origin is ahead of us: then what counts is throughput.
 FLOWING_BYTES = 64 << 10
 # Enough for one local commit: more would not make it cheaper per row, only bigger.
-ENOUGH_BYTES = 16 << 20
+ENOUGH_BYTES = 8 << 20
 
 _XLOG_DATA, _KEEPALIVE = ord("w"), ord("k")
 _COMMIT = ord("C")
@@ -35,6 +35,8 @@ _COMMIT = ord("C")
 # itself: whoever reads at each of them makes both sides work for many more wake-ups. A local socket holds about 1 ms.
 _PAUSE_SECONDS = 0.000_3
 _FEW_BYTES = 8 << 10
+# An origin that is ahead sends without pause; one that is silent for this long has nothing at hand.
+_QUIET_SECONDS = 0.005
 _STATUS = struct.Struct("!cQQQQB")
 _LSN_AT_9 = struct.Struct("!Q")
 _POSTGRES_EPOCH_SECONDS = 946_684_800
@@ -51,13 +53,13 @@ def status_interval_seconds(wal_sender_timeout_seconds: float) -> float:
 
 
 def gather_seconds(busy_seconds: float) -> float:
-    """How long to gather frames for one local commit while the origin is ahead: twice what the last one took.
+    """How long to gather frames for one local commit while the origin is ahead: four times what the last one took.
 
     Each local commit has a fixed cost o besides a cost c per second of the origin's flow. A commit that takes f
-    seconds is then for 3 f of flow: f = o + 3 c f. While c is small, f stays near o, and waiting 2 o is not felt;
-    from c = 1/3 on f grows to the limit: the less we keep up, the larger the commits, and o no longer counts.
+    seconds is then for 5 f of flow: f = o + 5 c f. While c is small, f stays near o, and waiting 4 o is not felt;
+    from c = 1/5 on f grows to the limit: the less we keep up, the larger the commits, and o no longer counts.
     """
-    return min(0.25, max(0.005, 2 * busy_seconds))
+    return min(0.25, max(0.005, 4 * busy_seconds))
 
 
 class Stream:
@@ -70,7 +72,7 @@ class Stream:
         self._condition = threading.Condition()
         self._frames: list[bytes] = []
         self._buffered = 0
-        self._wanted_bytes = 0  # `take` waits for this much, not to be woken before
+        self._awaited = self._anything  # what `take` waits for: it is not woken before
         self._taken_at = time.monotonic()
         self._position: LSN | None = None
         self._origin_lsn = LSN(0)
@@ -103,10 +105,7 @@ class Stream:
         busy_seconds = time.monotonic() - self._taken_at
         with self._condition:
             self._condition.wait_for(self._anything, timeout_seconds)
-            if self._more_is_coming():
-                self._wanted_bytes = ENOUGH_BYTES
-                self._condition.wait_for(self._anything, gather_seconds(busy_seconds))
-                self._wanted_bytes = 0
+            self._gather(gather_seconds(busy_seconds))
             self._interrupted = False
             if not self._frames and self._error is not None:
                 raise self._error
@@ -119,12 +118,26 @@ class Stream:
         return received
 
     def _anything(self) -> bool:
-        came = self._buffered > self._wanted_bytes or self._position is not None
+        came = bool(self._frames) or self._position is not None
         return came or self._error is not None or self._closing or self._interrupted
+
+    def _gather(self, at_most_seconds: float) -> None:
+        """Wait for more while more is coming: until there is enough, or none has come for a moment."""
+        self._awaited = self._enough
+        until, before = time.monotonic() + at_most_seconds, -1
+        while self._buffered != before and (remaining := until - time.monotonic()) > 0:
+            before = self._buffered
+            if self._condition.wait_for(self._enough, min(remaining, _QUIET_SECONDS)):
+                break
+        self._awaited = self._anything
+
+    def _enough(self) -> bool:
+        full = self._buffered >= ENOUGH_BYTES or not self._more_is_coming()
+        return full or self._error is not None or self._closing or self._interrupted
 
     def _more_is_coming(self) -> bool:
         """A transaction is sent all at once, so frames that end inside one are followed by others right away."""
-        if self._position is not None or not self._frames:
+        if not self._frames:
             return False
         return self._buffered >= FLOWING_BYTES or self._frames[-1][HEADER_BYTES] != _COMMIT
 
@@ -249,7 +262,7 @@ class Stream:
             self._position = position
             end = position if position is not None else LSN(_LSN_AT_9.unpack_from(frames[-1], 9)[0])
             self._origin_lsn = max(self._origin_lsn, end)
-            if self._anything():
+            if self._awaited():
                 self._condition.notify_all()
         return size
 
