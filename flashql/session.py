@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Protocol
 
 from flashql import errors, joining, pending
-from flashql.catalog import Copy, CopyState, Origin, Table, View
+from flashql.attaching import attach
+from flashql.catalog import Copy, CopyState, Table, View
 from flashql.copying import Copied, CopyPass
 from flashql.following import MISFIT, CopyBroken, Follower, last_commit
 from flashql.joining import Need
@@ -20,8 +21,7 @@ from flashql.origins.postgres.origin import HeldSlot, PostgresOrigin
 from flashql.origins.postgres.slot import slot_name
 from flashql.origins.postgres.stream import Stream
 from flashql.store import Store
-from flashql.store.copies import copies, delete_copy, origin_record, save_copy, save_origin
-from flashql.store.jobs import set_job
+from flashql.store.copies import copies, delete_copy, save_copy
 from flashql.store.relations import show_copy
 from flashql.widening import widened_by_waiting
 
@@ -77,7 +77,6 @@ class Session:
         self._follower: Follower | None = None
         self._pass: CopyPass | None = None
         self._held: HeldSlot | None = None  # the slot just made, while its snapshot can be used
-        self._temporary: HeldSlot | None = None  # a slot that lives in the stream's connection
         self._active: list[View] = []
         self._failed: dict[str, errors.FlashQLError] = {}
         self._retry_at = 0.0
@@ -145,8 +144,6 @@ class Session:
             self._pass.cancel()
         if self._held is not None:
             self._held.close()
-        if self._temporary is not None and self._stream is None:
-            self._temporary.close()
         if self._stream is not None:
             self._stream.close()
 
@@ -179,51 +176,15 @@ class Session:
         self._failed.update({view.relation_id: error for view in views})
 
     def _connect(self) -> None:
-        """Adopt the slot or make one, and start the stream where the last local commit was."""
-        name, record = self._slot, origin_record(self._store, self._origin.name)
-        system, timeline = self._origin.identity(name)
-        state = self._origin.slot_state(name)
-        usable = (
-            state is not None
-            and not state.lost
-            and record.slot == name
-            and record.system_identifier == system
-            and state.confirmed_lsn <= record.applied_lsn
-        )
-        if usable:
-            record = replace(record, timeline=timeline)
-            with self._store.transaction() as writer:
-                save_origin(writer, record)
-        else:
-            record = self._new_slot(system, timeline, had_one=record.slot is not None)
-        for view in self._active:
-            with self._store.transaction() as writer:
-                set_job(writer, view.relation_id, slot_id=name)
-        self._follower = Follower(self._store, self._origin.name, record.applied_lsn)
-        self._position = record.applied_lsn
-        self._stream = self._origin.follow(name, record.applied_lsn, self._temporary)
+        """Start the stream where the last local commit was."""
+        attached = attach(self._store, self._origin, self._slot, self._tables)
+        self._stream, self._held = attached.stream, attached.held
+        self._position = attached.start
+        self._follower = Follower(self._store, self._origin.name, attached.start)
+        joining.mark(self._store, self._active, lambda _: {"slot_id": self._slot})
+        if attached.lost:
+            joining.mark(self._store, self._active, lambda _: {"last_error": attached.lost})
         self.followed = True
-
-    def _new_slot(self, system: str, timeline: int, *, had_one: bool) -> Origin:
-        """Replace the slot: what the copies lack is gone, so none of them can go on; their rows stay readable."""
-        name = self._slot
-        self._origin.drop(name)
-        self._origin.publish(name, self._tables)
-        temporary = self._store.in_memory
-        held = self._origin.create_slot(name, temporary=temporary)
-        if temporary:
-            self._temporary = held
-        else:
-            self._held = held
-        record = Origin(self._origin.name, name, name, system, timeline, held.snapshot.lsn)
-        with self._store.transaction() as writer:
-            save_origin(writer, record)
-            for copy in copies(self._store, self._origin.name):
-                save_copy(writer, replace(copy, state=CopyState.DETACHED))
-        if had_one:
-            lost = errors.SlotLost(f"origin {self._origin.name}: slot {name} was lost; its tables are copied again")
-            joining.mark(self._store, self._active, lambda _: {"last_error": str(lost)})
-        return record
 
     def _start_pass(self) -> None:
         """Let views show the live copies that serve them, and begin to copy what none serves."""
