@@ -26,6 +26,7 @@ from flashql.ddl import (
     Statement,
     Touch,
 )
+from flashql.namespaces import alter_schema, create_schema, require_not_reserved
 from flashql.planner.binding import bind, view_names
 from flashql.query import Origins
 from flashql.quoting import qualified, quote
@@ -51,7 +52,6 @@ from flashql.store.relations import (
 from flashql.sync import Sync
 
 _log = logging.getLogger(__name__)
-_RESERVED = {"flashql", "flashql_data"}
 
 
 class Definer:
@@ -75,9 +75,9 @@ class Definer:
             case RefreshView():
                 self.refresh_view(statement)
             case CreateSchema():
-                self.create_schema(statement)
+                create_schema(self._store, self._origins, statement)
             case AlterSchema():
-                self.alter_schema(statement)
+                alter_schema(self._store, self._origins, statement)
             case Touch():
                 self.drop_schema(statement)
         return False
@@ -136,6 +136,7 @@ class Definer:
         if table is not None and view.origin is not None:
             self._origins(view.origin).require_followable(table)
             self._require_one_numeric(view)
+            self._require_columns_apart(view)
         with self._store.transaction() as writer:
             follows = existing is not None and existing.persistence is view.persistence is Persistence.REALTIME
             if existing is not None:
@@ -205,6 +206,18 @@ class Definer:
                     f"and has numeric = '{other.numeric}'",
                     hint="Give both views the same numeric option.",
                 )
+
+    def _require_columns_apart(self, view: View) -> None:
+        """A copy has its table's column names, and DuckDB's ignore case."""
+        sharing = [one for one in realtime_views(self._store, view.origin or "") if one.base_table == view.base_table]
+        names = {name for one in (*sharing, view) for name in one.base_columns}
+        alike = sorted(name for name in names if sum(name.lower() == one.lower() for one in names) > 1)
+        if alike:
+            raise errors.NotSupported(
+                f"columns {', '.join(alike)} of {'.'.join(view.base_table or ())} differ only in case: "
+                "a local copy cannot hold both",
+                hint="Select one of them, or make it a MATERIALIZED view.",
+            )
 
     def alter_view(self, statement: AlterView) -> View:
         """Change a view's options: its query stays, what they change is made anew."""
@@ -289,49 +302,12 @@ class Definer:
 
     # -- schemas
 
-    def create_schema(self, statement: CreateSchema) -> None:
-        """Make a schema, with its default origin."""
-        _not_reserved(statement.name)
-        exists = has_schema(self._store, statement.name)
-        if exists and not statement.if_not_exists and statement.name != "main":
-            raise errors.NameTaken(
-                f"schema {statement.name} exists already",
-                hint="Use CREATE SCHEMA IF NOT EXISTS, or ALTER SCHEMA ... SET (replication_origin = '...').",
-            )
-        if statement.origin is not None:
-            self._origins(statement.origin)
-        self._require_unlike_file(statement.name)
-        with self._store.transaction() as writer:
-            if not exists:
-                writer.execute(f"CREATE SCHEMA {quote(statement.name)}")
-            if statement.origin is not None:
-                save_schema(writer, Schema(statement.name, statement.origin))
-
-    def _require_unlike_file(self, schema: str) -> None:
-        """DuckDB names a database after its file, and cannot tell `shop.orders` apart when a schema has that name too."""
-        ((database,),) = self._store.rows("SELECT current_database()")
-        if schema.lower() == database.lower() and schema != "main":
-            raise errors.NameTaken(
-                f"schema {schema} would have the name of its database file, {self._store.path}, and DuckDB could not "
-                "tell the two apart",
-                hint=f"Name the file otherwise, as in flashql.connect('{schema}_local.duckdb'), or the schema.",
-            )
-
-    def alter_schema(self, statement: AlterSchema) -> None:
-        """Change a schema's default origin; views made before keep theirs."""
-        if not has_schema(self._store, statement.name):
-            raise errors.UnknownName(f"schema {statement.name} does not exist")
-        if statement.origin is not None:
-            self._origins(statement.origin)
-        with self._store.transaction() as writer:
-            save_schema(writer, Schema(statement.name, statement.origin))
-
     def holds_ours(self, drop: Touch) -> bool:
         """Whether DROP SCHEMA names a schema that FlashQL knows of. Raises `NameTaken` for FlashQL's own."""
         return drop.verb == "DROP" and any(self._knows(name.name) for name in drop.names)
 
     def _knows(self, namespace: str) -> bool:
-        _not_reserved(namespace)
+        require_not_reserved(namespace)
         known = {view.namespace for view in views(self._store).values()} | set(schemas(self._store))
         return namespace.lower() in {name.lower() for name in known}
 
@@ -360,7 +336,7 @@ class Definer:
         for name in touch.names:
             if touch.kind == "SCHEMA":
                 continue
-            _not_reserved(name.schema or "main")
+            require_not_reserved(name.schema or "main")
             view = self._find(name)
             if view is None:
                 continue
@@ -380,7 +356,7 @@ class Definer:
     def _placed(self, name: RelationName, *, checked: bool = True) -> tuple[str, str]:
         namespace = name.schema or "main"
         if checked:
-            _not_reserved(namespace)
+            require_not_reserved(namespace)
             if not has_schema(self._store, namespace):
                 raise errors.UnknownName(
                     f"schema {namespace} does not exist", hint=f"Run CREATE SCHEMA {namespace} first."
@@ -403,8 +379,3 @@ class Definer:
         if view is None:
             raise errors.UnknownName(f"there is no FlashQL view {name}", hint="SELECT * FROM flashql.views lists them.")
         return view
-
-
-def _not_reserved(namespace: str) -> None:
-    if namespace.lower() in _RESERVED:
-        raise errors.NameTaken(f"schema {namespace} is FlashQL's own", hint="Choose another schema.")

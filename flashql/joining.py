@@ -18,7 +18,16 @@ from flashql.copying import Copied
 from flashql.lifecycle import Event, moved
 from flashql.lsn import LSN
 from flashql.store import Store
-from flashql.store.copies import copies, data_tables, delete_copy, drop_table, next_id, save_copy
+from flashql.store.copies import (
+    copies,
+    data_tables,
+    delete_copy,
+    drop_table,
+    next_id,
+    origin_record,
+    save_copy,
+    save_origin,
+)
 from flashql.store.definitions import realtime_views
 from flashql.store.jobs import JobStatus, jobs, set_job
 from flashql.store.relations import freeze, show_copy
@@ -110,6 +119,24 @@ def park(writer: duckdb.DuckDBPyConnection, store: Store, origin: str, active: I
         else:
             pending.drop(writer, copy)
             delete_copy(writer, copy)
+
+
+def doubt(store: Store, origin: str, published: Collection[TableName] | None) -> bool:
+    """Copies whose tables the publication does not hold may lack changes, so they cannot go on; their rows stay.
+
+    Without a publication (None) the slot is of no use either: it cannot decode what was written meanwhile. Returns
+    whether that is so.
+    """
+    with store.transaction() as writer:
+        for copy in copies(store, origin):
+            if copy.state is not CopyState.DETACHED and (copy.schema, copy.name) not in (published or ()):
+                pending.drop(writer, copy)
+                save_copy(writer, replace(copy, state=CopyState.DETACHED))
+        record = origin_record(store, origin)
+        lost = published is None and record.slot is not None
+        if lost:
+            save_origin(writer, replace(record, slot=None))
+    return lost
 
 
 def begin(store: Store, wanted: Sequence[Copy]) -> None:

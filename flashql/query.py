@@ -32,6 +32,9 @@ Origins = Callable[[str], PostgresOrigin]
 
 _numbers = itertools.count(1)
 
+# Words after which a table is named without an alias.
+_TAKES_NO_ALIAS = (["TABLE"], ["COPY"], ["SUMMARIZE"], ["DESCRIBE"], ["SHOW"])
+
 
 @dataclass(frozen=True)
 class Fetched:
@@ -253,7 +256,9 @@ def _made_local(
             columns = ", ".join(quote(column) for column in part.definition.columns)
             connection.execute(f"CREATE TEMP VIEW {name} {f'({columns}) ' if columns else ''}AS {body}")
         fetch = part.fetch
-        reference = name if fetch.has_alias else f"{name} AS {quote(fetch.alias)}"
+        before = sql[: fetch.start].rsplit(None, 1)[-1:]
+        aliasable = not fetch.has_alias and [word.upper() for word in before] not in _TAKES_NO_ALIAS
+        reference = f"{name} AS {quote(fetch.alias)}" if aliasable else name
         edits.append((fetch.start, fetch.end, reference))
         edits += [(start, end, quote(fetch.alias)) for start, end in fetch.qualified]
     for start, end, text in sorted(set(edits), reverse=True):

@@ -46,8 +46,12 @@ class Result:
     def pl(self) -> pl.DataFrame:
         """All remaining rows as a polars DataFrame."""
         with translated():
-            frame: pl.DataFrame = getattr(self._connection, "pl")()  # noqa: B009 - DuckDB's stubs lack it
-            return frame
+            if hasattr(self._connection, "pl"):
+                frame: pl.DataFrame = self._connection.pl()
+                return frame
+        import polars  # an extra of the user's; DuckDB 2 no longer converts by itself
+
+        return polars.DataFrame(self.fetch_arrow_table())
 
     def fetch_arrow_table(self) -> pa.Table:
         """All remaining rows as an Arrow table."""

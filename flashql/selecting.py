@@ -28,7 +28,9 @@ def select(known: Mapping[str, View], selector: Selector, *, strict: bool = True
         if callable(one):
             chosen.update(name for name, view in known.items() if one(view))
             continue
-        matched = {name for name in known if fnmatchcase(name.lower(), one.lower())}
+        # A name that has wildcards in it means itself first.
+        matched = {name for name in known if name.lower() == one.lower()}
+        matched = matched or {name for name in known if fnmatchcase(name.lower(), one.lower())}
         if not matched and strict and not any(mark in one for mark in "*?["):
             close = get_close_matches(one, known, n=1)
             hint = f"Did you mean {close[0]}?" if close else "Names are schema.view, as in shop.orders or shop.*."
@@ -44,13 +46,28 @@ def _flat(selector: object) -> Iterable[str | Callable[[View], bool]]:
         yield selector
     elif isinstance(selector, Mapping):
         for namespace, names in selector.items():
-            for name in [names] if isinstance(names, str) else names:
+            for name in _flat_names(names):
                 yield f"{namespace}.{name}"
     elif isinstance(selector, Iterable):
         for one in selector:
             yield from _flat(one)
     else:
-        raise errors.DefinitionError(
-            f"{selector!r} selects nothing",
-            hint="A selector is '*', 'shop.orders', 'shop.*', {'shop': ['orders', 'cust*']}, a predicate or a list.",
-        )
+        raise _no_selector(selector)
+
+
+def _flat_names(names: object) -> Iterable[str]:
+    """The names given for one schema: one, or several."""
+    given = [names] if isinstance(names, str) else names
+    if not isinstance(given, Iterable):
+        raise _no_selector(names)
+    for name in given:
+        if not isinstance(name, str):
+            raise _no_selector(name)
+        yield name
+
+
+def _no_selector(selector: object) -> errors.DefinitionError:
+    return errors.DefinitionError(
+        f"{selector!r} selects nothing",
+        hint="A selector is '*', 'shop.orders', 'shop.*', {'shop': ['orders', 'cust*']}, a predicate or a list.",
+    )

@@ -59,7 +59,7 @@ class Boss(Protocol):
         """The copies contain everything the origin committed before `lsn`."""
 
 
-# How often each table was copied again lately, over all sessions of this process: (origin, table) -> times.
+# When each table was copied again lately, over all sessions of this process: (slot, table) -> times.
 _recopied: dict[tuple[str, tuple[str, str]], deque[float]] = defaultdict(lambda: deque(maxlen=_RECOPIES_AN_HOUR))
 
 
@@ -168,7 +168,11 @@ class Session:
                 self._tables[name] = table
             except errors.DefinitionError as error:
                 self._fail(need.views, error)
+        # Before it is mended: whatever happens next, it must be known that the publication had holes.
+        lost = joining.doubt(self._store, self._origin.name, self._origin.published(self._slot))
         self._origin.publish(self._slot, self._tables)
+        if lost and self._stream is not None:
+            raise errors.SlotLost(f"origin {self._origin.name}: publication {self._slot} was dropped there")
         return True
 
     def _fail(self, views: Sequence[View], error: errors.FlashQLError) -> None:
@@ -221,7 +225,7 @@ class Session:
             self._held = None
 
     def _too_often(self, name: tuple[str, str]) -> bool:
-        times = _recopied[self._origin.name, name]
+        times = _recopied[self._slot, name]
         return len(times) == _RECOPIES_AN_HOUR and time.monotonic() - times[0] < 3600
 
     def _live_copy(self, name: tuple[str, str]) -> Copy | None:
@@ -288,10 +292,8 @@ class Session:
 
     def _idle(self, position: LSN, origin_lsn: LSN) -> None:
         assert self._stream is not None and self._follower is not None
-        if position <= self._position:
-            return
         now = time.monotonic()
-        if now - self._confirmed_at > _IDLE_SECONDS:
+        if position > self._follower.applied_lsn and now - self._confirmed_at > _IDLE_SECONDS:
             self._confirmed_at = now
             self._stream.confirm(self._follower.idle(position, origin_lsn))
         self._reached(position)
@@ -316,7 +318,7 @@ class Session:
             if done.error is not None:
                 self._copy_failed(done)
         if good:
-            self._go_live(good)
+            self._go_live(finished, good)
         self._follower.reload()
         self._start_pass_for_others(finished)
 
@@ -340,21 +342,24 @@ class Session:
             self._pass_failures += 1
             self._retry_at = time.monotonic() + backoff_seconds(self._pass_failures, 0.5)
 
-    def _go_live(self, good: list[tuple[Copied, Table]]) -> None:
+    def _go_live(self, finished: CopyPass, good: list[tuple[Copied, Table]]) -> None:
         try:
             with self._store.transaction() as writer:
                 joining.go_live(writer, self._store, self._origin.name, good, self._boss.halted, self._position)
-        except errors.QueryFailed as error:
+        except errors.FlashQLError as error:
+            for done, _ in good:
+                finished.discard(done)
             if not isinstance(error.__cause__, MISFIT):
                 raise
-            for done, _ in good:
-                copy = widened_by_waiting(self._store, done.copy)
-                raise CopyBroken(copy, errors.ValueUnrepresentable(str(error))) from error
+            made = [done.copy for done, _ in good]
+            wider = [widened_by_waiting(self._store, copy) for copy in made]
+            misfits = [after for before, after in zip(made, wider, strict=True) if after != before]
+            raise CopyBroken((misfits or wider)[0], errors.ValueUnrepresentable(str(error))) from error
 
     def _break(self, broken: CopyBroken) -> None:
         """Detach a copy that cannot go on: its rows stay readable, and the next session copies the table anew."""
         copy = broken.copy
-        _recopied[self._origin.name, (copy.schema, copy.name)].append(time.monotonic())
+        _recopied[self._slot, (copy.schema, copy.name)].append(time.monotonic())
         with self._store.transaction() as writer:
             pending.drop(writer, copy)
             was = {one.id: one.local_table for one in copies(self._store, self._origin.name)}

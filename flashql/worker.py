@@ -40,6 +40,7 @@ class Worker:
         self._session_error: errors.FlashQLError | None = None
         self._view_errors: dict[str, errors.FlashQLError] = {}
         self._live: frozenset[str] = frozenset()
+        self._active: frozenset[str] = frozenset()  # the views that followed, or were to, at the last outcome
         self._reached = LSN(0)
         self._stopping = False
         self._halted: set[str] = set()
@@ -134,7 +135,11 @@ class Worker:
 
     def _error_of(self, name: str) -> errors.FlashQLError | None:
         error = self._session_error or self._view_errors.get(name)
-        if error is None and name not in self._live and (self._stopping or self._thread is None):
+        if error is not None or name in self._live:
+            return error
+        # A view may be stopped or dropped by one thread while another waits for it to follow.
+        inactive = name not in self._active and self._served == self._requested
+        if inactive or self._stopping or self._thread is None:
             return errors.OriginError(f"{name}: its sync was stopped meanwhile")
         return error
 
@@ -142,7 +147,9 @@ class Worker:
 
     def outcome(self, request: int, live: Collection[str], failed: dict[str, errors.FlashQLError]) -> None:
         """The session has acted on everything asked for up to `request`."""
+        active = joining.active_views(self._store, self.origin.name, self.halted)
         with self._condition:
+            self._active = frozenset(view.relation_id for view in active)
             self._served = max(self._served, request)
             self._session_error = None
             self._live, self._view_errors = frozenset(live), dict(failed)

@@ -40,13 +40,18 @@ class PostgresClient:
     @contextmanager
     def connection(self) -> Iterator[psycopg.Connection[Any]]:
         """A pooled connection in autocommit mode; its errors become FlashQL's."""
-        with translated(self.name):
-            try:
-                with self._opened_pool().connection(timeout=15) as connection:
-                    yield connection
-            except PoolTimeout:
-                self._explain_no_connection()
-                raise
+        try:
+            with translated(self.name):
+                try:
+                    with self._opened_pool().connection(timeout=15) as connection:
+                        yield connection
+                except PoolTimeout:
+                    self._explain_no_connection()
+                    raise
+        except errors.OriginUnreachable:
+            # A pool waits longer and longer before it connects again; a new one tries at once.
+            self.close()
+            raise
 
     def _opened_pool(self) -> ConnectionPool[psycopg.Connection[Any]]:
         with self._lock:
@@ -165,7 +170,8 @@ class PostgresClient:
                 for statement in before:
                     cursor.execute(statement)
                 cursor.execute(query)
-                yield cursor.fetch_record_batch()
+                with _rows_errors(self.name, cursor.fetch_record_batch()) as rows:
+                    yield rows
 
 
 def column_sql(type_: PgType, reference: str) -> str:
@@ -184,6 +190,30 @@ def _failed(origin: str, result: pq.abc.PGresult) -> errors.FlashQLError:
     state = result.error_field(pq.DiagnosticField.SQLSTATE) or b""
     message = result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message
     return as_ours(origin, state.decode(), message.decode(errors="replace"))
+
+
+@contextmanager
+def _rows_errors(origin: str, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatchReader]:
+    """The reader's rows. When the origin fails while they come, whoever reads them fails: the origin's error wins."""
+    failures: list[Exception] = []
+
+    def noting() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from reader
+        except Exception as error:
+            failures.append(error)
+            raise
+
+    try:
+        yield pa.RecordBatchReader.from_batches(reader.schema, noting())
+    except Exception:
+        if not failures:
+            raise
+        text = str(failures[0])
+        if "ERROR:" in text:
+            message = first_line(text.split("ERROR:", 1)[1])
+            raise errors.OriginQueryFailed(f"origin {origin}: {message}") from failures[0]
+        raise as_ours(origin, None, text) from failures[0]
 
 
 @contextmanager

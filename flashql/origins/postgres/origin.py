@@ -76,6 +76,10 @@ class PostgresOrigin:
         finally:
             connection.close()
 
+    def published(self, name: str) -> set[tuple[str, str]] | None:
+        """The tables the publication holds, None when there is none."""
+        return slot.published(self.client, name)
+
     def publish(self, name: str, tables: Iterable[tuple[str, str]]) -> None:
         """Make the publication hold exactly these tables."""
         slot.publish(self.client, name, tables)

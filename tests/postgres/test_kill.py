@@ -1,0 +1,188 @@
+"""Kill -9 at random moments of a process that follows an origin under load: nothing is lost or doubled.
+
+    FLASHQL_KILLS=60 pytest tests/postgres/test_kill.py -s      more kills than the default
+    FLASHQL_TEST_SEED=...                                       the same moments again, as far as time allows
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import random
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import flashql
+from tests.fix_postgres import Origin
+from tests.postgres.follower_process import VIEWS
+from tests.postgres.pair import Pair
+
+KILLS = int(os.environ.get("FLASHQL_KILLS", "12"))
+COMPARED_EVERY = 6
+LATEST_SECONDS = 0.4  # after the moment chosen, the kill comes within this
+# Moments: the process has just started; its catalog is open (it connects, makes publication and slot); rows of a
+# snapshot come in; its copies have just joined the stream (go-live is what happens around it); it follows.
+MOMENTS = ("started", "opened", "copying", "synced", "applied")
+
+TABLES = (
+    "CREATE TABLE a (id int PRIMARY KEY, v int, body text); CREATE TABLE b (id int PRIMARY KEY, v int);"
+    "CREATE TABLE c (v int, note text); ALTER TABLE c REPLICA IDENTITY FULL;"
+    "INSERT INTO a SELECT g, 0, repeat('body ', 20) FROM generate_series(1, 40000) g;"
+    "INSERT INTO b SELECT g, 0 FROM generate_series(1, 300) g; INSERT INTO c SELECT g % 7, 'n' FROM generate_series(1, 50) g"
+)
+
+
+@contextmanager
+def load(origin: Origin) -> Iterator[list[int]]:
+    """Transactions over all tables, one after another, until the block ends; counts them."""
+    stopping = threading.Event()
+    count = [0]
+
+    def write() -> None:
+        with origin.connect() as connection:
+            while not stopping.is_set():
+                count[0] += 1
+                connection.execute(transaction(count[0]).encode())
+                stopping.wait(0.001)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield count
+    finally:
+        stopping.set()
+        thread.join()
+
+
+def transaction(at: int) -> str:
+    """One transaction of every kind of change."""
+    row = at % 300 + 1
+    large = f"UPDATE a SET v = {at} WHERE id % 50 = {at % 50};" if at % 40 == 0 else ""
+    emptied = "TRUNCATE c; INSERT INTO c SELECT g % 7, 'n' FROM generate_series(1, 50) g;" if at % 150 == 0 else ""
+    return (
+        f"BEGIN; UPDATE a SET v = {at} WHERE id = {row}; {large}"
+        f"DELETE FROM b WHERE id = {row + 1000}; UPDATE b SET id = id + 1000 WHERE id = {row}; "
+        f"INSERT INTO b VALUES ({row}, {at % 100}); INSERT INTO c VALUES ({at % 5}, 'x'); {emptied}"
+        f"UPDATE c SET v = v + 1 WHERE ctid = (SELECT min(ctid) FROM c); "
+        f"DELETE FROM c WHERE ctid = (SELECT max(ctid) FROM c WHERE v > 3); COMMIT"
+    )
+
+
+class Follower:
+    """The process under test, and the words it has said."""
+
+    def __init__(self, path: str, dsn: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.postgres.follower_process", path, dsn],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=Path(__file__).parents[2],
+            text=True,
+        )
+        self.said: set[str] = set()
+        self._words: queue.Queue[str | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._words.put(line.strip())
+        self._words.put(None)
+
+    def reach(self, moment: str) -> None:
+        """Return when it has said this, or something that only comes later."""
+        later = MOMENTS[MOMENTS.index(moment) :]
+        while moment != "started" and self.said.isdisjoint(later):
+            word = self._words.get(timeout=120)
+            if word is None:
+                assert self.process.stderr is not None
+                pytest.fail(f"the process ended by itself: {self.process.stderr.read()}")
+            self.said.add(word)
+
+    def kill(self) -> str:
+        """End it with SIGKILL; returns how far it had come."""
+        assert self.process.poll() is None, "it ended by itself"
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        while (word := self._words.get_nowait()) is not None:
+            self.said.add(word)
+        errors = self.process.stderr.read()
+        self.process.stdout.close()
+        self.process.stderr.close()
+        assert "Traceback" not in errors, errors
+        return max((word for word in self.said), key=MOMENTS.index, default="started")
+
+
+def compare(origin: Origin, path: str) -> None:
+    """Open the file here, sync, and compare everything with the origin; nothing may be left over anywhere."""
+    pair = Pair.__new__(Pair)
+    pair.origin, pair.path, pair._dsn, pair.queries = origin, path, origin.dsn, {}
+    pair.db = pair._open()
+    try:
+        if not pair.db.views:  # killed before it could make any
+            return
+        pair.queries = {name: query for name, query in VIEWS.items() if f"s.{name}" in pair.db.views}
+        pair.sync()
+        pair.check()
+        assert len(pair.slots()) == 1
+        assert len(pair.publications()) == 1
+        assert not pair.leftover_tables()
+        assert {status.state for status in pair.db.sync.status()} == {"running"}
+    finally:
+        pair.db.close()
+
+
+@pytest.mark.kill
+@pytest.mark.timeout(60 + 10 * KILLS)
+def test_killed_at_any_moment(origin: Origin, tmp_path: Path) -> None:
+    seed = int(os.environ.get("FLASHQL_TEST_SEED") or random.randrange(2**31))
+    sys.stdout.write(f"FLASHQL_TEST_SEED={seed} FLASHQL_KILLS={KILLS}\n")  # pytest shows it when the test fails
+    chance = random.Random(seed)
+    origin.execute(TABLES)
+    generation, path = 0, str(tmp_path / "0.duckdb")
+    ends: Counter[str] = Counter()
+    with load(origin) as written:
+        for kill in range(1, KILLS + 1):
+            # Only a new file is copied from the start; an old one catches up.
+            moment = chance.choice(MOMENTS)
+            if moment == "copying" or chance.random() < 0.1:
+                forget(origin, path)
+                generation += 1
+                path = str(tmp_path / f"{generation}.duckdb")
+            follower = Follower(path, origin.dsn)
+            try:
+                follower.reach(moment)
+                threading.Event().wait(LATEST_SECONDS * chance.random() ** 3)  # mostly soon: what follows is quick
+            finally:
+                ends[follower.kill()] += 1
+            if kill % COMPARED_EVERY == 0:
+                compare_at_rest(origin, path)
+    compare(origin, path)
+    sys.stdout.write(f"{KILLS} kills, {generation + 1} files, {written[0]} transactions; killed after: {dict(ends)}\n")
+
+
+def compare_at_rest(origin: Origin, path: str) -> None:
+    """Compare while the load goes on: both sides are read at one moment, between two of its transactions."""
+    with origin.connect() as holding:
+        holding.execute("BEGIN; LOCK TABLE a, b, c IN SHARE MODE")
+        compare(origin, path)
+
+
+def forget(origin: Origin, path: str) -> None:
+    """Give up a file: what it holds at the origin goes with it."""
+    with flashql.connect(path, origins={"primary": origin.dsn}) as db:
+        for name in db.views:
+            db.execute(f"DROP VIEW {name}")
+    assert origin.query("SELECT slot_name FROM pg_replication_slots WHERE database = current_database()") == []
+    assert origin.query("SELECT pubname FROM pg_publication") == []
