@@ -28,7 +28,7 @@ import pyarrow as pa
 from flashql import errors
 from flashql.catalog import Copy
 from flashql.origins.base import DELETE, INSERT, UPDATE, BoolArray, Relation, RowChanges
-from flashql.quoting import literal, qualified, quote
+from flashql.quoting import literal, local_name, qualified, quote
 from flashql.store import DATA_SCHEMA, registered
 
 # DuckDB 1 lets Arrow filter what it scans, which Arrow cannot for string views; a copy of the text is the price.
@@ -170,7 +170,7 @@ def target(copy: Copy) -> str:
 
 
 def _names(copy: Copy) -> str:
-    return ", ".join(quote(column.name) for column in copy.columns)
+    return ", ".join(quote(column.local_name) for column in copy.columns)
 
 
 def _typed(copy: Copy, at: int, expression: str) -> str:
@@ -206,8 +206,10 @@ def _delete_touched(copy: Copy, relation: str) -> str:
         f"UNION ALL SELECT {old} FROM {relation} WHERE has_old"
     )
     if len(places) == 1:
-        return f"DELETE FROM {target(copy)} WHERE {quote(copy.key[0])} IN ({touched})"
-    same = " AND ".join(f"t.{quote(name)} = touched.k{at}" for name, at in zip(copy.key, places, strict=True))
+        return f"DELETE FROM {target(copy)} WHERE {quote(local_name(copy.key[0]))} IN ({touched})"
+    same = " AND ".join(
+        f"t.{quote(local_name(name))} = touched.k{at}" for name, at in zip(copy.key, places, strict=True)
+    )
     return f"DELETE FROM {target(copy)} AS t USING (SELECT DISTINCT * FROM ({touched})) AS touched WHERE {same}"
 
 
@@ -251,10 +253,10 @@ def _keyed_toast_statements(copy: Copy, relation: str, events: Events) -> list[s
             values.append(
                 f"CASE WHEN NOT w.u{at} THEN {sent} WHEN p{at}.got IS NOT NULL "
                 f"THEN {_typed(copy, at, f'p{at}.got.v')} WHEN c.rowid IS NULL THEN error({_NOBODY}) "
-                f"ELSE c.{quote(copy.columns[at].name)} END"
+                f"ELSE c.{quote(copy.columns[at].local_name)} END"
             )
     before = " AND ".join(
-        f"c.{quote(name)} = {_typed(copy, at, f'CASE WHEN w.has_old THEN w.o{at} ELSE w.n{at} END')}"
+        f"c.{quote(local_name(name))} = {_typed(copy, at, f'CASE WHEN w.has_old THEN w.o{at} ELSE w.n{at} END')}"
         for name, at in zip(copy.key, places, strict=True)
     )
     if not events.old_is_whole:
@@ -271,7 +273,7 @@ def _keyed_toast_statements(copy: Copy, relation: str, events: Events) -> list[s
 def _bag_statements(copy: Copy, events: Events) -> list[str]:
     """Replica identity full without a key: add up each distinct row's weight, then insert or delete that many."""
     count = len(copy.columns)
-    names = [quote(column.name) for column in copy.columns]
+    names = [quote(column.local_name) for column in copy.columns]
     vague = [_compares_vaguely(copy, at) for at in range(count)]
 
     def new(at: int) -> str:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from flashql.datatypes import LocalType, PgType, ladder
 from flashql.errors import UnknownName
 from flashql.lsn import LSN, NOWHERE
+from flashql.quoting import local_name
 
 
 class Persistence(StrEnum):
@@ -112,8 +113,13 @@ class CopyColumn:
 
     @property
     def name(self) -> str:
-        """The origin's name of the column; the copy uses the same."""
+        """The origin's name of the column."""
         return self.column.name
+
+    @property
+    def local_name(self) -> str:
+        """Its name in the copy's table."""
+        return local_name(self.column.name)
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,9 @@ class CopyPass:
                 raise errors.OriginBusy(f"copying {copy.schema}.{copy.name} was cancelled")
             with self._store.transaction() as writer:
                 local_table = f"t{next_id(writer)}"
-            columns = [TargetColumn(kept.name, kept.column.type, copy.numeric, kept.rung) for kept in copy.columns]
+            columns = [
+                TargetColumn(kept.local_name, kept.column.type, copy.numeric, kept.rung) for kept in copy.columns
+            ]
             with self._origin.sources(
                 held.snapshot, table, [kept.column for kept in copy.columns], self._progress
             ) as sources:

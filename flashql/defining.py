@@ -29,7 +29,7 @@ from flashql.ddl import (
 from flashql.namespaces import alter_schema, create_schema, require_not_reserved
 from flashql.planner.binding import bind, view_names
 from flashql.query import Origins
-from flashql.quoting import qualified, quote
+from flashql.quoting import local_name, qualified, quote
 from flashql.store import Store, translated
 from flashql.store.definitions import (
     delete_view,
@@ -136,7 +136,6 @@ class Definer:
         if table is not None and view.origin is not None:
             self._origins(view.origin).require_followable(table)
             self._require_one_numeric(view)
-            self._require_columns_apart(view)
         with self._store.transaction() as writer:
             follows = existing is not None and existing.persistence is view.persistence is Persistence.REALTIME
             if existing is not None:
@@ -184,10 +183,8 @@ class Definer:
 
     def _computed_columns(self, writer: duckdb.DuckDBPyConnection, view: View, table: Table) -> tuple[ViewColumn, ...]:
         """The view's columns with the types DuckDB gives its expressions over the copy's types."""
-        source = ", ".join(
-            f"CAST(NULL AS {ladder(table.column(name).type, numeric=view.numeric)[0].name}) AS {quote(name)}"
-            for name in view.base_columns
-        )
+        held = {name: ladder(table.column(name).type, numeric=view.numeric)[0].name for name in view.base_columns}
+        source = ", ".join(f"CAST(NULL AS {kind}) AS {quote(local_name(name))}" for name, kind in held.items())
         try:
             found = described(writer, realtime_body(view, f"(SELECT {source})"))
         except duckdb.Error as error:
@@ -206,18 +203,6 @@ class Definer:
                     f"and has numeric = '{other.numeric}'",
                     hint="Give both views the same numeric option.",
                 )
-
-    def _require_columns_apart(self, view: View) -> None:
-        """A copy has its table's column names, and DuckDB's ignore case."""
-        sharing = [one for one in realtime_views(self._store, view.origin or "") if one.base_table == view.base_table]
-        names = {name for one in (*sharing, view) for name in one.base_columns}
-        alike = sorted(name for name in names if sum(name.lower() == one.lower() for one in names) > 1)
-        if alike:
-            raise errors.NotSupported(
-                f"columns {', '.join(alike)} of {'.'.join(view.base_table or ())} differ only in case: "
-                "a local copy cannot hold both",
-                hint="Select one of them, or make it a MATERIALIZED view.",
-            )
 
     def alter_view(self, statement: AlterView) -> View:
         """Change a view's options: its query stays, what they change is made anew."""

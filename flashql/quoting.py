@@ -25,6 +25,18 @@ def qualified(*names: str) -> str:
     return ".".join(quote(name) for name in names)
 
 
+def local_name(name: str) -> str:
+    """A name for a column of a copy: DuckDB ignores case, so names that differ only in that are told apart.
+
+    The name of a column with capitals gets their places as a suffix (bits, in hexadecimal).
+
+    >>> local_name("name"), local_name("Name"), local_name("nAmE")
+    ('name', 'Name$1', 'nAmE$a')
+    """
+    capitals = sum(1 << at for at, letter in enumerate(name) if letter != letter.lower())
+    return f"{name}${capitals:x}" if capitals or "$" in name else name
+
+
 def literal(text: str) -> str:
     """A string literal.
 

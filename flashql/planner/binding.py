@@ -20,7 +20,7 @@ from flashql import errors
 from flashql.catalog import Column, Persistence, Table, View, ViewColumn
 from flashql.datatypes import ladder
 from flashql.planner.transpile import to_local
-from flashql.quoting import quote
+from flashql.quoting import local_name, quote
 
 _NUMERIC = 1700
 _ONLY_ROWS_OF_ONE_TABLE = (
@@ -140,8 +140,11 @@ def _as_described(item: exp.Expr, known: dict[str, Column], column: ViewColumn) 
 
 def _local(expression: exp.Expr, known: dict[str, Column]) -> str:
     if isinstance(expression, exp.Column):
-        return quote(_column_name(expression))
-    return to_local(expression, known).sql(dialect="duckdb")
+        return quote(local_name(_column_name(expression)))
+    local = to_local(expression, known)
+    for column in list(local.find_all(exp.Column)):
+        column.set("this", exp.to_identifier(local_name(column.name), quoted=True))
+    return local.sql(dialect="duckdb")
 
 
 def _parsed(query: str) -> exp.Select:

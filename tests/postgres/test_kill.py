@@ -1,7 +1,7 @@
 """Kill -9 at random moments of a process that follows an origin under load: nothing is lost or doubled.
 
-    FLASHQL_KILLS=60 pytest tests/postgres/test_kill.py -s      more kills than the default
-    FLASHQL_TEST_SEED=...                                       the same moments again, as far as time allows
+FLASHQL_KILLS=60 pytest tests/postgres/test_kill.py -s      more kills than the default
+FLASHQL_TEST_SEED=...                                       the same moments again, as far as time allows
 """
 
 from __future__ import annotations

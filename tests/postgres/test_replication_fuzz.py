@@ -211,11 +211,17 @@ def compared(table: Table, query: str) -> tuple[str, str]:
                 f"THEN regexp_replace({name}::VARCHAR, '\\.?0*$', '') ELSE {name}::VARCHAR END"
             )
         elif kind == "interval":
-            there.append(f"(extract(year from {name}) * 12 + extract(month from {name}))::int || ' ' || extract(day from {name})")
-            here.append(f"(datepart('year', {name}) * 12 + datepart('month', {name})) || ' ' || datepart('day', {name})")
+            there.append(
+                f"(extract(year from {name}) * 12 + extract(month from {name}))::int || ' ' || extract(day from {name})"
+            )
+            here.append(
+                f"(datepart('year', {name}) * 12 + datepart('month', {name})) || ' ' || datepart('day', {name})"
+            )
         elif kind == "date":
             there.append(f"CASE WHEN isfinite({name}) THEN ({name} - date '2000-01-01')::text ELSE {name}::text END")
-            here.append(f"CASE WHEN isfinite({name}) THEN ({name} - date '2000-01-01')::VARCHAR ELSE {name}::VARCHAR END")
+            here.append(
+                f"CASE WHEN isfinite({name}) THEN ({name} - date '2000-01-01')::VARCHAR ELSE {name}::VARCHAR END"
+            )
         elif kind in ("jsonb", "float8"):
             there.append(f"{name}::text" if kind == "jsonb" else name)
             here.append(f"{name}::VARCHAR" if kind == "jsonb" else name)
@@ -242,9 +248,7 @@ def test_random_worlds(postgres_dsn: str, tmp_path: Path, monkeypatch: pytest.Mo
     sys.stdout.write(f"{worlds} worlds\n")
 
 
-def explore(
-    origin: Origin, chance: random.Random, path: str, monkeypatch: pytest.MonkeyPatch, deadline: float
-) -> None:
+def explore(origin: Origin, chance: random.Random, path: str, monkeypatch: pytest.MonkeyPatch, deadline: float) -> None:
     """One world: its tables followed through bursts of transactions, stops, restarts and new views."""
     monkeypatch.setattr(session, "_HOLD_BYTES", chance.choice([3_000, 32 << 20]))
     world = prepare(origin, chance)
