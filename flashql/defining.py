@@ -138,6 +138,7 @@ class Definer:
             self._require_one_numeric(view)
         with self._store.transaction() as writer:
             follows = existing is not None and existing.persistence is view.persistence is Persistence.REALTIME
+            follows = follows and existing is not None and existing.origin == view.origin
             if existing is not None:
                 remove(writer, self._store, existing)
                 if not follows:

@@ -139,6 +139,18 @@ def doubt(store: Store, origin: str, published: Collection[TableName] | None) ->
     return lost
 
 
+def detach(writer: duckdb.DuckDBPyConnection, store: Store, origin: str, tables: Collection[TableName]) -> None:
+    """Live copies of these tables follow the stream no longer; views that show them wait for the next copy."""
+    lost = {(copy.schema, copy.name) for copy in copies(store, origin) if copy.state is CopyState.LIVE} & set(tables)
+    for copy in copies(store, origin):
+        if (copy.schema, copy.name) in lost and copy.state is CopyState.LIVE:
+            save_copy(writer, replace(copy, state=CopyState.DETACHED))
+    known = jobs(store)
+    for view in realtime_views(store, origin):
+        if view.base_table in lost and view.relation_id in known and known[view.relation_id].state == "running":
+            set_job(writer, view.relation_id, phase="copy")
+
+
 def begin(store: Store, wanted: Sequence[Copy]) -> None:
     """From now on the stream's changes of these tables wait for their snapshots."""
     with store.transaction() as writer:
@@ -180,8 +192,12 @@ def go_live(
     """
     active = active_views(store, origin, halted)
     park(writer, store, origin, active)
+    followed = {view.base_table for view in active}
     for copied, table in done:
         copy = replace(copied.copy, state=CopyState.LIVE)
+        if (copy.schema, copy.name) not in followed:  # its last view was stopped or dropped: parking gave it up
+            drop_table(writer, copy.local_table)
+            continue
         pending.release(writer, copy, whole_old_rows=table.replica_identity == "f")
         older = [one for one in copies(store, origin) if (one.schema, one.name) == (copy.schema, copy.name)]
         save_copy(writer, copy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pyarrow as pa
 
@@ -15,6 +16,7 @@ from flashql.query import Origins
 from flashql.quoting import qualified
 from flashql.store import DATA_SCHEMA, Store, translated
 from flashql.store.copies import drop_table, next_id
+from flashql.store.definitions import views
 from flashql.store.jobs import jobs, make_job, set_job
 from flashql.store.loading import fill
 from flashql.store.relations import show_own
@@ -26,12 +28,14 @@ def populate(store: Store, origins: Origins, view: View, progress: Progress) -> 
     Raises what went wrong, after noting it in the view's job; the old rows stay.
     """
     with store.transaction() as writer:
+        _require_current(store, view)
         make_job(writer, view)
         set_job(writer, view.relation_id, phase="copy")
         table = f"m{next_id(writer)}"
     try:
         rows = _fill(store, origins, view, table, progress)
         with store.transaction() as writer:
+            _require_current(store, view)
             show_own(writer, store, view, table)
             job = jobs(store)[view.relation_id]
             set_job(
@@ -50,16 +54,24 @@ def populate(store: Store, origins: Origins, view: View, progress: Progress) -> 
     except errors.FlashQLError as error:
         with store.transaction() as writer:
             drop_table(writer, table)
-            job = jobs(store)[view.relation_id]
-            set_job(
-                writer,
-                view.relation_id,
-                state=moved(job.state, Event.FAIL).value,
-                phase=None,
-                retry_count=job.retry_count + 1,
-                last_error=str(error),
-            )
+            failed = jobs(store).get(view.relation_id)
+            if failed is not None:
+                set_job(
+                    writer,
+                    view.relation_id,
+                    state=moved(failed.state, Event.FAIL).value,
+                    phase=None,
+                    retry_count=failed.retry_count + 1,
+                    last_error=str(error),
+                )
         raise
+
+
+def _require_current(store: Store, view: View) -> None:
+    """Raise when the view was dropped or defined anew since it was looked up."""
+    now = views(store).get(view.relation_id)
+    if now is None or replace(now, options=view.options) != view:
+        raise errors.UnknownName(f"{view.relation_id} was dropped or defined anew meanwhile")
 
 
 def _fill(store: Store, origins: Origins, view: View, table: str, progress: Progress) -> int:

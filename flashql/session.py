@@ -183,7 +183,7 @@ class Session:
         """Start the stream where the last local commit was."""
         attached = attach(self._store, self._origin, self._slot, self._tables)
         self._stream, self._held = attached.stream, attached.held
-        self._position = attached.start
+        self._reached(attached.start)
         self._follower = Follower(self._store, self._origin.name, attached.start)
         joining.mark(self._store, self._active, lambda _: {"slot_id": self._slot})
         if attached.lost:

@@ -13,8 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+import duckdb
+
 from flashql import errors, joining
-from flashql.catalog import CopyState, Persistence, View
+from flashql.catalog import Persistence, View
 from flashql.lifecycle import Event, moved
 from flashql.origins.base import Progress, no_progress
 from flashql.origins.postgres import PostgresOrigin
@@ -22,7 +24,7 @@ from flashql.origins.postgres.slot import slot_name
 from flashql.populating import populate
 from flashql.selecting import Selector, select
 from flashql.store import Store
-from flashql.store.copies import copies, delete_copy, delete_origin, origin_record, save_copy
+from flashql.store.copies import copies, delete_copy, delete_origin, origin_record
 from flashql.store.definitions import realtime_views, views
 from flashql.store.jobs import JobStatus, blank, delete_job, jobs, make_job, set_job
 from flashql.store.relations import freeze, own_table, relation_rows
@@ -211,9 +213,12 @@ class Sync:
         """
         chosen = select(views(self._store), selector)
         names = {view.relation_id for view in chosen}
-        for origin in {view.origin for view in chosen if view.persistence is Persistence.REALTIME and view.origin}:
-            self._halt(origin, names)
-        with self._store.transaction() as writer:
+        origins = {view.origin for view in chosen if view.persistence is Persistence.REALTIME and view.origin}
+        for origin in origins:
+            self._stop_idle_worker(origin, names)
+        with self._store.transaction() as writer:  # rows and state stand still at once, so that they agree
+            for origin in origins:
+                self._park(writer, origin, names)
             known = jobs(self._store)
             for view in chosen:
                 job = known.get(view.relation_id)
@@ -223,19 +228,24 @@ class Sync:
                 if view.persistence is Persistence.REALTIME:
                     fields |= {"state": moved(job.state, Event.STOP).value, "phase": None, "next_retry_at": None}
                 set_job(writer, view.relation_id, **fields)
+        for origin in origins:
+            worker = self._workers.get(origin)
+            if worker is not None:
+                worker.halt(names)
 
-    def _halt(self, origin: str, names: set[str]) -> None:
-        """The views named follow the origin no longer; the others go on, without a pause."""
+    def _stop_idle_worker(self, origin: str, names: set[str]) -> None:
+        """End the worker when no view would be left for it: then the rows stand still, and so does the slot."""
         worker = self._workers.get(origin)
-        halted = names | (worker.halted if worker is not None else set())
-        with self._store.transaction() as writer:
-            rest = joining.active_views(self._store, origin, halted)
-            if rest and worker is not None:
-                joining.park(writer, self._store, origin, rest)
+        if worker is not None and not joining.active_views(self._store, origin, names | worker.halted):
+            worker.stop()
+
+    def _park(self, writer: duckdb.DuckDBPyConnection, origin: str, names: set[str]) -> None:
+        """Views other than those named go on, without a pause."""
+        worker = self._workers.get(origin)
         if worker is not None:
-            worker.halt(names)
-            if not rest:
-                worker.stop()
+            rest = joining.active_views(self._store, origin, names | worker.halted)
+            if rest:
+                joining.park(writer, self._store, origin, rest)
 
     def resume(self, selector: Selector = "*") -> SyncReport:
         """Enable the selected views' jobs again, then go through `sync()`."""
@@ -292,9 +302,9 @@ class Sync:
             return
         assert view.origin is not None
         with self._store.transaction() as writer:
-            for copy in copies(self._store, view.origin):
-                if (copy.schema, copy.name) == view.base_table and copy.state is CopyState.LIVE:
-                    save_copy(writer, replace(copy, state=CopyState.DETACHED))
+            assert view.base_table is not None
+            joining.detach(writer, self._store, view.origin, {view.base_table})
+        self.look(view.origin)
         report = self.sync(view.relation_id)
         for error in report.failed.values():
             raise error

@@ -62,7 +62,8 @@ class Worker:
         Raises the error of a view that will not get there without help.
         """
         with self._condition:
-            while not (self._reached >= lsn and self._live.issuperset(names)):
+            ticket = self._requested
+            while not (self._served >= ticket and self._reached >= lsn and self._live.issuperset(names)):
                 for name in names:
                     error = self._error_of(name)
                     if error is not None and (self._thread is None or error.retry is errors.Retry.MANUAL):

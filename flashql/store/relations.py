@@ -33,7 +33,7 @@ def show_copy(writer: duckdb.DuckDBPyConnection, store: Store, view: View, copy:
     before, shows = _tables(store, view)
     if before is None and shows == copy.local_table:
         return
-    body = realtime_body(view, qualified(DATA_SCHEMA, copy.local_table))
+    body = rows = realtime_body(view, qualified(DATA_SCHEMA, copy.local_table))
     bound = dict(zip(view.computed_from, view.computed_types, strict=False))
     for column in copy.columns:
         if bound.get(column.name, column.column.declared) != column.column.declared:
@@ -48,7 +48,7 @@ def show_copy(writer: duckdb.DuckDBPyConnection, store: Store, view: View, copy:
                 f"{view.relation_id} computes from column {column.name}, which holds values that DuckDB can only "
                 "keep as text. Select the column itself instead",
             )
-    _show(writer, view, body, copy.local_table)
+    _show(writer, view, body, copy.local_table if body == rows else None)
     if before is not None:
         _set_own(writer, view, None)
         drop_table(writer, before)

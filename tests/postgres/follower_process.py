@@ -30,7 +30,7 @@ def main(path: str, dsn: str) -> None:
             for name, query in VIEWS.items():
                 db.execute(f"CREATE REALTIME VIEW IF NOT EXISTS s.{name} AS {query}")
         say("opened")
-        db.sync.progress = lambda what, done, total: say("copying")
+        db.sync.progress = lambda *_: say("copying")
         db.sync.sync()
         say("synced")
         pause = threading.Event()

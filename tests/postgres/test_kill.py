@@ -35,7 +35,8 @@ TABLES = (
     "CREATE TABLE a (id int PRIMARY KEY, v int, body text); CREATE TABLE b (id int PRIMARY KEY, v int);"
     "CREATE TABLE c (v int, note text); ALTER TABLE c REPLICA IDENTITY FULL;"
     "INSERT INTO a SELECT g, 0, repeat('body ', 20) FROM generate_series(1, 40000) g;"
-    "INSERT INTO b SELECT g, 0 FROM generate_series(1, 300) g; INSERT INTO c SELECT g % 7, 'n' FROM generate_series(1, 50) g"
+    "INSERT INTO b SELECT g, 0 FROM generate_series(1, 300) g;"
+    "INSERT INTO c SELECT g % 7, 'n' FROM generate_series(1, 50) g"
 )
 
 

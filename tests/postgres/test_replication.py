@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from flashql import errors, session
+from flashql import session
 from flashql.catalog import CopyState
 from flashql.cli.embedded import embedded_postgres
 from tests.fix_postgres import Origin, PrivateServer, fresh_origin
@@ -103,7 +103,8 @@ def test_whole_rows_without_a_key_are_a_bag(origin: Origin) -> None:
         )
         pair.check()
         origin.execute(
-            "INSERT INTO t VALUES (NULL, NULL, 'NaN'), (NULL, NULL, 'NaN'), (NULL, NULL, '-0'); DELETE FROM t WHERE a = 0"
+            "INSERT INTO t VALUES (NULL, NULL, 'NaN'), (NULL, NULL, 'NaN'), (NULL, NULL, '-0'); "
+            "DELETE FROM t WHERE a = 0"
         )
         pair.check()
         origin.execute("UPDATE t SET f = 1 WHERE a IS NULL AND f = 'NaN'")
@@ -123,7 +124,8 @@ def test_values_that_compare_equal_but_differ(origin: Origin) -> None:
             "UPDATE t SET v = '1 mon' WHERE v::text = '30 days'",
             "UPDATE t SET v = '30 days' WHERE f::text = '0'",
             "UPDATE t SET f = '-0' WHERE f::text = '0'; UPDATE t SET z = '13:00+01'",
-            "UPDATE t SET f = '0', v = '24 hours' WHERE v::text = '30 days'; UPDATE t SET v = '1 day' WHERE f::text = '0'",
+            "UPDATE t SET f = '0', v = '24 hours' WHERE v::text = '30 days'; "
+            "UPDATE t SET v = '1 day' WHERE f::text = '0'",
             "DELETE FROM t WHERE v::text = '1 day'",
         ):
             origin.execute(statement)
@@ -150,7 +152,8 @@ def test_full_identity_with_a_key(origin: Origin) -> None:
 
 def test_deferrable_key_under_full_identity(origin: Origin) -> None:
     origin.execute(
-        "CREATE TABLE t (id int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED, v text); ALTER TABLE t REPLICA IDENTITY FULL;"
+        "CREATE TABLE t (id int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED, v text); "
+        "ALTER TABLE t REPLICA IDENTITY FULL;"
         "INSERT INTO t SELECT g, g::text FROM generate_series(1, 20) AS g"
     )
     with following(origin, t="SELECT * FROM t") as pair:
@@ -187,7 +190,8 @@ TOAST_STEPS = [
     "BEGIN; UPDATE t SET id = -6 WHERE id = 6; UPDATE t SET id = 6 WHERE id = 7; UPDATE t SET id = 7 WHERE id = -6; "
     "UPDATE t SET v = v + 1 WHERE id IN (6, 7); COMMIT",
     "BEGIN; UPDATE t SET v = 9 WHERE id = 8; DELETE FROM t WHERE id = 8; COMMIT",
-    f"BEGIN; UPDATE t SET id = 900 WHERE id = 9; DELETE FROM t WHERE id = 900; INSERT INTO t VALUES (9, 1, {big(50)}, ''); "
+    f"BEGIN; UPDATE t SET id = 900 WHERE id = 9; DELETE FROM t WHERE id = 900; "
+    f"INSERT INTO t VALUES (9, 1, {big(50)}, ''); "
     "UPDATE t SET v = 2 WHERE id = 9; COMMIT",
     "BEGIN; SAVEPOINT a; UPDATE t SET v = 100; ROLLBACK TO a; UPDATE t SET v = 101 WHERE id < 5; COMMIT",
 ]
@@ -240,7 +244,8 @@ def test_transactions_are_atomic_for_readers(origin: Origin) -> None:
     """Two tables whose sums always cancel out: no reader may ever see them differ."""
     origin.execute(
         "CREATE TABLE a (id int PRIMARY KEY, v int); CREATE TABLE b (id int PRIMARY KEY, v int);"
-        "INSERT INTO a SELECT g, 100 FROM generate_series(1, 50) g; INSERT INTO b SELECT g, -100 FROM generate_series(1, 50) g"
+        "INSERT INTO a SELECT g, 100 FROM generate_series(1, 50) g; "
+        "INSERT INTO b SELECT g, -100 FROM generate_series(1, 50) g"
     )
     with following(origin, a="SELECT * FROM a", b="SELECT * FROM b") as pair:
         done = threading.Event()
@@ -270,7 +275,8 @@ def test_transactions_are_atomic_for_readers(origin: Origin) -> None:
 def test_partitioned_table(origin: Origin) -> None:
     origin.execute(
         "CREATE TABLE t (id int, region text, v int, PRIMARY KEY (id, region)) PARTITION BY LIST (region);"
-        "CREATE TABLE t_eu PARTITION OF t FOR VALUES IN ('eu'); CREATE TABLE t_us (v int, region text NOT NULL, id int NOT NULL);"
+        "CREATE TABLE t_eu PARTITION OF t FOR VALUES IN ('eu'); "
+        "CREATE TABLE t_us (v int, region text NOT NULL, id int NOT NULL);"
         "ALTER TABLE t ATTACH PARTITION t_us FOR VALUES IN ('us');"
         "INSERT INTO t SELECT g, CASE g % 2 WHEN 0 THEN 'eu' ELSE 'us' END, g FROM generate_series(1, 40) g"
     )
@@ -289,13 +295,15 @@ def test_partitioned_table(origin: Origin) -> None:
 
 def test_odd_names(origin: Origin) -> None:
     origin.execute(
-        'CREATE SCHEMA "Sch""ema"; CREATE TABLE "Sch""ema"."Tä b.le" ("Key""col" int PRIMARY KEY, "sélect" text, "a b" int);'
+        'CREATE SCHEMA "Sch""ema"; '
+        'CREATE TABLE "Sch""ema"."Tä b.le" ("Key""col" int PRIMARY KEY, "sélect" text, "a b" int);'
         """INSERT INTO "Sch""ema"."Tä b.le" VALUES (1, 'x', 1)"""
     )
     table = '"Sch""ema"."Tä b.le"'
     with following(origin, t=f"SELECT * FROM {table}", u=f'SELECT "a b" FROM {table} WHERE "Key""col" > 1') as pair:
         origin.execute(
-            f"""INSERT INTO {table} VALUES (2, 'y', 2), (3, 'z', 3); UPDATE {table} SET "Key""col" = 9 WHERE "a b" = 1"""
+            f"""INSERT INTO {table} VALUES (2, 'y', 2), (3, 'z', 3); """
+            f"""UPDATE {table} SET "Key""col" = 9 WHERE "a b" = 1"""
         )
         pair.check()
 
@@ -326,14 +334,16 @@ def test_types_of_users(origin: Origin) -> None:
     origin.execute(
         "CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy'); CREATE DOMAIN age AS int CHECK (VALUE >= 0);"
         "CREATE DOMAIN price AS numeric(10,2); CREATE DOMAIN old AS age CHECK (VALUE > 10);"
-        "CREATE TABLE t (id int PRIMARY KEY, m mood, a age, p price, o old, tags text[], ns int[], ages age[], moods mood[]);"
+        "CREATE TABLE t (id int PRIMARY KEY, m mood, a age, p price, o old, tags text[], ns int[], ages age[], "
+        "moods mood[]);"
         "INSERT INTO t VALUES (1, 'sad', 5, 1.25, 11, '{a,\"b,c\",NULL}', '{1,2}', '{3}', '{sad,NULL}')"
     )
     with following(origin, t="SELECT * FROM t", grown="SELECT id, o FROM t WHERE o > 11") as pair:
         # psycopg reads arrays of these types as text
         pair.queries["t"] = "SELECT id, m, a, p, o, tags, ns, ages::text[], moods::text[] FROM t"
         origin.execute(
-            "INSERT INTO t VALUES (2, 'happy', 6, 2.50, 12, '{}', NULL, '{}', '{}'), (3, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);"
+            "INSERT INTO t VALUES (2, 'happy', 6, 2.50, 12, '{}', NULL, '{}', '{}'), (3, NULL, NULL, NULL, NULL, "
+            "NULL, NULL, NULL, NULL);"
             "UPDATE t SET m = 'ok', tags = tags || 'é\"x'::text, ns = ns || 7"
         )
         pair.check()
@@ -384,7 +394,8 @@ def test_numeric_grows_wider_with_its_values(origin: Origin) -> None:
 
 def test_dates_out_of_range(origin: Origin) -> None:
     origin.execute(
-        "CREATE TABLE t (id int PRIMARY KEY, d date, at timestamp, tz timestamptz); INSERT INTO t VALUES (1, now(), now(), now())"
+        "CREATE TABLE t (id int PRIMARY KEY, d date, at timestamp, tz timestamptz); "
+        "INSERT INTO t VALUES (1, now(), now(), now())"
     )
     with following(origin, t="SELECT * FROM t") as pair:
         for d, at in (
@@ -406,7 +417,8 @@ def test_dates_out_of_range(origin: Origin) -> None:
 
 def test_rows_enter_and_leave_a_filter(origin: Origin) -> None:
     origin.execute(
-        "CREATE TABLE t (id int PRIMARY KEY, v int, w text); INSERT INTO t SELECT g, g, 'w' FROM generate_series(1, 20) g"
+        "CREATE TABLE t (id int PRIMARY KEY, v int, w text); "
+        "INSERT INTO t SELECT g, g, 'w' FROM generate_series(1, 20) g"
     )
     with following(
         origin,
@@ -426,7 +438,8 @@ def test_rows_enter_and_leave_a_filter(origin: Origin) -> None:
 
 def test_views_of_a_table_share_its_copy(origin: Origin) -> None:
     origin.execute(
-        "CREATE TABLE t (id int PRIMARY KEY, a int, b int, c int); INSERT INTO t SELECT g, g, g, g FROM generate_series(1, 20) g"
+        "CREATE TABLE t (id int PRIMARY KEY, a int, b int, c int); "
+        "INSERT INTO t SELECT g, g, g, g FROM generate_series(1, 20) g"
     )
     with following(origin, one="SELECT id, a FROM t") as pair:
         first = pair.copies()
@@ -445,7 +458,8 @@ def test_views_of_a_table_share_its_copy(origin: Origin) -> None:
 def test_a_view_joins_under_load_and_nothing_is_lost(origin: Origin) -> None:
     origin.execute(
         "CREATE TABLE a (id int PRIMARY KEY, v int); CREATE TABLE b (id int PRIMARY KEY, v int);"
-        "INSERT INTO a SELECT g, 0 FROM generate_series(1, 500) g; INSERT INTO b SELECT g, 0 FROM generate_series(1, 500) g"
+        "INSERT INTO a SELECT g, 0 FROM generate_series(1, 500) g; "
+        "INSERT INTO b SELECT g, 0 FROM generate_series(1, 500) g"
     )
     stopping = threading.Event()
 
@@ -489,7 +503,8 @@ def test_a_view_joins_under_load_and_nothing_is_lost(origin: Origin) -> None:
 
 def test_columns_come_and_go(origin: Origin) -> None:
     origin.execute(
-        "CREATE TABLE t (id int PRIMARY KEY, v int, unused text); INSERT INTO t SELECT g, g, 'u' FROM generate_series(1, 10) g"
+        "CREATE TABLE t (id int PRIMARY KEY, v int, unused text); "
+        "INSERT INTO t SELECT g, g, 'u' FROM generate_series(1, 10) g"
     )
     with following(origin, t="SELECT id, v FROM t") as pair:
         (before,) = pair.copies()
@@ -567,7 +582,8 @@ def test_a_table_is_dropped_and_made_again(origin: Origin) -> None:
 def test_savepoints_and_rollbacks(accounts: Pair) -> None:
     accounts.origin.execute(
         "BEGIN; INSERT INTO accounts VALUES (200, 'a', 1); SAVEPOINT one; DELETE FROM accounts; ROLLBACK TO one;"
-        "SAVEPOINT two; INSERT INTO accounts VALUES (201, 'b', 1); RELEASE two; UPDATE accounts SET amount = 0 WHERE id < 5;"
+        "SAVEPOINT two; INSERT INTO accounts VALUES (201, 'b', 1); RELEASE two; "
+        "UPDATE accounts SET amount = 0 WHERE id < 5;"
         "SAVEPOINT three; TRUNCATE accounts; ROLLBACK TO three; COMMIT;"
         "BEGIN; DELETE FROM accounts; ROLLBACK"
     )
@@ -660,6 +676,56 @@ def test_changes_during_the_copy_wait_for_it(origin: Origin) -> None:
         assert not pair.leftover_tables()
 
 
+def once_during_the_copy(pair: Pair, statements: str) -> None:
+    """Run statements at the origin when the first rows of a snapshot come in: all that they change has to wait."""
+    waiting = [statements]
+
+    def run(*_: object) -> None:
+        if waiting:
+            with pair.origin.connect() as connection:
+                connection.execute(waiting.pop().encode())
+
+    pair.db.sync.progress = run
+
+
+@pytest.mark.parametrize("identity", ["DEFAULT", "FULL", "FULL without key"])
+def test_changes_after_the_snapshot_wait_for_its_rows(origin: Origin, identity: str) -> None:
+    key = "" if identity == "FULL without key" else "PRIMARY KEY"
+    origin.execute(
+        f"CREATE TABLE t (id int {key}, v int, body text, other text);"
+        f"ALTER TABLE t REPLICA IDENTITY {identity.split()[0]};"
+        f"INSERT INTO t SELECT g, 0, {big(1)} || g, {big(2)} || g FROM generate_series(1, 9) AS g"
+    )
+    for steps in ("; ".join(TOAST_STEPS), "TRUNCATE t; INSERT INTO t VALUES (1, 1, 'x', 'y')", "DELETE FROM t"):
+        pair = Pair(origin)
+        try:
+            pair.define(t="SELECT * FROM t", bodies="SELECT body FROM t WHERE v < 5")
+            once_during_the_copy(pair, steps)
+            pair.sync()
+            pair.check()
+            assert not pair.leftover_tables()
+        finally:
+            pair.db.close()
+
+
+def test_a_value_that_does_not_fit_comes_during_the_copy(origin: Origin) -> None:
+    origin.execute(
+        "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE t (id int PRIMARY KEY, v numeric);"
+        "INSERT INTO a VALUES (1); INSERT INTO t VALUES (1, 1.5)"
+    )
+    pair = Pair(origin)
+    try:
+        pair.define(a="SELECT * FROM a", t="SELECT * FROM t")
+        once_during_the_copy(pair, "INSERT INTO t VALUES (2, 'NaN'); INSERT INTO a VALUES (2)")
+        pair.db.sync.sync()
+        pair.db.sync.wait(timeout=60)
+        assert pair.db.execute("SELECT id, v FROM s.t ORDER BY id").fetchall() == [(1, "1.5"), (2, "NaN")]
+        assert pair.db.execute("SELECT count(*) FROM s.a").fetchall() == [(2,)]
+        assert not pair.leftover_tables()
+    finally:
+        pair.db.close()
+
+
 @pytest.mark.parametrize("version", [16, 18])
 def test_other_versions(version: int) -> None:
     """The core once more on both embedded versions, whichever the other tests use."""
@@ -685,7 +751,8 @@ def test_other_versions(version: int) -> None:
             early.execute("INSERT INTO u VALUES (2)")
             early.execute("COMMIT")
             origin.execute(
-                "INSERT INTO u VALUES (3); UPDATE t SET id = id + 100 WHERE id < 5; DELETE FROM t WHERE id = 9; UPDATE t SET v = -v"
+                "INSERT INTO u VALUES (3); UPDATE t SET id = id + 100 WHERE id < 5; DELETE FROM t WHERE id = 9; "
+                "UPDATE t SET v = -v"
             )
             syncing.join()
             pair.check()

@@ -131,7 +131,8 @@ class World:
     def statement(self, table: Table) -> str:
         """One random change of a table."""
         chance = self.chance
-        some = f"ctid IN (SELECT ctid FROM {table.name} ORDER BY ctid OFFSET {chance.randint(0, 20)} LIMIT {chance.randint(1, 8)})"
+        first, count = chance.randint(0, 20), chance.randint(1, 8)
+        some = f"ctid IN (SELECT ctid FROM {table.name} ORDER BY ctid OFFSET {first} LIMIT {count})"
         others = [name for name in table.columns if name not in table.key]
         match chance.choices(["insert", "update", "move", "delete", "truncate", "touch"], [8, 8, 4, 4, 0.3, 3])[0]:
             case "insert":
