@@ -3,9 +3,10 @@
 from flashql import errors
 from flashql.database import Cursor, Database, connect
 from flashql.origins.postgres import PostgresOrigin
+from flashql.passes import SyncReport
 from flashql.result import Result
 from flashql.store.jobs import JobStatus
-from flashql.sync import Sync, SyncReport
+from flashql.sync import Sync
 from flashql.version import __version__
 
 __all__ = [

@@ -13,6 +13,7 @@ from flashql.catalog import CopyState, Origin
 from flashql.lsn import LSN
 from flashql.origins.base import SlotState
 from flashql.origins.postgres.origin import HeldSlot, PostgresOrigin
+from flashql.origins.postgres.replication import Waiting
 from flashql.origins.postgres.stream import Stream
 from flashql.store import Store
 from flashql.store.copies import copies, origin_record, save_copy, save_origin
@@ -32,8 +33,13 @@ class Attachment:
     lost: str | None = None
 
 
-def attach(store: Store, origin: PostgresOrigin, slot: str, tables: Collection[tuple[str, str]]) -> Attachment:
-    """Adopt or make the slot, and stream from it. The publication of these tables exists already."""
+def attach(
+    store: Store, origin: PostgresOrigin, slot: str, tables: Collection[tuple[str, str]], waiting: Waiting
+) -> Attachment:
+    """Adopt or make the slot, and stream from it. The publication of these tables exists already.
+
+    `waiting` is called while the slot's creation waits for others; what it raises ends that.
+    """
     record = origin_record(store, origin.name)
     system, timeline = origin.identity(slot)
     state = origin.slot_state(slot)
@@ -45,7 +51,7 @@ def attach(store: Store, origin: PostgresOrigin, slot: str, tables: Collection[t
     # A change before the publication was made would fail the new slot's stream: the publication comes first.
     origin.drop(slot)
     origin.publish(slot, tables)
-    held = origin.create_slot(slot, temporary=store.in_memory)
+    held = origin.create_slot(slot, temporary=store.in_memory, waiting=waiting)
     start = held.snapshot.lsn
     try:
         with store.transaction() as writer:

@@ -83,7 +83,7 @@ class CopyPass:
     def _run(self) -> None:
         try:
             held = self._held or self._origin.create_slot(
-                f"{self._slot_name[:52]}_copy_{secrets.token_hex(2)}", temporary=True
+                f"{self._slot_name[:52]}_copy_{secrets.token_hex(2)}", temporary=True, waiting=self._go_on
             )
             try:
                 self.lsn = held.snapshot.lsn
@@ -96,12 +96,15 @@ class CopyPass:
             self._finished = True
             self._notify()
 
+    def _go_on(self, _waited_seconds: float) -> None:
+        if self._cancelled:
+            raise errors.OriginBusy("copying was cancelled")
+
     def _copied(self, held: HeldSlot, copy: Copy, table: Table) -> Copied:
         """Fill a new table with the rows of one; an error is its own and stops no other."""
         local_table: str | None = None
         try:
-            if self._cancelled:
-                raise errors.OriginBusy(f"copying {copy.schema}.{copy.name} was cancelled")
+            self._go_on(0.0)
             with self._store.transaction() as writer:
                 local_table = f"t{next_id(writer)}"
             columns = [
@@ -122,6 +125,7 @@ class CopyPass:
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         cursor = self._store.cursor()
         self._cursors.append(cursor)
+        self._go_on(0.0)  # whoever cancels interrupts the cursors there are: this one may have come too late
         return cursor
 
     def _drop(self, table: str | None) -> None:

@@ -139,6 +139,14 @@ def doubt(store: Store, origin: str, published: Collection[TableName] | None) ->
     return lost
 
 
+def claim(store: Store, origin: str, publication: str) -> None:
+    """Note what is about to be made at the origin, so that it is dropped one day whatever happens next."""
+    record = origin_record(store, origin)
+    if record.publication is None:
+        with store.transaction() as writer:
+            save_origin(writer, replace(record, publication=publication))
+
+
 def detach(writer: duckdb.DuckDBPyConnection, store: Store, origin: str, tables: Collection[TableName]) -> None:
     """Live copies of these tables follow the stream no longer; views that show them wait for the next copy."""
     lost = {(copy.schema, copy.name) for copy in copies(store, origin) if copy.state is CopyState.LIVE} & set(tables)

@@ -170,6 +170,7 @@ class Session:
                 self._fail(need.views, error)
         # Before it is mended: whatever happens next, it must be known that the publication had holes.
         lost = joining.doubt(self._store, self._origin.name, self._origin.published(self._slot))
+        joining.claim(self._store, self._origin.name, self._slot)
         self._origin.publish(self._slot, self._tables)
         if lost and self._stream is not None:
             raise errors.SlotLost(f"origin {self._origin.name}: publication {self._slot} was dropped there")
@@ -179,9 +180,13 @@ class Session:
         joining.mark_failed(self._store, views, error)
         self._failed.update({view.relation_id: error for view in views})
 
+    def _go_on(self, _waited_seconds: float) -> None:
+        if self._boss.stopping:
+            raise errors.OriginBusy(f"following origin {self._origin.name} was stopped")
+
     def _connect(self) -> None:
         """Start the stream where the last local commit was."""
-        attached = attach(self._store, self._origin, self._slot, self._tables)
+        attached = attach(self._store, self._origin, self._slot, self._tables, self._go_on)
         self._stream, self._held = attached.stream, attached.held
         self._reached(attached.start)
         self._follower = Follower(self._store, self._origin.name, attached.start)

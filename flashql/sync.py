@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import duckdb
 
@@ -21,49 +20,15 @@ from flashql.lifecycle import Event, moved
 from flashql.origins.base import Progress, no_progress
 from flashql.origins.postgres import PostgresOrigin
 from flashql.origins.postgres.slot import slot_name
+from flashql.passes import Passes, SyncReport
 from flashql.populating import populate
 from flashql.selecting import Selector, select
 from flashql.store import Store
 from flashql.store.copies import copies, delete_copy, delete_origin, origin_record
 from flashql.store.definitions import realtime_views, views
 from flashql.store.jobs import JobStatus, blank, delete_job, jobs, make_job, set_job
-from flashql.store.relations import freeze, own_table, relation_rows
+from flashql.store.relations import freeze, relation_rows
 from flashql.worker import Worker
-
-
-@dataclass(frozen=True)
-class SyncReport:
-    """What a pass came to: views with a fresh copy, views that follow their origin, and failures by view."""
-
-    materialized: tuple[str, ...] = ()
-    realtime: tuple[str, ...] = ()
-    failed: dict[str, errors.FlashQLError] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        """Whether nothing failed."""
-        return not self.failed
-
-    def restricted(self, names: set[str]) -> SyncReport:
-        """The part of the report that is about these views."""
-        return SyncReport(
-            tuple(name for name in self.materialized if name in names),
-            tuple(name for name in self.realtime if name in names),
-            {name: error for name, error in self.failed.items() if name in names},
-        )
-
-
-@dataclass
-class _Pass:
-    """One pass over views.
-
-    Who calls before it begins adds to it; who calls while it runs shares the next, since the one that runs may have
-    looked already at what the caller has just changed. So any number of overlapping calls costs one pass more.
-    """
-
-    names: dict[str, bool] = field(default_factory=dict)  # relation id -> force
-    done: threading.Event = field(default_factory=threading.Event)
-    report: SyncReport = field(default_factory=SyncReport)
-    error: BaseException | None = None
 
 
 class Sync:
@@ -74,11 +39,9 @@ class Sync:
         self._store = store
         self._origins = origins
         self._workers: dict[str, Worker] = {}
-        self._lock = threading.Lock()  # guards what follows but the pass lock
-        self._pass_lock = threading.Lock()  # held by the one pass that runs
-        self._next: _Pass | None = None
+        self._lock = threading.Lock()  # guards the workers
         self._closed = False
-        self._after_pass: Callable[[], None] = lambda: None
+        self._passes = Passes(store, origins, self._worker, self._tell)
 
     # -- the entry point
 
@@ -97,77 +60,8 @@ class Sync:
             )
         with self._lock:
             self._check_open()
-            mine = self._next = self._next or _Pass()
-            for name in chosen:
-                mine.names[name] = mine.names.get(name, False) or force
-        with self._pass_lock:
-            if not mine.done.is_set():
-                self._run(mine)
-        if mine.error is not None:
-            raise mine.error
-        return mine.report.restricted(set(chosen))
-
-    def _run(self, this: _Pass) -> None:
-        with self._lock:
-            self._next = None
-        try:
-            this.report = self._pass(this.names)
-        except BaseException as error:
-            this.error = error
-        finally:
-            this.done.set()
-            self._after_pass()
-
-    def _pass(self, names: dict[str, bool]) -> SyncReport:
         self._release_unneeded()
-        known = views(self._store)
-        chosen = [known[name] for name in names if name in known]
-        with self._store.transaction() as writer:
-            for view in chosen:
-                make_job(writer, view)
-        enabled = {name for name, job in jobs(self._store).items() if job.enabled}
-        realtime: dict[str, list[View]] = {}
-        for view in chosen:
-            if view.persistence is Persistence.REALTIME and view.relation_id in enabled:
-                assert view.origin is not None
-                realtime.setdefault(view.origin, []).append(view)
-        snapshots = [
-            view for view in chosen if view.persistence is Persistence.MATERIALIZED and view.relation_id in enabled
-        ]
-        failed: dict[str, errors.FlashQLError] = {}
-        materialized: list[str] = []
-        with ThreadPoolExecutor(max(1, len(realtime)), thread_name_prefix="flashql-sync") as pool:
-            running = [pool.submit(self._ensure, origin, of_origin) for origin, of_origin in realtime.items()]
-            for view in snapshots:
-                if view.origin is not None:
-                    self._materialize(view, names[view.relation_id], materialized, failed)
-            for one in running:
-                failed.update(one.result())
-        # Views without an origin read copies, so they come when those are there, in the order they read each other.
-        for view in _in_order(view for view in snapshots if view.origin is None):
-            self._materialize(view, names[view.relation_id], materialized, failed)
-        following = tuple(
-            view.relation_id for of_origin in realtime.values() for view in of_origin if view.relation_id not in failed
-        )
-        return SyncReport(tuple(materialized), following, failed)
-
-    def _ensure(self, origin: str, of_origin: Sequence[View]) -> dict[str, errors.FlashQLError]:
-        try:
-            return self._worker(origin).ensure([view.relation_id for view in of_origin])
-        except errors.FlashQLError as error:
-            joining.mark_failed(self._store, of_origin, error)
-            return {view.relation_id: error for view in of_origin}
-
-    def _materialize(
-        self, view: View, force: bool, materialized: list[str], failed: dict[str, errors.FlashQLError]
-    ) -> None:
-        if own_table(self._store, view) is not None and not force:
-            return
-        try:
-            populate(self._store, self._origins, view, self.progress)
-            materialized.append(view.relation_id)
-        except errors.FlashQLError as error:
-            failed[view.relation_id] = error
+        return self._passes.join(chosen, force)
 
     # -- control
 
@@ -276,9 +170,12 @@ class Sync:
                 worker.look()
             return
         self._stop_worker(origin)
-        if origin_record(self._store, origin).slot is not None:
+        if origin_record(self._store, origin).publication is not None:
             self._origins(origin).drop(slot_name(self._store.database_id, origin))
         with self._store.transaction() as writer:
+            known = jobs(self._store)
+            if any(view.relation_id in known for view in realtime_views(self._store, origin)):
+                return  # a view was made meanwhile; its worker finds the slot gone and makes another
             for copy in copies(self._store, origin):
                 delete_copy(writer, copy)
             delete_origin(writer, origin)
@@ -358,7 +255,7 @@ class Sync:
 
     def on_pass(self, callback: Callable[[], None]) -> None:
         """Call back after every pass."""
-        self._after_pass = callback
+        self._passes.after = callback
 
     def show_stopped(self) -> None:
         """No worker of this process runs: no job does either, whatever a process that died left in the rows."""
@@ -389,15 +286,3 @@ class Sync:
 
     def _tell(self, what: str, done: int, total: int | None) -> None:
         self.progress(what, done, total)
-
-
-def _in_order(chosen: Iterable[View]) -> list[View]:
-    """Views so that each comes after those it reads."""
-    waiting = {view.relation_id: view for view in chosen}
-    ordered: list[View] = []
-    while waiting:
-        ready = [view for view in waiting.values() if not any(name in waiting for name in view.reads)]
-        ordered += ready or list(waiting.values())
-        for view in ordered:
-            waiting.pop(view.relation_id, None)
-    return ordered

@@ -176,24 +176,34 @@ class Worker:
     # -- the thread
 
     def _run(self) -> None:
-        attempt = 0
-        while not self._stopping:
-            request = self._requested
-            session = Session(self._store, self.origin, self, self._progress)
-            self._session = session
-            problem: errors.FlashQLError | None = None
-            try:
-                session.run()
-            except errors.FlashQLError as error:
-                problem = error
-            except Exception as error:
-                # A bug, or a dependency's: the job says so and tries again, instead of dying unseen.
-                problem = errors.ProtocolError(f"origin {self.origin.name}: {type(error).__name__}: {error}")
-                problem.__cause__ = error
-                _log.exception("the session of origin %s failed unexpectedly", self.origin.name)
-            attempt = 1 if session.followed else attempt + 1
-            if self._ended(problem, attempt, request):
-                return
+        try:
+            attempt, ended = 0, False
+            while not ended and not self._stopping:
+                request = self._requested
+                followed, problem = self._attempt()
+                attempt = 1 if followed else attempt + 1
+                ended = self._ended(problem, attempt, request)
+        finally:
+            with self._condition:  # whoever waits for this thread must see that it is gone
+                self._session = None
+                self._thread = None
+                self._condition.notify_all()
+
+    def _attempt(self) -> tuple[bool, errors.FlashQLError | None]:
+        """One session; whether it came to follow the stream, and what ended it."""
+        session: Session | None = None
+        problem: errors.FlashQLError | None = None
+        try:
+            session = self._session = Session(self._store, self.origin, self, self._progress)
+            session.run()
+        except errors.FlashQLError as error:
+            problem = error
+        except Exception as error:
+            # A bug, or a dependency's: the job says so and tries again, instead of dying unseen.
+            problem = errors.ProtocolError(f"origin {self.origin.name}: {type(error).__name__}: {error}")
+            problem.__cause__ = error
+            _log.exception("the session of origin %s failed unexpectedly", self.origin.name)
+        return session is not None and session.followed, problem
 
     def _ended(self, problem: errors.FlashQLError | None, attempt: int, request: int) -> bool:
         """After a session: whether the thread ends too."""
@@ -212,8 +222,8 @@ class Worker:
         delay = backoff_seconds(attempt, random.random())  # noqa: S311 - not a secret
         again = error.retry is not errors.Retry.MANUAL
         due = datetime.now(UTC) + timedelta(seconds=delay) if again else None
-        views = joining.active_views(self._store, self.origin.name, self.halted)
-        with suppress(errors.DatabaseError):
+        with suppress(errors.FlashQLError):
+            views = joining.active_views(self._store, self.origin.name, self.halted)
             self._show_failure(views, error, due)
         with self._condition:
             self._session = None

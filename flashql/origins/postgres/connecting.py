@@ -89,6 +89,8 @@ _BY_SQLSTATE: dict[str, tuple[type[errors.FlashQLError], str | None]] = {
     "53400": (errors.OriginUnfit, "Raise max_replication_slots at the origin, or drop slots nobody uses."),
     "53": (errors.OriginBusy, None),
     "55006": (errors.OriginBusy, None),
+    "55P03": (errors.OriginBusy, "Another session holds a lock on the table; FlashQL tries again."),
+    "40": (errors.OriginBusy, None),
     "57014": (errors.OriginBusy, None),
     "57P": (errors.OriginUnreachable, None),
     "58": (errors.OriginUnreachable, None),

@@ -12,7 +12,7 @@ from flashql.origins.base import Progress, SlotState, Snapshot
 from flashql.origins.postgres import preflight, slot, snapshot
 from flashql.origins.postgres.client import PostgresClient
 from flashql.origins.postgres.connecting import DsnSource
-from flashql.origins.postgres.replication import ReplicationConnection
+from flashql.origins.postgres.replication import ReplicationConnection, Waiting
 from flashql.origins.postgres.stream import Stream, status_interval_seconds
 
 
@@ -88,13 +88,20 @@ class PostgresOrigin:
         """The slot of that name, None when there is none."""
         return slot.find(self.client, name)
 
-    def create_slot(self, name: str, *, temporary: bool) -> HeldSlot:
-        """Make a slot and hold the snapshot of its start."""
+    def create_slot(self, name: str, *, temporary: bool, waiting: Waiting | None = None) -> HeldSlot:
+        """Make a slot and hold the snapshot of its start. `waiting` is called meanwhile; what it raises ends it."""
         connection = self.replication(name)
         try:
             return HeldSlot(
                 connection,
-                slot.create(connection, name, self.client.version, temporary=temporary, client=self.client),
+                slot.create(
+                    connection,
+                    name,
+                    self.client.version,
+                    temporary=temporary,
+                    client=self.client,
+                    waiting=waiting,
+                ),
             )
         except BaseException:
             connection.close()

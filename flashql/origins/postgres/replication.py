@@ -7,9 +7,9 @@ of the process with it, as long as the network pleases.
 
 from __future__ import annotations
 
-import select
+import selectors
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import psycopg
@@ -34,7 +34,9 @@ class ReplicationConnection:
         self.pgconn = self._connection.pgconn
 
     def command(self, sql: str, *, timeout_seconds: float = 30.0, waiting: Waiting | None = None) -> pq.abc.PGresult:
-        """Run one command and return its last result. `waiting(seconds so far)` is called about once a second.
+        """Run one command and return its last result.
+
+        `waiting(seconds so far)` is called a few times a second; what it raises ends the wait.
 
         Raises `OriginBusy` when it takes longer than `timeout_seconds`; the command is cancelled first, and the
         connection is of no more use.
@@ -50,8 +52,12 @@ class ReplicationConnection:
                     raise errors.OriginBusy(
                         f"origin {self.origin}: {sql.split('(')[0].strip()} took longer than {timeout_seconds:g} s"
                     )
-                if not select.select([self.pgconn.socket], [], [], min(1.0, timeout_seconds))[0] and waiting:
-                    waiting(waited)
+                if not readable([self.pgconn.socket], 0.25) and waiting:
+                    try:
+                        waiting(waited)
+                    except BaseException:
+                        self._cancel()
+                        raise
                 self.pgconn.consume_input()
             result = self.pgconn.get_result()
             if result is None:
@@ -79,6 +85,14 @@ class ReplicationConnection:
     def close(self) -> None:
         """Close the connection; a temporary slot made on it goes with it."""
         self._connection.close()
+
+
+def readable(descriptors: Sequence[int], timeout_seconds: float) -> set[int]:
+    """Which of these can be read now; waits up to the timeout for one. Any number of open files is fine."""
+    with selectors.DefaultSelector() as selector:
+        for descriptor in descriptors:
+            selector.register(descriptor, selectors.EVENT_READ)
+        return {key.fd for key, _ in selector.select(timeout_seconds)}
 
 
 def _replication_refusal(origin: str, text: str) -> errors.FlashQLError:

@@ -7,6 +7,7 @@ publication was created fails the stream for good (SQLSTATE 42704).
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 
@@ -14,20 +15,26 @@ from flashql import errors
 from flashql.lsn import LSN
 from flashql.origins.base import SlotState, Snapshot
 from flashql.origins.postgres.client import PostgresClient
-from flashql.origins.postgres.replication import ReplicationConnection
+from flashql.origins.postgres.replication import ReplicationConnection, Waiting
 from flashql.quoting import literal, qualified, quote
 
 # Slot creation waits for every transaction that was writing when it began, so it has a limit.
 CREATE_TIMEOUT_SECONDS = 120.0
+LOCK_TIMEOUT_SECONDS = 5
+_ORIGIN_NAME_BYTES = 28  # leaves room for prefix, hash and the suffix of temporary slots within 63
 
 
 def slot_name(database_id: str, origin: str) -> str:
     """The name of slot and publication: lower-case letters, digits and _ only, at most 63 bytes.
 
-    >>> slot_name("0123456789ab", "Primary-DB")
-    'flashql_0123456789ab_primary_db'
+    A name that is not the origin's own, letter for letter, ends with a hash of it, so that no two are alike.
+
+    >>> slot_name("0123456789ab", "primary"), slot_name("0123456789ab", "Primary-DB")
+    ('flashql_0123456789ab_primary', 'flashql_0123456789ab_primary_db_6955')
     """
-    return f"flashql_{database_id}_{re.sub('[^a-z0-9]+', '_', origin.lower())}"[:63]
+    plain = re.sub("[^a-z0-9]+", "_", origin.lower())[:_ORIGIN_NAME_BYTES]
+    suffix = "" if plain == origin else "_" + hashlib.sha256(origin.encode()).hexdigest()[:4]
+    return f"flashql_{database_id}_{plain}{suffix}"
 
 
 def identify(connection: ReplicationConnection) -> tuple[str, int]:
@@ -51,7 +58,13 @@ def find(client: PostgresClient, name: str) -> SlotState | None:
 
 
 def create(
-    connection: ReplicationConnection, name: str, version: int, *, temporary: bool, client: PostgresClient
+    connection: ReplicationConnection,
+    name: str,
+    version: int,
+    *,
+    temporary: bool,
+    client: PostgresClient,
+    waiting: Waiting | None = None,
 ) -> Snapshot:
     """Create a slot and export the snapshot of its consistent point; valid until `connection` is used again.
 
@@ -64,6 +77,7 @@ def create(
         row = connection.row(
             f"CREATE_REPLICATION_SLOT {quote(name)} {kind} pgoutput {export}",
             timeout_seconds=CREATE_TIMEOUT_SECONDS,
+            waiting=waiting,
         )
     except errors.OriginBusy as error:
         raise errors.OriginBusy(error.message, hint=_blockers(client)) from error
@@ -148,13 +162,20 @@ def publish(client: PostgresClient, name: str, tables: Iterable[tuple[str, str]]
         options = "publish_via_partition_root = true"
         if client.version >= 18:
             options += ", publish_generated_columns = stored"
-        client.execute(f"CREATE PUBLICATION {quote(name)}{target} WITH ({options})")
+        _publishing(client, f"CREATE PUBLICATION {quote(name)}{target} WITH ({options})")
         return
     added, dropped = sorted(wanted - present), sorted(present - wanted)
     if added:
-        client.execute(f"ALTER PUBLICATION {quote(name)} ADD TABLE {_names(added)}")
+        _publishing(client, f"ALTER PUBLICATION {quote(name)} ADD TABLE {_names(added)}")
     if dropped:
-        client.execute(f"ALTER PUBLICATION {quote(name)} DROP TABLE {_names(dropped)}")
+        _publishing(client, f"ALTER PUBLICATION {quote(name)} DROP TABLE {_names(dropped)}")
+
+
+def _publishing(client: PostgresClient, statement: str) -> None:
+    """Run it, but do not queue for long behind a lock (VACUUM, CREATE INDEX): writers would queue behind us."""
+    with client.connection() as connection, connection.transaction():
+        connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'".encode())
+        connection.execute(statement.encode())
 
 
 def _names(tables: Sequence[tuple[str, str]]) -> str:

@@ -8,7 +8,6 @@ full it stops reading, and TCP makes the origin wait. Only `confirm()` ever lets
 from __future__ import annotations
 
 import os
-import select
 import struct
 import threading
 import time
@@ -20,7 +19,7 @@ from flashql import errors
 from flashql.lsn import LSN
 from flashql.origins.base import Received
 from flashql.origins.postgres.connecting import as_ours
-from flashql.origins.postgres.replication import ReplicationConnection
+from flashql.origins.postgres.replication import ReplicationConnection, readable
 
 HEADER_BYTES = 25  # of a frame: 'w', start, end, send time (documentation: "Streaming Replication Protocol")
 BUFFER_BYTES = 64 << 20
@@ -214,7 +213,7 @@ class Stream:
                 continue
             self._check_alive(now - heard, full)
             readers = [self._wake_out] if full else [self._pgconn.socket, self._wake_out]
-            ready, _, _ = select.select(readers, [], [], max(0.0, due - now))
+            ready = readable(readers, max(0.0, due - now))
             if self._wake_out in ready:
                 os.read(self._wake_out, 4096)
             if self._pgconn.socket in ready:
