@@ -35,6 +35,20 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Shape:
+    """What in an origin's catalog tells that a table's rows changed without a word in its stream (shape.sql).
+
+    Tokens are compared, never read. `joining.undisturbed` says which differences matter.
+    """
+
+    file: int  # pg_class.relfilenode: 0 for a partitioned table
+    columns: tuple[tuple[str, int, str], ...]  # name, attnum, and xmin of its row in pg_attribute
+    partitions: tuple[str, ...] = ()  # at every level: which, in which file, since which transaction
+    streamed: tuple[str, ...] = ()  # those of them that brought no rows along: born as partitions, or empty
+    types: tuple[tuple[str, str], ...] = ()  # column, and a label or the attributes of a type that it is made of
+
+
+@dataclass(frozen=True)
 class Table:
     """A table at an origin: enough to publish, copy and follow it."""
 
@@ -47,6 +61,7 @@ class Table:
     kind: str = "r"  # pg_class.relkind: r table, p partitioned table, v view, m materialized view, f foreign
     estimated_rows: int = -1
     estimated_bytes: int = 0
+    shape: Shape | None = None  # of a table ('r' or 'p')
 
     def column(self, name: str) -> Column:
         """The column of that name; raises `UnknownName`."""
@@ -137,6 +152,7 @@ class Copy:
     state: CopyState = CopyState.MISSING
     local_table: str | None = None  # its rows, in schema flashql_data; kept readable while copied again
     lsn: LSN = NOWHERE  # of its snapshot: it lacks exactly the transactions whose final LSN is at or after it
+    shape: Shape | None = None  # of the origin's table when last looked at; None: made before shapes were kept
 
     def local_type(self, column: CopyColumn) -> LocalType:
         """How that column is held in DuckDB."""

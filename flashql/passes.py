@@ -59,7 +59,7 @@ class _Pass:
 
 
 class Passes:
-    """Runs passes, one at a time. `after` is called when one has ended."""
+    """Runs passes, one at a time. `before` is called when one begins, `after` when it has ended."""
 
     def __init__(
         self,
@@ -68,6 +68,7 @@ class Passes:
         worker: Callable[[str], Worker],
         progress: Progress,
     ) -> None:
+        self.before: Callable[[], None] = lambda: None
         self.after: Callable[[], None] = lambda: None
         self._store = store
         self._origins = origins
@@ -94,6 +95,7 @@ class Passes:
         with self._lock:
             self._next = None
         try:
+            self.before()
             this.report = self._pass(this.names)
         except errors.FlashQLError as error:
             this.error = error

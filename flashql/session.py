@@ -248,6 +248,8 @@ class Session:
             now = joining.active_views(self._store, self._origin.name, self._boss.halted)
             for name, need in self._needs.items():
                 copy = self._live_copy(name)
+                if copy is not None:
+                    joining.remember(writer, copy, self._tables[name])
                 for view in need.views:
                     if copy is None or view not in now:  # dropped or defined anew since we looked
                         continue

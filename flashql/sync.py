@@ -42,6 +42,7 @@ class Sync:
         self._lock = threading.Lock()  # guards the workers
         self._closed = False
         self._passes = Passes(store, origins, self._worker, self._tell)
+        self._passes.before = self._release_unneeded
 
     # -- the entry point
 
@@ -60,7 +61,6 @@ class Sync:
             )
         with self._lock:
             self._check_open()
-        self._release_unneeded()
         return self._passes.join(chosen, force)
 
     # -- control

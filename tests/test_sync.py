@@ -13,8 +13,8 @@ import pytest
 import flashql
 from flashql import errors
 from flashql.lsn import LSN
+from flashql.passes import Passes
 from flashql.store.jobs import JobStatus
-from flashql.sync import Sync
 from tests.fix_database import same_rows
 from tests.fix_postgres import Origin
 from tests.fix_proxy import Proxy
@@ -395,11 +395,11 @@ def test_wait_for_what_does_not_run_raises(shop: Origin) -> None:
 
 
 def _waiting_for_the_pass() -> int:
-    """How many threads stand in `sync` where a call waits for the pass that runs."""
-    lines, first = inspect.getsourcelines(Sync.sync)
-    at = first + next(number for number, line in enumerate(lines) if "with self._pass_lock" in line)
+    """How many threads stand where a call waits for the pass that runs."""
+    lines, first = inspect.getsourcelines(Passes.join)
+    at = first + next(number for number, line in enumerate(lines) if "with self._running" in line)
     frames = sys._current_frames().values()
-    return sum(frame.f_code is Sync.sync.__code__ and frame.f_lineno == at for frame in frames)
+    return sum(frame.f_code is Passes.join.__code__ and frame.f_lineno == at for frame in frames)
 
 
 def test_a_storm_of_calls_costs_one_extra_pass(shop: Origin) -> None:

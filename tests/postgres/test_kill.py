@@ -13,8 +13,6 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -40,26 +38,32 @@ TABLES = (
 )
 
 
-@contextmanager
-def load(origin: Origin) -> Iterator[list[int]]:
-    """Transactions over all tables, one after another, until the block ends; counts them."""
-    stopping = threading.Event()
-    count = [0]
+class Load:
+    """Transactions over all tables, one after another, until the block ends; none while `resting` is held."""
 
-    def write() -> None:
-        with origin.connect() as connection:
-            while not stopping.is_set():
-                count[0] += 1
-                connection.execute(transaction(count[0]).encode())
-                stopping.wait(0.001)
+    def __init__(self, origin: Origin) -> None:
+        self.count = 0
+        self.resting = threading.Lock()
+        self._origin = origin
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._write)
 
-    thread = threading.Thread(target=write)
-    thread.start()
-    try:
-        yield count
-    finally:
-        stopping.set()
-        thread.join()
+    def __enter__(self) -> Load:
+        """Begin."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End, after the transaction under way."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _write(self) -> None:
+        with self._origin.connect() as connection:
+            while not self._stopping.wait(0.001):
+                with self.resting:
+                    self.count += 1
+                    connection.execute(transaction(self.count).encode())
 
 
 def transaction(at: int) -> str:
@@ -153,7 +157,7 @@ def test_killed_at_any_moment(origin: Origin, tmp_path: Path) -> None:
     origin.execute(TABLES)
     generation, path = 0, str(tmp_path / "0.duckdb")
     ends: Counter[str] = Counter()
-    with load(origin) as written:
+    with Load(origin) as load:
         for kill in range(1, KILLS + 1):
             # Only a new file is copied from the start; an old one catches up.
             moment = chance.choice(MOMENTS)
@@ -168,16 +172,10 @@ def test_killed_at_any_moment(origin: Origin, tmp_path: Path) -> None:
             finally:
                 ends[follower.kill()] += 1
             if kill % COMPARED_EVERY == 0:
-                compare_at_rest(origin, path)
+                with load.resting:
+                    compare(origin, path)
     compare(origin, path)
-    sys.stdout.write(f"{KILLS} kills, {generation + 1} files, {written[0]} transactions; killed after: {dict(ends)}\n")
-
-
-def compare_at_rest(origin: Origin, path: str) -> None:
-    """Compare while the load goes on: both sides are read at one moment, between two of its transactions."""
-    with origin.connect() as holding:
-        holding.execute("BEGIN; LOCK TABLE a, b, c IN SHARE MODE")
-        compare(origin, path)
+    sys.stdout.write(f"{KILLS} kills, {generation + 1} files, {load.count} transactions; killed after: {dict(ends)}\n")
 
 
 def forget(origin: Origin, path: str) -> None:

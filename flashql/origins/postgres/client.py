@@ -15,7 +15,7 @@ from psycopg import generators, pq
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from flashql import errors
-from flashql.catalog import Column, Table
+from flashql.catalog import Column, Shape, Table
 from flashql.datatypes import PgType, is_native, select_text
 from flashql.origins.postgres.connecting import DsnSource, as_ours, conninfo, first_line, translated
 from flashql.quoting import quote
@@ -144,6 +144,7 @@ class PostgresClient:
             oid, schema_name, table_name, kind, identity, rows, size, key = found
             columns = connection.execute(sql_text("origin/columns.sql").encode(), {"oid": oid}).fetchall()
             types = self._types(connection, [(column[1], column[2]) for column in columns])
+            shape = _shape(connection, oid) if kind in ("r", "p") else None
         return Table(
             oid=oid,
             schema=schema_name,
@@ -157,6 +158,7 @@ class PostgresClient:
             kind=kind,
             estimated_rows=rows,
             estimated_bytes=size,
+            shape=shape,
         )
 
     # -- rows as Arrow
@@ -184,6 +186,17 @@ def _pg_type(
 ) -> PgType:
     inner = PgType(element, typmod, element_name or "", element_kind or "b") if element else None
     return PgType(oid, typmod, name, kind, inner)
+
+
+def _shape(connection: psycopg.Connection[Any], oid: int) -> Shape | None:
+    """The shape of a table; None when it is gone."""
+    row = connection.execute(sql_text("origin/shape.sql").encode(), {"oid": oid}).fetchone()
+    if row is None:
+        return None
+    file, *lists = row
+    names, numbers, versions, partitions, streamed, readers, types = (tuple(one or ()) for one in lists)
+    columns = tuple(zip(names, numbers, versions, strict=True))
+    return Shape(file, columns, partitions, streamed, tuple(zip(readers, types, strict=True)))
 
 
 def _failed(origin: str, result: pq.abc.PGresult) -> errors.FlashQLError:
