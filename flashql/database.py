@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -58,11 +59,16 @@ def connect(
     is ever written to the file. With `auto_sync`, `sync()` runs now and after each CREATE or ALTER VIEW. `config`
     goes to DuckDB.
 
-    Raises `DatabaseLocked` when another process has the file, `DatabaseError` when it cannot be opened.
+    Raises `DatabaseLocked` when another process has the file, or this one has it open for writing already, and
+    `DatabaseError` when it cannot be opened.
     """
     database = Database(path, origins, resolve_origin, read_only, auto_sync, config)
     if auto_sync and not read_only:
-        database.sync.sync()
+        try:
+            database.sync.sync()
+        except BaseException:
+            database.close()
+            raise
     return database
 
 
@@ -74,10 +80,13 @@ class _Origins:
         self._resolve = resolve
         self._made: dict[str, PostgresOrigin] = {}
         self._lock = threading.Lock()
+        self._closed = False
 
     def __call__(self, name: str) -> PostgresOrigin:
-        """The origin of that name. Raises `UnknownName`."""
+        """The origin of that name. Raises `UnknownName`, and `DatabaseError` after `close`."""
         with self._lock:
+            if self._closed:
+                raise errors.DatabaseError("this database is closed", hint="Open it again with flashql.connect().")
             origin = self._made.get(name)
             if origin is None:
                 source = self._source(name)
@@ -103,8 +112,11 @@ class _Origins:
         )
 
     def close(self) -> None:
-        for origin in self._made.values():
-            origin.close()
+        """End what is under way at the origins and close the connections to them; none is made any more."""
+        self._closed = True
+        with ExitStack() as stack:
+            for origin in list(self._made.values()):
+                stack.callback(origin.close)
 
 
 def _fixed(dsn: object) -> Callable[[], str]:
@@ -175,8 +187,9 @@ class Cursor:
         return relation
 
     def close(self) -> None:
-        """Close this handle; the database stays open."""
-        self._connection.close()
+        """Close this handle; the database stays open. Raises `DatabaseBusy` while another thread uses it."""
+        with translated():
+            self._connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -282,15 +295,24 @@ class Database(Cursor):
         self.store = Store(str(path), read_only=read_only, config=config)
         self.origins = _Origins(origins, resolve_origin)
         self.auto_sync = auto_sync
-        self._closed = False
         self.sync = Sync(self.store, self.origins)
         self.definer = Definer(self.store, self.origins, self.sync)
         self.schedule = Schedule(self.store, self.sync)
-        if not read_only:
-            joining.clear_orphans(self.store)
-            self.sync.show_stopped()
-        self.schedule.look()
-        super().__init__(self, self.store.cursor())
+        self._close_lock = threading.RLock()
+        self._ending = ExitStack()  # what close() does once, from the last to the first
+        self._ending.callback(self.origins.close)
+        self._ending.callback(self.store.end)  # before: what fails by that is not noted as a failure
+        self._ending.callback(self.sync.close)
+        self._ending.callback(self.schedule.stop)
+        try:
+            if not read_only:
+                joining.clear_orphans(self.store)
+                self.sync.show_stopped()
+            self.schedule.look()
+            super().__init__(self, self.store.cursor())
+        except BaseException:
+            self.close()
+            raise
 
     def cursor(self) -> Cursor:
         """An independent handle for another thread."""
@@ -304,13 +326,11 @@ class Database(Cursor):
     def close(self) -> None:
         """End every job, close every connection. Copies stay as they are; slots wait for the next time.
 
-        Closing what is closed does nothing.
+        Statements of other threads are interrupted, also at origins. Raises `DatabaseBusy` when one does not end
+        within seconds: everything else is closed then, and `close` may be called again. Closing what is closed does
+        nothing. An error on the way stops none of this.
         """
-        if self._closed:
-            return
-        self._closed = True
-        self.schedule.close()
-        self.sync.close()
-        self.origins.close()
-        super().close()
-        self.store.close()
+        with self._close_lock, ExitStack() as always:
+            always.callback(self.schedule.join)
+            always.callback(self.store.close)
+            self._ending.close()

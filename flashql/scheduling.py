@@ -17,6 +17,8 @@ from flashql.sync import Sync
 
 _log = logging.getLogger(__name__)
 
+_JOIN_SECONDS = 2.0
+
 
 def due_in_seconds(view: View, job: JobStatus, now: datetime) -> float | None:
     """How long until the view is due: an interval after its last attempt or success; None when it never is.
@@ -48,23 +50,26 @@ class Schedule:
 
     def look(self) -> None:
         """Definitions or jobs changed: see again what is due when."""
-        if self._store.read_only:
-            return
         with self._condition:
+            if self._store.read_only or self._closed:
+                return
             self._looks += 1
             wanted = any("refresh_every" in view.options for view in views(self._store).values())
-            if self._thread is None and wanted and not self._closed:
+            if self._thread is None and wanted:
                 self._thread = threading.Thread(target=self._run, name="flashql-schedule", daemon=True)
                 self._thread.start()
             self._condition.notify_all()
 
-    def close(self) -> None:
-        """End the thread."""
+    def stop(self) -> None:
+        """Tell the thread to end; a refresh under way goes on until it is done or fails."""
         with self._condition:
             self._closed = True
             self._condition.notify_all()
-        if self._thread is not None:
-            self._thread.join()
+
+    def join(self) -> None:
+        """Wait a moment for the thread to end: a refresh may wait for an origin, and nobody should wait with it."""
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(_JOIN_SECONDS)
 
     def _run(self) -> None:
         looks, pause = -1, 0.0
@@ -76,7 +81,8 @@ class Schedule:
                     self._sync.sync(due, force=True)
                     pause = 0.0
             except errors.FlashQLError as error:
-                _log.warning("scheduled refresh: %s", error)
+                if not self._closed:
+                    _log.warning("scheduled refresh: %s", error)
                 pause = 60.0
 
     def _wakes(self, seen: int, pause_seconds: float) -> bool:

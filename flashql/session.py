@@ -67,7 +67,7 @@ class Session:
     """Follows an origin until it is told to stop, nothing is left to follow, or something fails (raised)."""
 
     def __init__(self, store: Store, origin: PostgresOrigin, boss: Boss, progress: Progress) -> None:
-        self.followed = False  # whether the stream ran: the next failure is a new one
+        self.followed = False  # whether it got anywhere: then the next failure is a new one
         self._store = store
         self._origin = origin
         self._boss = boss
@@ -193,7 +193,6 @@ class Session:
         joining.mark(self._store, self._active, lambda _: {"slot_id": self._slot})
         if attached.lost:
             joining.mark(self._store, self._active, lambda _: {"last_error": attached.lost})
-        self.followed = True
 
     def _start_pass(self) -> None:
         """Let views show the live copies that serve them, and begin to copy what none serves."""
@@ -291,6 +290,7 @@ class Session:
             assert reached is not None
             self._stream.confirm(reached)
             self._reached(reached)
+            self.followed = True
         if self._held_bytes > _HOLD_BYTES:
             self._follower.feed(self._frames, received.origin_lsn, whole=False)
             self._frames, self._held_bytes = [], 0
@@ -303,6 +303,7 @@ class Session:
         if position > self._follower.applied_lsn and now - self._confirmed_at > _IDLE_SECONDS:
             self._confirmed_at = now
             self._stream.confirm(self._follower.idle(position, origin_lsn))
+        self.followed = self.followed or position > self._position
         self._reached(position)
 
     def _reached(self, lsn: LSN) -> None:

@@ -8,7 +8,11 @@ makes it somebody's copy.
 
 from __future__ import annotations
 
+import gc
+import os
 import threading
+import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -22,6 +26,13 @@ DATA_SCHEMA = "flashql_data"
 
 # The stub that stands for a view without a local copy raises an error beginning so (see relations.py).
 NOT_READY = "flashql:not-ready:"
+
+# How long close() waits for statements that it has interrupted, and how often it tries.
+_CLOSE_SECONDS, _RETRY_SECONDS = 5.0, 0.01
+
+# The files open for writing in this process, by real path. DuckDB would let a second Store in, whose workers would
+# then fight with those of the first over slot and copies.
+_written: dict[str, object] = {}
 
 
 class Store:
@@ -37,9 +48,14 @@ class Store:
         self._lock = threading.RLock()
         self._owner: int | None = None  # the thread inside transaction()
         self.version = 0  # grows with every local commit that is not a batch from a stream
-        self._root = _open(path, read_only, config)
-        self._writer = self._root.cursor()
+        self._guard = threading.Lock()  # guards the two below
+        self._ending = False
+        self._connections: weakref.WeakSet[duckdb.DuckDBPyConnection] = weakref.WeakSet()
+        self._release = _claimed(self, path) if not (read_only or self.in_memory) else None
         try:
+            self._root = _open(path, read_only, config)
+            self._connections.add(self._root)
+            self._writer = self.cursor()
             with translated():
                 self.has_catalog = self._migrate()
         except BaseException:
@@ -48,10 +64,13 @@ class Store:
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own to the same database, for a reader or another thread."""
-        try:
-            return self._root.cursor()
-        except duckdb.Error as error:
-            raise errors.DatabaseError("this database is closed") from error
+        with self._guard:
+            if self._ending:
+                raise _closed()
+            with translated():
+                cursor = self._root.cursor()
+            self._connections.add(cursor)
+            return cursor
 
     @contextmanager
     def transaction(self, *, of_stream: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -69,6 +88,8 @@ class Store:
             if self._owner is not None:
                 yield self._writer
                 return
+            if self._ending:
+                raise _closed()
             self._writer.execute("BEGIN")
             self._owner = threading.get_ident()
             try:
@@ -98,11 +119,32 @@ class Store:
         """Twelve hexadecimal digits that tell this file from all others."""
         return str(self.rows("SELECT database_id FROM flashql.identity")[0][0])
 
+    def end(self) -> None:
+        """Let nothing new begin: whoever wants a cursor or a transaction is told that the database is closed."""
+        with self._guard:
+            self._ending = True
+
     def close(self) -> None:
-        """Close every connection, waiting for a transaction under way to end."""
-        with self._lock:
-            self._writer.close()
-            self._root.close()
+        """Close every connection; a transaction under way is waited for, other statements are interrupted.
+
+        Raises `DatabaseBusy` when one does not end within seconds: it may wait for something outside DuckDB. What
+        could be closed is, nothing new begins, and `close` may be called again. (DuckDB 1 waits for it instead.)
+        Closing what is closed does nothing.
+        """
+        self.end()
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        if not self._lock.acquire(timeout=_CLOSE_SECONDS):
+            raise _still_busy(self.path)
+        try:
+            left = list(self._connections)
+            while left := [connection for connection in left if not _ended(connection)]:
+                if time.monotonic() > deadline:
+                    raise _still_busy(self.path)
+                time.sleep(_RETRY_SECONDS)
+        finally:
+            self._lock.release()
+        if self._release is not None:
+            self._release()
 
     def _migrate(self) -> bool:
         """Bring the catalog to this version; False when a read-only file has none."""
@@ -139,6 +181,42 @@ class Store:
             return 0
         row = self._writer.execute("SELECT coalesce(max(version), 0) FROM flashql.migrations").fetchone()
         return int(row[0]) if row else 0
+
+
+def _claimed(store: Store, path: str) -> weakref.finalize[[str, None], Store]:
+    """Make the file the store's own within this process; it is given back by a call, or when the store is gone."""
+    real = os.path.realpath(path)
+    if real in _written:
+        gc.collect()  # one that nobody holds any more may still wait for that
+    claim = object()
+    if _written.setdefault(real, claim) is not claim:
+        raise errors.DatabaseLocked(
+            f"{path} is open in this process already",
+            hint="Use db.cursor() for another handle on it, or close it first.",
+        )
+    return weakref.finalize(store, _written.pop, real, None)
+
+
+def _ended(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Interrupt what runs on the connection and close it; False when another thread is still in a call."""
+    try:
+        with suppress(duckdb.ConnectionException):  # closed already
+            connection.interrupt()
+        connection.close()
+    except duckdb.Error:
+        return False
+    return True
+
+
+def _still_busy(path: str) -> errors.DatabaseBusy:
+    return errors.DatabaseBusy(
+        f"{path} could not be closed: another thread is still in a statement, or in the midst of writing",
+        hint="Let it end, then close() again; nothing new can begin.",
+    )
+
+
+def _closed() -> errors.DatabaseError:
+    return errors.DatabaseError("this database is closed", hint="Open it again with flashql.connect().")
 
 
 def _open(path: str, read_only: bool, config: Mapping[str, Any] | None) -> duckdb.DuckDBPyConnection:
@@ -183,7 +261,13 @@ def as_ours(error: duckdb.Error) -> errors.FlashQLError:
     if NOT_READY in text:
         return errors.ViewNotReady(text.split(NOT_READY, 1)[1].strip())
     if isinstance(error, duckdb.ConnectionException) and "closed" in text.lower():
-        return errors.DatabaseError("this database is closed", hint="Open it again with flashql.connect().")
+        return _closed()
+    if isinstance(error, duckdb.InterruptException):
+        return errors.DatabaseError("the statement was interrupted", hint="Closing a database ends what still runs.")
+    if "connection is busy with another call" in text:  # DuckDB 2 only, where it has a class of its own
+        return errors.DatabaseBusy(
+            "this handle is in use by another thread", hint="Give each thread a handle of its own: db.cursor()."
+        )
     if isinstance(error, (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException)):
         return errors.DatabaseBusy(
             f"DuckDB could not finish: {_first_line(text)}",

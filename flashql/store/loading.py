@@ -3,6 +3,9 @@
 First every column is cast to the local type it is expected to fit, row by row as it arrives. When a value does
 not fit, the table is filled again with the columns in doubt as text, DuckDB finds the first rung of each ladder
 that fits every value, and the columns are converted. Nothing is ever rounded to fit.
+
+A temporary table begins with the columns in doubt as text: it may be made within a user's transaction, which a
+failed attempt would abort.
 """
 
 from __future__ import annotations
@@ -60,22 +63,33 @@ def fill(
     connection: then `connect` must return that one, and sources are read one after another).
     """
     kept = tuple(columns)
-    try:
-        _create(connect(), table, kept, temporary)
-        _insert(connect, table, kept, sources, temporary)
-    except (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException):
-        as_text = tuple(replace(column, rung=len(column.ladder) - 1) for column in kept)
-        connection = connect()
-        with translated():
-            connection.execute(f"DROP TABLE IF EXISTS {table}")
-            _create(connection, table, as_text, temporary)
-            _insert(connect, table, as_text, sources, temporary)
-            kept = tuple(_narrowed(connection, table, column) for column in as_text)
-            for column in kept:
-                convert(connection, table, column)
-    except duckdb.Error as error:
-        with translated():
-            raise error
+    with translated():
+        if temporary:
+            return _fill_by_way_of_text(connect, table, kept, sources, temporary)
+        try:
+            _create(connect(), table, kept, temporary)
+            _insert(connect, table, kept, sources, temporary)
+        except (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException):
+            connect().execute(f"DROP TABLE IF EXISTS {table}")
+            return _fill_by_way_of_text(connect, table, kept, sources, temporary)
+    return kept
+
+
+def _fill_by_way_of_text(
+    connect: Callable[[], duckdb.DuckDBPyConnection],
+    table: str,
+    columns: Sequence[TargetColumn],
+    sources: Sequence[Source],
+    temporary: bool,
+) -> tuple[TargetColumn, ...]:
+    """Fill the table with the widest types, then narrow the columns: no value makes a statement fail."""
+    widest = tuple(replace(column, rung=len(column.ladder) - 1) for column in columns)
+    connection = connect()
+    _create(connection, table, widest, temporary)
+    _insert(connect, table, widest, sources, temporary)
+    kept = _narrowed(connection, table, widest)
+    for column in kept:
+        convert(connection, table, column)
     return kept
 
 
@@ -109,16 +123,21 @@ def _insert(
             done.result()
 
 
-def _narrowed(connection: duckdb.DuckDBPyConnection, table: str, column: TargetColumn) -> TargetColumn:
-    """The column at the first rung that fits every value of its text."""
-    rungs = column.ladder[:-1]
-    if not rungs:
-        return column
-    fits = ", ".join(f"bool_and({rung.fits(quote(column.name))})" for rung in rungs)
-    row = connection.execute(f"SELECT {fits} FROM {table}").fetchone()
-    assert row is not None
-    found = next((at for at, fit in enumerate(row) if fit is not False), len(rungs))
-    return replace(column, rung=found)
+def _narrowed(
+    connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[TargetColumn]
+) -> tuple[TargetColumn, ...]:
+    """The columns, which hold text, each at the first rung that fits every value of it."""
+    kept = [replace(column, rung=0) for column in columns]
+    in_doubt = list(range(len(kept)))
+    # Nearly always the first rung fits, so one look at the table does.
+    while in_doubt := [at for at in in_doubt if kept[at].rung < len(kept[at].ladder) - 1]:
+        fits = ", ".join(f"bool_and({kept[at].local.fits(quote(kept[at].name))})" for at in in_doubt)
+        row = connection.execute(f"SELECT {fits} FROM {table}").fetchone()
+        assert row is not None
+        in_doubt = [at for at, fit in zip(in_doubt, row, strict=True) if fit is False]
+        for at in in_doubt:
+            kept[at] = replace(kept[at], rung=kept[at].rung + 1)
+    return tuple(kept)
 
 
 def convert(connection: duckdb.DuckDBPyConnection, table: str, column: TargetColumn) -> None:

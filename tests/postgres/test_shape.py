@@ -5,6 +5,8 @@ Known gaps: a table set UNLOGGED, written and set LOGGED while it was out of the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,15 @@ INSERT INTO t SELECT g, g % 20, 'note ' || g FROM generate_series(1, 100) AS g
 # What pg_partman does: a table of its own, attached at once.
 ATTACHED = "CREATE TABLE t3 (LIKE t INCLUDING ALL); {} ALTER TABLE t ATTACH PARTITION t3 FOR VALUES FROM (20) TO (30)"
 FILL = "INSERT INTO t3 SELECT g, 20 + g % 10, 'brought along' FROM generate_series(1, 30) AS g;"
+
+
+@contextmanager
+def following_plain(origin: Origin, path: str = ":memory:") -> Iterator[Pair]:
+    """A pair that follows the plain table."""
+    origin.execute(PLAIN)
+    with following(origin, path, t=QUERY) as pair:
+        pair.queries["t"] = QUERY.replace("ms,", "ms::text[],")  # psycopg reads no arrays of unknown types
+        yield pair
 
 
 def looked_at(pair: Pair) -> list[int]:
@@ -74,8 +85,7 @@ def run(pair: Pair, statements: str) -> bool:
     ],
 )
 def test_silent_changes_of_a_table(origin: Origin, statements: str) -> None:
-    origin.execute(PLAIN)
-    with following(origin, t=QUERY) as pair:
+    with following_plain(origin) as pair:
         assert run(pair, statements)
         assert not run(pair, "UPDATE t SET a = a + 1")
 
@@ -99,15 +109,13 @@ def test_silent_changes_of_a_table(origin: Origin, statements: str) -> None:
     ],
 )
 def test_changes_that_the_stream_tells_or_that_change_no_value(origin: Origin, statements: str) -> None:
-    origin.execute(PLAIN)
-    with following(origin, t=QUERY) as pair:
+    with following_plain(origin) as pair:
         assert not run(pair, statements)
         assert not run(pair, "UPDATE t SET a = a + 1")
 
 
 def test_harmless_changes_at_different_looks_do_not_add_up(origin: Origin) -> None:
-    origin.execute(PLAIN)
-    with following(origin, t=QUERY) as pair:
+    with following_plain(origin) as pair:
         assert not run(pair, "VACUUM FULL t")
         assert not run(pair, "ALTER TABLE t ALTER COLUMN b SET NOT NULL")
         assert run(pair, "ALTER TABLE t ALTER COLUMN b TYPE int USING -b")
@@ -116,8 +124,8 @@ def test_harmless_changes_at_different_looks_do_not_add_up(origin: Origin) -> No
 
 def test_a_rewrite_by_an_older_transaction_than_the_last_change(origin: Origin) -> None:
     """Transaction numbers are given at the first write, so a column's version says nothing about which was last."""
-    origin.execute(PLAIN + "; CREATE TABLE other (x int)")
-    with following(origin, t=QUERY) as pair, origin.connect() as older:
+    origin.execute("CREATE TABLE other (x int)")
+    with following_plain(origin) as pair, origin.connect() as older:
         older.execute("BEGIN; INSERT INTO other VALUES (1)")
         origin.execute("ALTER TABLE t ADD COLUMN more int, ALTER COLUMN b SET NOT NULL")
         assert [copy.id for copy in pair.copies()] == looked_at(pair)
@@ -152,7 +160,7 @@ def test_a_rewrite_by_an_older_transaction_than_the_last_change(origin: Origin) 
 )
 def test_silent_changes_of_partitions(origin: Origin, statements: str) -> None:
     origin.execute(PARTITIONED)
-    with following(origin, t="SELECT * FROM t") as pair:
+    with following(origin, t="SELECT id, day, note FROM t") as pair:
         assert run(pair, statements)
         assert not run(pair, "UPDATE t SET note = 'all of them'")
 
@@ -173,14 +181,14 @@ def test_silent_changes_of_partitions(origin: Origin, statements: str) -> None:
 )
 def test_partitions_that_bring_no_rows_along(origin: Origin, statements: str) -> None:
     origin.execute(PARTITIONED)
-    with following(origin, t="SELECT * FROM t") as pair:
+    with following(origin, t="SELECT id, day, note FROM t") as pair:
         assert not run(pair, statements)
         assert not run(pair, "UPDATE t SET note = 'all of them'")
 
 
 def test_the_end_of_a_partition_that_came_later(origin: Origin) -> None:
     origin.execute(PARTITIONED)
-    with following(origin, t="SELECT * FROM t") as pair:
+    with following(origin, t="SELECT id, day, note FROM t") as pair:
         assert not run(
             pair, "CREATE TABLE t3 PARTITION OF t FOR VALUES FROM (20) TO (30);; INSERT INTO t VALUES (1, 20)"
         )
@@ -188,8 +196,7 @@ def test_the_end_of_a_partition_that_came_later(origin: Origin) -> None:
 
 
 def test_the_shape_outlives_the_process(origin: Origin, tmp_path: Path) -> None:
-    origin.execute(PLAIN)
-    with following(origin, str(tmp_path / "file.duckdb"), t=QUERY) as pair:
+    with following_plain(origin, str(tmp_path / "file.duckdb")) as pair:
         assert not run(pair, "VACUUM FULL t")
         pair.reopen()
         assert not run(pair, "ALTER TABLE t ALTER COLUMN b SET NOT NULL")
@@ -198,8 +205,7 @@ def test_the_shape_outlives_the_process(origin: Origin, tmp_path: Path) -> None:
 
 
 def test_a_copy_made_before_shapes_were_kept_gets_one(origin: Origin, tmp_path: Path) -> None:
-    origin.execute(PLAIN)
-    with following(origin, str(tmp_path / "file.duckdb"), t=QUERY) as pair:
+    with following_plain(origin, str(tmp_path / "file.duckdb")) as pair:
         pair.reopen()
         forget_shapes(pair)
         assert [copy.shape for copy in pair.copies()] == [None]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import adbc_driver_manager
@@ -23,6 +24,25 @@ from flashql.resources import sql_text
 
 OLDEST_VERSION = 14
 
+# How long close() waits until the origin has been told to end what it still computes.
+_CANCEL_SECONDS = 2.0
+
+
+class _Pooled(psycopg.Connection[Any]):
+    """A connection of FlashQL's pools, told by its class from those of other pools in the process."""
+
+
+def _is_not_ours(record: logging.LogRecord) -> bool:
+    """Whether a record says more than that FlashQL's pools lost or could not make a connection: that is raised."""
+    subject = record.args[0] if isinstance(record.args, tuple) and record.args else None
+    ours = isinstance(subject, _Pooled) or (isinstance(subject, str) and subject.startswith("<flashql "))
+    return record.levelno != logging.WARNING or not (ours and str(record.msg).startswith(_SAID_OTHERWISE))
+
+
+_SAID_OTHERWISE = ("error connecting in", "reconnection attempt in pool", "discarding ", "closing returned connection")
+
+logging.getLogger("psycopg.pool").addFilter(_is_not_ours)
+
 
 class PostgresClient:
     """Ordinary access to one origin. Safe for use by several threads; connects when first needed."""
@@ -32,6 +52,8 @@ class PostgresClient:
         self._dsn = dsn
         self._pool: ConnectionPool[psycopg.Connection[Any]] | None = None
         self._lock = threading.Lock()
+        self._reading: set[adbc_driver_postgresql.dbapi.Cursor] = set()
+        self._reading_lock = threading.Lock()
 
     def conninfo(self, application_name: str = "flashql", **more: str) -> str:
         """The connection string for one more connection; asks for the DSN anew."""
@@ -50,17 +72,18 @@ class PostgresClient:
                     raise
         except errors.OriginUnreachable:
             # A pool waits longer and longer before it connects again; a new one tries at once.
-            self.close()
+            self._close_pool()
             raise
 
     def _opened_pool(self) -> ConnectionPool[psycopg.Connection[Any]]:
         with self._lock:
             if self._pool is None:
-                target = self.conninfo()
                 # Connect once plainly: a pool would hide why it cannot behind a timeout.
-                psycopg.connect(target, autocommit=True).close()
+                psycopg.connect(self.conninfo(), autocommit=True).close()
                 self._pool = ConnectionPool(
-                    target,
+                    self.conninfo,  # asked at each connection: what the DSN says may change
+                    connection_class=_Pooled,
+                    name=f"<flashql {self.name}>",
                     min_size=0,
                     max_size=4,
                     max_idle=60,
@@ -93,7 +116,31 @@ class PostgresClient:
                 connection.execute(statement.encode())
 
     def close(self) -> None:
-        """Close every pooled connection."""
+        """Close every pooled connection, and end the queries whose rows are being read."""
+        if self._reading:
+            # Libpq has no timeout for this, and the network may be what keeps a reader waiting.
+            cancelling = threading.Thread(target=self._cancel_readers, name="flashql-cancel", daemon=True)
+            cancelling.start()
+            cancelling.join(_CANCEL_SECONDS)
+        self._close_pool()
+
+    def _cancel_readers(self) -> None:
+        with self._reading_lock:
+            for cursor in self._reading:
+                with suppress(adbc_driver_manager.Error, OSError):
+                    cursor.adbc_cancel()
+
+    @contextmanager
+    def _cancellable(self, cursor: adbc_driver_postgresql.dbapi.Cursor) -> Iterator[None]:
+        with self._reading_lock:
+            self._reading.add(cursor)
+        try:
+            yield
+        finally:
+            with self._reading_lock:
+                self._reading.discard(cursor)
+
+    def _close_pool(self) -> None:
         with self._lock:
             if self._pool is not None:
                 self._pool.close(timeout=5)
@@ -168,7 +215,7 @@ class PostgresClient:
         """A query's rows as Arrow, streamed. `before` runs first on the same connection."""
         with arrow_errors(self.name):
             connection = adbc_driver_postgresql.dbapi.connect(self.conninfo(), autocommit=True)
-            with connection, connection.cursor() as cursor:
+            with connection, connection.cursor() as cursor, self._cancellable(cursor):
                 for statement in before:
                     cursor.execute(statement)
                 cursor.execute(query)

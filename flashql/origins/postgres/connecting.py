@@ -7,8 +7,9 @@ Defaults"; a walsender accepts no SET).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -34,15 +35,13 @@ _NETWORK = {
 }
 
 
+# What may hold any character. In all else an '@' is the sign of a DSN cut at the wrong place.
+_FREE_TEXT = ("user", "password", "options", "application_name", "fallback_application_name", "passfile", "service")
+
+
 def conninfo(dsn: str, application_name: str, **more: str) -> str:
     """The full connection string: the user's, the settings above, `more`. Raises `OriginRefused` when unreadable."""
-    try:
-        given = {key: value for key, value in conninfo_to_dict(dsn).items() if value is not None}
-    except psycopg.Error:
-        raise errors.OriginRefused(
-            "the origin's DSN cannot be read",
-            hint="It looks like postgresql://user@host:5432/database or 'host=... dbname=... user=...'.",
-        ) from None
+    given = _parts(dsn)
     options = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
     merged = {
         **_NETWORK,
@@ -55,11 +54,44 @@ def conninfo(dsn: str, application_name: str, **more: str) -> str:
     return make_conninfo("", **merged)
 
 
+def _parts(dsn: str) -> dict[str, str]:
+    """The DSN's keywords and values. Raises `OriginRefused` when it makes no sense, without quoting any of it.
+
+    A password with an '@', ':', '/' or '?' that is not percent-encoded ends where libpq takes it to end; the rest
+    becomes host, port or database, which libpq and the server quote when they complain.
+    """
+    found = _read(dsn)
+    if found is None:
+        raise errors.OriginRefused(
+            "the origin's DSN cannot be read",
+            hint="It looks like postgresql://user@host:5432/database or 'host=... dbname=... user=...'; "
+            "special characters of a password are percent-encoded in the first form, quoted in the second.",
+        )
+    misplaced = any("@" in value for key, value in found.items() if key not in _FREE_TEXT and not key.startswith("ssl"))
+    if misplaced or "@" in found.get("sslmode", "") or not _PORTS.fullmatch(found.get("port", "")):
+        raise errors.OriginRefused(
+            "the origin's DSN cannot be right: its host, port or database looks like part of a password",
+            hint="Percent-encode the special characters of the password: %40 for @, %3A for :, %2F for /, %3F for ?.",
+        )
+    return found
+
+
+# libpq: "port", one number for all hosts or one for each, which may be left out.
+_PORTS = re.compile(r"[0-9]*(?:,[0-9]*)*")
+
+
+def _read(dsn: str) -> dict[str, str] | None:
+    """Keywords and values as libpq reads them, None when it cannot; its complaint quotes the DSN, so it is dropped."""
+    with suppress(psycopg.Error, UnicodeError):
+        return {key: str(value) for key, value in conninfo_to_dict(dsn).items() if value is not None}
+    return None
+
+
 def redacted(dsn: str) -> str:
     """The DSN as it may be shown: without password."""
     try:
-        parts = conninfo_to_dict(dsn)
-    except psycopg.Error:
+        parts = _parts(dsn)
+    except errors.OriginRefused:
         return "(unreadable DSN)"
     kept = {key: parts[key] for key in ("host", "hostaddr", "port", "dbname", "user") if parts.get(key)}
     return " ".join(f"{key}={value}" for key, value in kept.items())
