@@ -79,7 +79,7 @@ def test_every_spelling_of_all_columns_is_the_same(postgres: PostgresOrigin, que
 def test_names_that_differ_only_in_case_get_a_suffix(postgres: PostgresOrigin) -> None:
     view = bound(postgres, 'SELECT * FROM "Odd ""name"').view
     assert [column.name for column in view.columns] == ["id", "x y", "X y_1"]
-    assert view.local_select == '"id" AS "id", "x y" AS "x y", "X y" AS "X y_1"'
+    assert view.local_select == '"id" AS "id", "x y" AS "x y", "X y$1" AS "X y_1"'
 
 
 def test_view_names_never_collide() -> None:

@@ -136,7 +136,10 @@ class Store:
         if not self._lock.acquire(timeout=_CLOSE_SECONDS):
             raise _still_busy(self.path)
         try:
-            left = list(self._connections)
+            # The root last: closing it closes all others too.
+            left = sorted(self._connections, key=lambda connection: connection is self._root)
+            for connection in left:
+                _interrupt(connection)
             while left := [connection for connection in left if not _ended(connection)]:
                 if time.monotonic() > deadline:
                     raise _still_busy(self.path)
@@ -197,13 +200,17 @@ def _claimed(store: Store, path: str) -> weakref.finalize[[str, None], Store]:
     return weakref.finalize(store, _written.pop, real, None)
 
 
+def _interrupt(connection: duckdb.DuckDBPyConnection) -> None:
+    with suppress(duckdb.ConnectionException):  # closed already
+        connection.interrupt()
+
+
 def _ended(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Interrupt what runs on the connection and close it; False when another thread is still in a call."""
+    """Close the connection; False, and what runs there is interrupted anew, when another thread is in a call."""
     try:
-        with suppress(duckdb.ConnectionException):  # closed already
-            connection.interrupt()
         connection.close()
     except duckdb.Error:
+        _interrupt(connection)
         return False
     return True
 
