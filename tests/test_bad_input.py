@@ -16,6 +16,7 @@ from psycopg.conninfo import make_conninfo
 import flashql
 from flashql import errors
 from flashql.database import Database
+from flashql.origins.postgres.connecting import conninfo, redacted
 from tests.fix_postgres import Origin, PrivateServer
 from tests.fix_shop import make_shop, open_shop, publications, slots
 
@@ -144,15 +145,56 @@ def test_a_role_that_does_not_exist(shop: Origin) -> None:
         assert SECRET not in str(raised.value)
 
 
-@pytest.mark.parametrize("dsn", ["postgresql://app:" + SECRET + "@[half/shop", "password=" + SECRET + " nonsense"])
-def test_a_dsn_that_cannot_be_read(dsn: str) -> None:
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        f"postgresql://app:{SECRET}@[half/shop",
+        f"password={SECRET} nonsense",
+        f"postgresql://app:tops@{SECRET}@localhost/shop",
+        f"postgresql://app:{SECRET}@tops@localhost/shop",
+        f"postgresql://app:tops@{SECRET}@localhost:5432/shop",
+        f"postgresql://app:tops/{SECRET}@localhost/shop",
+        f"postgresql://app:{SECRET}/tops@localhost/shop",
+        f"postgresql://app:tops@/{SECRET}@localhost/shop",
+        f"postgresql://app:1/b?sslmode={SECRET}@localhost/shop",
+        f"postgresql://app:1/b?connect_timeout={SECRET}@localhost/shop",
+        f"postgresql://app:{SECRET}",
+        f"postgresql://app:{SECRET}/shop",
+        f"postgresql://app:%{SECRET}@localhost/shop",
+        f"postgresql://app:{SECRET} %zz@localhost/shop",
+        f"postgres:/app:{SECRET}@localhost/shop",
+        f"mysql://app:a={SECRET}@localhost/shop",
+        f"dbname=postgresql://app:{SECRET}@localhost/shop",
+        f"host=localhost password=a {SECRET} user=app",
+        f"host=localhost password='a'{SECRET}' user=app",
+        f"host=localhost password='{SECRET} user=app",
+        f"host=localhost password=a {SECRET}=b user=app",
+    ],
+)
+def test_a_dsn_that_cannot_be_right(dsn: str, caplog: pytest.LogCaptureFixture) -> None:
+    """No part of a password that was not quoted as it must be is shown, by whatever libpq takes it for."""
     with flashql.connect(origins={"primary": dsn}) as db:
-        with pytest.raises(errors.OriginRefused, match="DSN cannot be read") as raised:
+        with pytest.raises(errors.OriginRefused, match="DSN cannot be") as raised:
             db.execute("CREATE ORIGIN VIEW x WITH (replication_origin = 'primary') AS SELECT 1 AS a")
         shown: BaseException | None = raised.value
         while shown is not None:
             assert SECRET not in str(shown) + repr(shown)
-            shown = shown.__cause__
+            shown = shown.__cause__ or shown.__context__
+    assert SECRET not in redacted(dsn)
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://app:to%40ps%2Fcr%3Fet@localhost:5432/shop",
+        "postgresql://app%40corp@h1:1,h2/shop?sslmode=prefer&application_name=a@b",
+        "host=/run/pg,localhost port=,5433 user=app@corp password='a@b c'",
+        "",
+    ],
+)
+def test_a_dsn_that_is_right(dsn: str) -> None:
+    assert conninfo(dsn, "flashql")
 
 
 def test_a_dsn_where_a_name_belongs(shop: Origin) -> None:

@@ -226,6 +226,30 @@ def test_values_of_origin_views_are_postgress(shop: Origin) -> None:
             same_rows(shop, db, "SELECT id, n, at, a, b, f FROM odd", f"SELECT * FROM shop.{name}")
 
 
+def test_reading_an_origin_leaves_a_transaction_alone(shop: Origin) -> None:
+    """Also when a value needs a wider type than its column's first: no statement fails on the way."""
+    shop.execute("""
+        CREATE TABLE wide (id int PRIMARY KEY, n numeric(10,2), m numeric, a int[], at timestamptz, t text);
+        INSERT INTO wide VALUES (1, 'NaN', 1e-12, '{{1,2},{3,4}}', '294276-01-01', 'x'),
+            (2, 3, 4, '{1}', '2025-01-01', NULL), (3, NULL, NULL, NULL, NULL, NULL);
+    """)
+    with open_shop(shop) as db:
+        db.execute("CREATE ORIGIN VIEW shop.wide AS SELECT * FROM wide; CREATE TABLE seen (id int, n varchar)")
+        db.execute("BEGIN")
+        db.execute("INSERT INTO seen SELECT id, n FROM shop.wide")
+        assert db.execute('SELECT typeof(n), typeof(m), typeof(a), typeof("at") FROM shop.wide').fetchall()[0] == (
+            "VARCHAR",
+            "DECIMAL(38,12)",
+            "VARCHAR",
+            "VARCHAR",
+        )
+        assert db.execute("SELECT typeof(n), typeof(a) FROM shop.wide WHERE id = 2").fetchall() == [
+            ("DECIMAL(10,2)", "INTEGER[]")
+        ]
+        db.execute("COMMIT")
+        assert db.execute("FROM seen ORDER BY id").fetchall() == [(1, "NaN"), (2, "3.00"), (3, None)]
+
+
 def test_the_file_is_an_ordinary_duckdb_file(shop: Origin, database_path: str) -> None:
     with open_shop(shop, database_path) as db:
         db.sync.sync("shop.orders")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from flashql import errors
 from flashql.catalog import Column, Copy, CopyColumn, CopyState, Persistence, Schema, View, ViewColumn
 from flashql.datatypes import PgType
 from flashql.lsn import LSN
-from flashql.store import Store
+from flashql.store import Store, duck, registered
 from flashql.store.copies import copies, save_copy
 from flashql.store.definitions import save_schema, save_view, schemas, views
 from flashql.store.records import dump, load
@@ -123,3 +126,123 @@ def test_after_close_it_says_so() -> None:
         store.rows("SELECT 1")
     with pytest.raises(errors.DatabaseError, match="closed"), store.transaction():
         pass
+
+
+def test_a_file_is_open_for_writing_once_in_a_process(database_path: str, tmp_path: Path) -> None:
+    store = Store(database_path)
+    link = tmp_path / "another-name.duckdb"
+    link.symlink_to(database_path)
+    for path in (database_path, str(link)):
+        with pytest.raises(errors.DatabaseLocked, match=r"in this process already\s+Hint: Use db\.cursor\(\)"):
+            Store(path)
+    assert store.rows("SELECT 1") == [(1,)], "the first is as it was"
+    store.close()
+    Store(str(link)).close()
+    Store(":memory:"), Store(":memory:")
+
+
+def test_a_file_that_could_not_be_opened_can_be_later(database_path: str) -> None:
+    Path(database_path).write_text("this is not a database, but it is long enough to be looked at" * 100)
+    with pytest.raises(errors.DatabaseError, match="cannot open"):
+        Store(database_path)
+    Path(database_path).unlink()
+    Store(database_path).close()
+
+
+def test_a_store_that_nobody_holds_keeps_no_file(database_path: str) -> None:
+    Store(database_path)
+    Store(database_path).close()
+
+
+def rows_until(told: Callable[[], bool], begun: threading.Event) -> pa.RecordBatchReader:
+    """Rows without end, or until someone is told."""
+    batch = pa.record_batch({"a": pa.array(range(1000))})
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        while not told():
+            yield batch
+            begun.set()
+
+    return pa.RecordBatchReader.from_batches(batch.schema, batches())
+
+
+def reading(connection: duckdb.DuckDBPyConnection, rows: pa.RecordBatchReader) -> tuple[threading.Thread, list[str]]:
+    """A thread that reads the rows on the connection, and what becomes of it."""
+    outcome: list[str] = []
+
+    def read() -> None:
+        try:
+            with registered(connection, "endless", rows):
+                connection.execute("SELECT count(*) FROM endless").fetchall()
+            outcome.append("done")
+        except duckdb.Error as error:
+            outcome.append(type(error).__name__)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    return thread, outcome
+
+
+def test_closing_interrupts_what_other_threads_run(database_path: str) -> None:
+    store = Store(database_path)
+    begun = threading.Event()
+    thread, outcome = reading(store.cursor(), rows_until(lambda: False, begun))
+    assert begun.wait(30)
+    store.close()
+    thread.join(30)
+    assert outcome == ["InterruptException"]
+    Store(database_path).close()
+
+
+@pytest.mark.skipif(not hasattr(duckdb, "ResourceInUseException"), reason="DuckDB 1 waits for the call to end")
+def test_what_cannot_be_interrupted_makes_close_fail_until_it_ends(
+    database_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duck, "_CLOSE_SECONDS", 0.1)
+    store = Store(database_path)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def waits() -> bool:
+        return begun.is_set() and go_on.wait(60)
+
+    thread, _ = reading(store.cursor(), rows_until(waits, begun))
+    assert begun.wait(30)
+    for _ in range(2):
+        with pytest.raises(errors.DatabaseBusy, match="could not be closed"):
+            store.close()
+    with pytest.raises(errors.DatabaseError, match="closed"):
+        store.rows("SELECT 1")
+    with pytest.raises(errors.DatabaseLocked, match="in this process already"):
+        Store(database_path)
+    go_on.set()
+    thread.join(30)
+    store.close()
+    store.close()
+    Store(database_path).close()
+
+
+def test_a_transaction_under_way_is_waited_for_or_refuses_the_close(
+    database_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(database_path)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with store.transaction() as writer:
+            begun.set()
+            go_on.wait(60)
+            writer.execute("CREATE TABLE t AS SELECT 1 AS a")
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    assert begun.wait(30)
+    with monkeypatch.context() as patched:
+        patched.setattr(duck, "_CLOSE_SECONDS", 0.1)
+        with pytest.raises(errors.DatabaseBusy, match="in the midst of writing"):
+            store.close()
+    go_on.set()
+    store.close()
+    thread.join(30)
+    again = Store(database_path)
+    assert again.rows("SELECT a FROM t") == [(1,)]
+    again.close()

@@ -33,6 +33,7 @@ from flashql.planner.scalars import (
     TEXTS,
     Scalar,
     as_text,
+    cast,
     coerce,
     coerced,
     common_type,
@@ -95,6 +96,9 @@ def _column(node: exp.Expr, columns: Columns) -> Scalar:
     return Scalar(exp.column(name, quoted=True), column.type, collation, bounds=bounds, printed=bounds is not None)
 
 
+_LEAST_INTEGER = str(-(2**31))
+
+
 def _literal(node: exp.Expr, _: Columns) -> Scalar:
     if not node.args["is_string"]:
         return _number(node.name)
@@ -105,7 +109,10 @@ def _number(text: str) -> Scalar:
     oid, plain = number_type(text)
     if oid == NUMERIC:
         return exact_number(plain)
-    return Scalar(number_node(plain), PgType(oid, -1, "integer" if oid == INT4 else "bigint"), number=plain)
+    node = number_node(plain)
+    if plain == _LEAST_INTEGER:
+        node = cast(node, "INT")  # DuckDB 1 takes it for the negation of a BIGINT
+    return Scalar(node, PgType(oid, -1, "integer" if oid == INT4 else "bigint"), number=plain)
 
 
 def _boolean(node: exp.Expr, _: Columns) -> Scalar:

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -29,6 +29,10 @@ NOT_READY = "flashql:not-ready:"
 
 # How long close() waits for statements that it has interrupted, and how often it tries.
 _CLOSE_SECONDS, _RETRY_SECONDS = 5.0, 0.01
+
+# DuckDB 2 refuses to close a connection that another thread is in a call of. DuckDB 1 cannot tell, and may crash when
+# that thread goes on with what is closed: there, what was interrupted is given this long to leave.
+_LEAVE_SECONDS = 0.0 if hasattr(duckdb, "ResourceInUseException") else 0.1
 
 # The files open for writing in this process, by real path. DuckDB would let a second Store in, whose workers would
 # then fight with those of the first over slot and copies.
@@ -138,8 +142,10 @@ class Store:
         try:
             # The root last: closing it closes all others too.
             left = sorted(self._connections, key=lambda connection: connection is self._root)
-            for connection in left:
-                _interrupt(connection)
+            _interrupt(left)
+            for _ in range(round(_LEAVE_SECONDS / _RETRY_SECONDS)):
+                time.sleep(_RETRY_SECONDS)
+                _interrupt(left)
             while left := [connection for connection in left if not _ended(connection)]:
                 if time.monotonic() > deadline:
                     raise _still_busy(self.path)
@@ -200,9 +206,10 @@ def _claimed(store: Store, path: str) -> weakref.finalize[[str, None], Store]:
     return weakref.finalize(store, _written.pop, real, None)
 
 
-def _interrupt(connection: duckdb.DuckDBPyConnection) -> None:
-    with suppress(duckdb.ConnectionException):  # closed already
-        connection.interrupt()
+def _interrupt(connections: Iterable[duckdb.DuckDBPyConnection]) -> None:
+    for connection in connections:
+        with suppress(duckdb.ConnectionException):  # closed already
+            connection.interrupt()
 
 
 def _ended(connection: duckdb.DuckDBPyConnection) -> bool:
@@ -210,7 +217,7 @@ def _ended(connection: duckdb.DuckDBPyConnection) -> bool:
     try:
         connection.close()
     except duckdb.Error:
-        _interrupt(connection)
+        _interrupt([connection])
         return False
     return True
 
@@ -260,6 +267,10 @@ def translated() -> Iterator[None]:
         yield
     except duckdb.Error as error:
         raise as_ours(error) from error
+    except RuntimeError as error:
+        if str(error) == "Query interrupted":  # what DuckDB 1 makes of Ctrl-C
+            raise KeyboardInterrupt from error
+        raise
 
 
 def as_ours(error: duckdb.Error) -> errors.FlashQLError:

@@ -57,8 +57,8 @@ def conninfo(dsn: str, application_name: str, **more: str) -> str:
 def _parts(dsn: str) -> dict[str, str]:
     """The DSN's keywords and values. Raises `OriginRefused` when it makes no sense, without quoting any of it.
 
-    A password with an '@', ':', '/' or '?' that is not percent-encoded ends where libpq takes it to end; the rest
-    becomes host, port or database, which libpq and the server quote when they complain.
+    A password with an '@' or '/' that is not percent-encoded ends where libpq takes it to end; the rest becomes host,
+    port or database, which libpq and the server quote when they complain.
     """
     found = _read(dsn)
     if found is None:
@@ -71,7 +71,7 @@ def _parts(dsn: str) -> dict[str, str]:
     if misplaced or "@" in found.get("sslmode", "") or not _PORTS.fullmatch(found.get("port", "")):
         raise errors.OriginRefused(
             "the origin's DSN cannot be right: its host, port or database looks like part of a password",
-            hint="Percent-encode the special characters of the password: %40 for @, %3A for :, %2F for /, %3F for ?.",
+            hint="Percent-encode the special characters of the password: %40 for @, %2F for /, %25 for %.",
         )
     return found
 
