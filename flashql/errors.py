@@ -108,7 +108,7 @@ class DatabaseError(FlashQLError):
 
 
 class DatabaseLocked(DatabaseError):
-    """Another process has the file open for writing. Close it there, or open with read_only=True once it has."""
+    """The file is open for writing already: in another process, which must close it, or in this one (use cursor())."""
 
 
 class DatabaseBusy(DatabaseError):

@@ -261,8 +261,8 @@ class Sync:
         """No worker of this process runs: no job does either, whatever a process that died left in the rows."""
         with self._store.transaction() as writer:
             writer.execute(
-                "UPDATE flashql.sync_jobs SET state = 'idle', phase = NULL, next_retry_at = NULL "
-                "WHERE state = 'running'"
+                "UPDATE flashql.sync_jobs SET state = CASE state WHEN 'running' THEN 'idle' ELSE state END, "
+                "phase = NULL, next_retry_at = NULL WHERE phase IS NOT NULL OR state = 'running'"
             )
 
     def _check_open(self) -> None:
