@@ -63,7 +63,7 @@ FORBIDDEN_TEXT = re.compile(
             "/Use" + r"rs/\w",
             "/tm" + r"p/\w",
             "files.pythonhos" + "ted.org",
-            "pypi.org/sim" + "ple",
+            "py" + "pi.org",
             "index-" + "url",
             "find-" + "links",
         ]

@@ -1,7 +1,12 @@
 -- Whether one table can be followed by the role that connects.
 SELECT
     c.relkind::text AS kind,
-    c.relpersistence::text AS persistence,
+    c.relpersistence = 'p' AND NOT EXISTS (
+        SELECT 1
+        FROM pg_catalog.pg_partition_tree(c.oid) AS t
+        JOIN pg_catalog.pg_class AS part ON part.oid = t.relid
+        WHERE part.relpersistence <> 'p' OR part.relkind = 'f'
+    ) AS logged,
     has_table_privilege(c.oid, 'SELECT') AS may_read,
     pg_has_role(c.relowner, 'USAGE') AS may_publish,
     pg_get_userbyid(c.relowner)::text AS owner,

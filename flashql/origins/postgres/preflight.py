@@ -86,8 +86,8 @@ def _table_findings(client: PostgresClient, table: Table) -> Iterator[Finding]:
     )
     if not plain:
         return
-    logged = seen["persistence"] == "p"
-    yield Finding("logged", logged, "logged" if logged else "unlogged or temporary", f"ALTER TABLE {name} SET LOGGED;")
+    unlogged = "unlogged, temporary, or has a partition that is so or foreign"
+    yield Finding("logged", seen["logged"], "logged" if seen["logged"] else unlogged, f"ALTER TABLE {name} SET LOGGED;")
     yield Finding("select", seen["may_read"], "SELECT privilege", f"GRANT SELECT ON {name} TO {role};")
     yield Finding(
         "owner",
