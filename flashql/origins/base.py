@@ -127,34 +127,6 @@ def no_progress(what: str, done: int, total: int | None) -> None:
     """The progress of those who do not look."""
 
 
-class HeldSnapshot(Protocol):
-    """A slot just made, with the snapshot of its start; both live until `close` (a persistent slot stays)."""
-
-    snapshot: Snapshot
-
-    def close(self) -> None:
-        """Let the snapshot go; a temporary slot goes with it."""
-
-
-class ChangeStream(Protocol):
-    """The origin's changes from a slot, as frames for a decoder. See `origins.postgres.stream.Stream`."""
-
-    def take(self, timeout_seconds: float) -> Received:
-        """What came since the last call; waits up to the timeout for something to come."""
-
-    def confirm(self, lsn: LSN) -> None:
-        """Everything up to `lsn` is durable here: the origin may forget it."""
-
-    def ask_position(self) -> None:
-        """Make the origin say how far it has sent."""
-
-    def interrupt(self) -> None:
-        """Make a waiting `take` return at once."""
-
-    def close(self) -> None:
-        """Report the last confirmed position and end the stream."""
-
-
 @dataclass(frozen=True)
 class Received:
     """What came since the last take.
