@@ -71,7 +71,10 @@ def column_places(copy: Copy, relation: Relation) -> tuple[int, ...]:
 
 
 def events_table(copy: Copy, changes: RowChanges, *, all_columns: bool, first_seq: int = 0) -> pa.Table:
-    """The events relation of a run, as Arrow; `all_columns`: also the u columns that no row needs."""
+    """The events relation of a run, as Arrow; `all_columns`: also the u columns that no row needs.
+
+    Raises `SchemaChanged` when the run's table has not the shape of the copy.
+    """
     places = column_places(copy, changes.relation)
     count = len(changes)
     arrays: dict[str, pa.Array] = {

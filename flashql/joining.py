@@ -181,8 +181,10 @@ def doubt(store: Store, origin: str, published: Collection[TableName] | None) ->
     whether that is so.
     """
     with store.transaction() as writer:
+        holes = {(copy.schema, copy.name) for copy in copies(store, origin)} - set(published or ())
+        detach(writer, store, origin, holes)
         for copy in copies(store, origin):
-            if copy.state is not CopyState.DETACHED and (copy.schema, copy.name) not in (published or ()):
+            if copy.state is CopyState.COPYING and (copy.schema, copy.name) in holes:
                 pending.drop(writer, copy)
                 save_copy(writer, replace(copy, state=CopyState.DETACHED))
         record = origin_record(store, origin)
