@@ -7,6 +7,7 @@ from flashql.passes import SyncReport
 from flashql.result import Result
 from flashql.store.jobs import JobStatus
 from flashql.sync import Sync
+from flashql.verifying import VerifyReport
 from flashql.version import __version__
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Result",
     "Sync",
     "SyncReport",
+    "VerifyReport",
     "__version__",
     "connect",
     "errors",

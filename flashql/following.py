@@ -6,6 +6,7 @@ arrives in several calls, and is committed by the last.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ from flashql.store.copies import advance, copies
 from flashql.store.jobs import advance_jobs
 from flashql.widening import widened
 
-_COMMIT_FRAME = ord("C")
+_BEGIN_FRAME, _COMMIT_FRAME = ord("B"), ord("C")
+_FINAL_LSN = struct.Struct("!Q")
 _HEADER_BYTES = 25
 
 # DuckDB says so when a value does not fit its column's type, or our own error() calls refuse it.
@@ -47,6 +49,15 @@ def last_commit(frames: Sequence[bytes]) -> int:
         if frames[at][_HEADER_BYTES] == _COMMIT_FRAME:
             return at + 1
     return 0
+
+
+def transactions_before(frames: Sequence[bytes], lsn: LSN | None) -> int:
+    """The number of frames, of whole transactions, that belong to those that commit before `lsn`: all without one."""
+    if lsn is not None:
+        for at, frame in enumerate(frames):
+            if frame[_HEADER_BYTES] == _BEGIN_FRAME and _FINAL_LSN.unpack_from(frame, _HEADER_BYTES + 1)[0] >= lsn:
+                return at
+    return len(frames)
 
 
 class Follower:

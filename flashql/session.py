@@ -12,10 +12,11 @@ from flashql import errors, joining, pending
 from flashql.attaching import attach
 from flashql.catalog import Copy, CopyState, Table, View
 from flashql.copying import Copied, CopyPass
-from flashql.following import MISFIT, CopyBroken, Follower, last_commit
+from flashql.following import MISFIT, CopyBroken, Follower, last_commit, transactions_before
 from flashql.joining import Need
 from flashql.lifecycle import Event, backoff_seconds, moved
 from flashql.lsn import LSN
+from flashql.moments import Moment, Moments
 from flashql.origins.base import Progress, Received
 from flashql.origins.postgres.origin import HeldSlot, PostgresOrigin
 from flashql.origins.postgres.slot import slot_name
@@ -88,6 +89,7 @@ class Session:
         self._frames: list[bytes] = []
         self._held_bytes = 0
         self._received: Received | None = None
+        self._moments = Moments(origin, self._slot, self._go_on)
 
     # -- asked by the worker, from other threads
 
@@ -100,6 +102,11 @@ class Session:
         """Make the origin say how far it has sent."""
         if self._stream is not None:
             self._stream.ask_position()
+
+    def at(self, moment: Moment) -> None:
+        """Act at a moment, as soon as the stream has come to it."""
+        self._moments.ask(moment)
+        self.interrupt()
 
     def lag_bytes(self) -> int | None:
         """WAL beyond what the copies contain, as of the origin's last message."""
@@ -119,6 +126,7 @@ class Session:
             while not self._boss.stopping:
                 if not self._mid_transaction() and not self._reconsider():
                     return
+                self._moments.begin()
                 self._step()
         finally:
             self._close()
@@ -138,6 +146,7 @@ class Session:
         return True
 
     def _close(self) -> None:
+        self._moments.close()
         if self._follower is not None:
             self._follower.abandon()
         if self._pass is not None:
@@ -180,7 +189,7 @@ class Session:
         joining.mark_failed(self._store, views, error)
         self._failed.update({view.relation_id: error for view in views})
 
-    def _go_on(self, _waited_seconds: float) -> None:
+    def _go_on(self, _waited_seconds: float = 0.0) -> None:
         if self._boss.stopping:
             raise errors.OriginBusy(f"following origin {self._origin.name} was stopped")
 
@@ -271,6 +280,8 @@ class Session:
         self._held_bytes += sum(map(len, received.frames))
         try:
             self._feed(received)
+            if self._moments.lsn is not None:
+                self._stream.ask_position()
             if self._pass is not None and self._pass.finished and not self._follower.in_transaction:
                 if self._position >= self._pass.lsn:
                     self._finish_pass()
@@ -286,19 +297,30 @@ class Session:
             cut += len(self._frames) - len(received.frames)
             frames, self._frames = self._frames[:cut], self._frames[cut:]
             self._held_bytes = sum(map(len, self._frames))
-            reached = self._follower.feed(frames, received.origin_lsn, whole=True)
-            assert reached is not None
-            self._stream.confirm(reached)
-            self._reached(reached)
-            self.followed = True
+            before = transactions_before(frames, self._moments.lsn)
+            self._apply(frames[:before], received.origin_lsn)
+            if before < len(frames):
+                self._moments.reached()
+                self._apply(frames[before:], received.origin_lsn)
         if self._held_bytes > _HOLD_BYTES:
             self._follower.feed(self._frames, received.origin_lsn, whole=False)
             self._frames, self._held_bytes = [], 0
         if received.position is not None and not self._frames and not self._follower.in_transaction:
             self._idle(received.position, received.origin_lsn)
 
+    def _apply(self, frames: Sequence[bytes], origin_lsn: LSN) -> None:
+        assert self._stream is not None and self._follower is not None
+        if frames:
+            reached = self._follower.feed(frames, origin_lsn, whole=True)
+            assert reached is not None
+            self._stream.confirm(reached)
+            self._reached(reached)
+            self.followed = True
+
     def _idle(self, position: LSN, origin_lsn: LSN) -> None:
         assert self._stream is not None and self._follower is not None
+        if self._moments.lsn is not None and position >= self._moments.lsn:
+            self._moments.reached()
         now = time.monotonic()
         if position > self._follower.applied_lsn and now - self._confirmed_at > _IDLE_SECONDS:
             self._confirmed_at = now

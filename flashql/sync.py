@@ -28,6 +28,7 @@ from flashql.store.copies import copies, delete_copy, delete_origin, origin_reco
 from flashql.store.definitions import realtime_views, views
 from flashql.store.jobs import JobStatus, blank, delete_job, jobs, make_job, set_job
 from flashql.store.relations import freeze, relation_rows
+from flashql.verifying import VerifyReport, verify
 from flashql.worker import Worker
 
 
@@ -213,7 +214,31 @@ class Sync:
         synced, since it would wait for ever.
         """
         deadline = time.monotonic() + (timeout if timeout is not None else threading.TIMEOUT_MAX / 2)
-        by_origin: dict[Worker, list[str]] = {}
+        followed = self._followed(selector)
+        targets = {worker: worker.origin.current_lsn() for worker in followed}
+        for worker, chosen in followed.items():
+            names = [view.relation_id for view in chosen]
+            if not worker.wait(names, targets[worker], deadline):
+                raise TimeoutError(
+                    f"{', '.join(names)} did not reach {targets[worker]} of origin {worker.origin.name} "
+                    f"within {timeout} s"
+                )
+
+    def verify(self, selector: Selector = "*", *, repair: bool = False) -> list[VerifyReport]:
+        """Compare the copies of the selected realtime views with their origins, at one exact LSN per origin.
+
+        The stream runs on meanwhile. With `repair`, the rows that differ are taken from the origin again. Other
+        views have nothing to compare. Raises `OriginError` for a view that does not follow its origin now, and
+        `OriginBusy` when transactions open at the origin for long keep it from giving a snapshot.
+        """
+        reports: list[VerifyReport] = []
+        for worker, chosen in self._followed(selector).items():
+            reports += verify(self._store, worker, chosen, self.refresh if repair else None)
+        return sorted(reports, key=lambda report: report.view)
+
+    def _followed(self, selector: Selector) -> dict[Worker, list[View]]:
+        """The selected realtime views by worker. Raises `OriginError` for one that is stopped or was never synced."""
+        followed: dict[Worker, list[View]] = {}
         known = jobs(self._store)
         for view in select(views(self._store), selector):
             if view.persistence is not Persistence.REALTIME:
@@ -222,14 +247,8 @@ class Sync:
             worker = self._workers.get(view.origin or "")
             if job is None or not job.enabled or worker is None or view.relation_id in worker.halted:
                 raise errors.OriginError(f"{view.relation_id} is not running", hint="Run db.sync.sync() or resume().")
-            by_origin.setdefault(worker, []).append(view.relation_id)
-        targets = {worker: worker.origin.current_lsn() for worker in by_origin}
-        for worker, names in by_origin.items():
-            if not worker.wait(names, targets[worker], deadline):
-                raise TimeoutError(
-                    f"{', '.join(names)} did not reach {targets[worker]} of origin {worker.origin.name} "
-                    f"within {timeout} s"
-                )
+            followed.setdefault(worker, []).append(view)
+        return followed
 
     # -- for the database
 

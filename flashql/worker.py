@@ -19,6 +19,7 @@ from flashql import errors, joining
 from flashql.catalog import View
 from flashql.lifecycle import Event, backoff_seconds, moved
 from flashql.lsn import LSN
+from flashql.moments import Moment
 from flashql.origins.base import Progress
 from flashql.origins.postgres.origin import PostgresOrigin
 from flashql.session import Session
@@ -78,6 +79,14 @@ class Worker:
                     session.ask_position()
                 self._condition.wait(min(remaining, 0.05))
         return True
+
+    def at(self, moment: Moment) -> None:
+        """Have the session act at a moment. Raises what kept it from that; `OriginError` when none runs."""
+        session = self._session
+        if session is None:
+            raise errors.OriginError(f"origin {self.origin.name} is not followed now", hint="Run db.sync.sync().")
+        session.at(moment)
+        moment.wait(lambda: self._session is not session)
 
     def halt(self, names: Collection[str]) -> None:
         """Leave these views alone until `ensure` names them; the caller has parked them."""

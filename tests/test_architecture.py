@@ -27,6 +27,8 @@ PUBLIC = {
     "Result",
     "Sync",
     "SyncReport",
+    "VerifyReport",
+    "VerifyReport",
     "__version__",
     "connect",
     "errors",

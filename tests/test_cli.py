@@ -168,7 +168,7 @@ def test_doctor_finds_a_table_without_a_key(flashql: FlashQL, shop: Origin) -> N
     assert lacking[0]["remedy"].splitlines()[0] in told.out
 
 
-@pytest.mark.parametrize("command", ["demo", "sql", "sync", "status", "run", "doctor"])
+@pytest.mark.parametrize("command", ["demo", "sql", "sync", "status", "verify", "run", "doctor"])
 def test_help_teaches_with_examples(flashql: FlashQL, command: str) -> None:
     outcome = flashql(command, "--help")
     assert outcome.code == 0

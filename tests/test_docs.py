@@ -171,12 +171,13 @@ def test_every_public_name_is_documented() -> None:
 
 def test_every_verb_of_sync_and_field_of_a_status_is_documented() -> None:
     text = (DOCS / "reference" / "sync.md").read_text(encoding="utf-8")
-    verbs = ("sync", "status", "stop", "resume", "forget", "wait")
+    verbs = ("sync", "status", "stop", "resume", "forget", "wait", "verify")
     for verb in verbs:
         given = [str(one).split(":")[0] for one in inspect.signature(getattr(flashql.Sync, verb)).parameters.values()]
         for name in given[1:]:
             assert re.search(rf"`{verb}\([^`]*\b{name}\b", text), f"{verb} takes {name}"
     assert [field.name for field in fields(flashql.JobStatus) if f"`{field.name}`" not in text] == []
+    assert [field.name for field in fields(flashql.VerifyReport) if f"`{field.name}`" not in text] == []
     assert [field.name for field in fields(flashql.SyncReport) if f"`{field.name}`" not in text] == []
 
 
@@ -189,7 +190,7 @@ def test_every_command_and_its_options_are_documented() -> None:
     text = (DOCS / "reference" / "cli.md").read_text(encoding="utf-8")
     group = typer.main.get_command(app)
     commands = getattr(group, "commands")  # noqa: B009 - typer's stubs do not say that it is a group
-    assert set(commands) == {"demo", "sql", "sync", "status", "run", "doctor"}
+    assert set(commands) == {"demo", "sql", "sync", "status", "verify", "run", "doctor"}
     for name, command in commands.items():
         assert f"### `flashql {name}" in text, name
         for option in (one for parameter in command.params for one in parameter.opts if one.startswith("--")):

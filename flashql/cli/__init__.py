@@ -1,4 +1,4 @@
-"""The command line: `flashql demo`, `sql`, `sync`, `status`, `run`, `doctor`.
+"""The command line: `flashql demo`, `sql`, `sync`, `status`, `verify`, `run`, `doctor`.
 
 Exit codes: 0 when all went well, 1 when something failed, 2 when the command line or the settings are wrong.
 """
@@ -19,6 +19,7 @@ from flashql.cli.run import run
 from flashql.cli.sql import sql
 from flashql.cli.status import status
 from flashql.cli.sync import sync
+from flashql.cli.verify import verify
 from flashql.errors import FlashQLError
 from flashql.version import __version__
 
@@ -34,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (demo, sql, sync, status, run, doctor):
+for _command in (demo, sql, sync, status, verify, run, doctor):
     app.command()(_command)
 
 

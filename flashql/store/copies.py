@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import duckdb
 
 from flashql.catalog import Copy, CopyState, Origin
 from flashql.lsn import LSN
-from flashql.store.duck import DATA_SCHEMA, Store
+from flashql.store.duck import DATA_SCHEMA, Store, translated
 from flashql.store.records import dump, load
 
 
 def copies(store: Store, origin: str) -> list[Copy]:
     """The copies of an origin's tables."""
-    rows = store.rows(
-        "SELECT definition, state, local_table, lsn FROM flashql.copies WHERE origin = ? ORDER BY id", [origin]
-    )
+    return _loaded(store.rows(_COPIES, [origin]))
+
+
+def copies_seen(cursor: duckdb.DuckDBPyConnection, origin: str) -> list[Copy]:
+    """The same, as the cursor's transaction sees them."""
+    with translated():
+        return _loaded(cursor.execute(_COPIES, [origin]).fetchall())
+
+
+_COPIES = "SELECT definition, state, local_table, lsn FROM flashql.copies WHERE origin = ? ORDER BY id"
+
+
+def _loaded(rows: Iterable[tuple[Any, ...]]) -> list[Copy]:
     return [
         replace(load(Copy, definition), state=CopyState(state), local_table=table, lsn=LSN(lsn))
         for definition, state, table, lsn in rows

@@ -75,6 +75,14 @@ def fill(
     return kept
 
 
+def append(
+    connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[TargetColumn], sources: Sequence[Source]
+) -> None:
+    """Add all rows of `sources` to a table that has these columns; nothing fits that does not fit them."""
+    with translated():
+        _insert(lambda: connection, table, columns, sources, temporary=True)
+
+
 def _fill_by_way_of_text(
     connect: Callable[[], duckdb.DuckDBPyConnection],
     table: str,

@@ -51,9 +51,11 @@ class Pair:
         assert not report.failed, report.failed
 
     def check(self) -> None:
-        """Wait, then compare every view with its query at the origin."""
+        """Wait, compare every view with its query at the origin, and let FlashQL compare the copies as well."""
         self.db.sync.wait(timeout=WAIT_SECONDS)
         self.compare()
+        wrong = [report for report in self.db.sync.verify() if not report.equal]
+        assert not wrong, wrong
 
     def compare(self) -> None:
         """Compare every view with its query at the origin, as they are now."""

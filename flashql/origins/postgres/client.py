@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -19,7 +19,7 @@ from flashql import errors
 from flashql.catalog import Column, Shape, Table
 from flashql.datatypes import PgType, is_native, select_text
 from flashql.origins.postgres.connecting import DsnSource, as_ours, conninfo, first_line, translated
-from flashql.quoting import quote
+from flashql.quoting import literal, quote
 from flashql.resources import sql_text
 
 OLDEST_VERSION = 14
@@ -108,6 +108,17 @@ class PostgresClient:
         """The rows of a query, as Python values."""
         with self.connection() as connection:
             return connection.execute(sql.encode(), parameters or None).fetchall()
+
+    @contextmanager
+    def in_snapshot(self, name: str) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
+        """Runs queries that see the exported snapshot of that name, which must be held meanwhile."""
+        with self.connection() as connection:
+            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            try:
+                connection.execute(f"SET TRANSACTION SNAPSHOT {literal(name)}".encode())
+                yield lambda sql: connection.execute(sql.encode()).fetchall()
+            finally:
+                connection.rollback()
 
     def execute(self, *statements: str) -> None:
         """Run statements, each committed by itself."""

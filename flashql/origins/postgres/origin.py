@@ -128,10 +128,15 @@ class PostgresOrigin:
         slot.drop(self.client, name)
 
     def sources(
-        self, held: Snapshot, table: Table, columns: Sequence[Column], progress: Progress
+        self,
+        held: Snapshot,
+        table: Table,
+        columns: Sequence[Column],
+        progress: Progress,
+        condition: str | None = None,
     ) -> AbstractContextManager[list[snapshot.Source]]:
-        """Sources of all rows of the table in the snapshot."""
-        return snapshot.sources(self.client, held, table, columns, progress)
+        """Sources of all rows of the table in the snapshot, or of those that meet the condition."""
+        return snapshot.sources(self.client, held, table, columns, progress, condition)
 
     def close(self) -> None:
         """Close every connection."""

@@ -28,9 +28,16 @@ Source = Callable[[], pa.RecordBatchReader]
 
 @contextmanager
 def sources(
-    client: PostgresClient, snapshot: Snapshot, table: Table, columns: Sequence[Column], progress: Progress
+    client: PostgresClient,
+    snapshot: Snapshot,
+    table: Table,
+    columns: Sequence[Column],
+    progress: Progress,
+    condition: str | None = None,
 ) -> Iterator[list[Source]]:
     """Sources whose readers together give every row of the table once, columns named c0, c1, ...
+
+    With a `condition`, in the origin's SQL, only the rows that meet it.
 
     A source may be opened again, for a second try. The connections close when the context ends.
     """
@@ -50,7 +57,7 @@ def sources(
 
             return open_reader
 
-        yield [source(where) for where in ranges(table)]
+        yield [source(where) for where in ([f" WHERE {condition}"] if condition else ranges(table))]
 
 
 def _relation(table: Table) -> str:

@@ -1,0 +1,168 @@
+"""Proof that copies equal their origin at one exact LSN, while the stream runs; and mending of the rows that do not.
+
+Rows are compared by sums of hashes (comparing.py) between the origin's snapshot of a moment and the local snapshot
+that shows exactly what the stream brought until then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+import duckdb
+
+from flashql import errors, fingerprint
+from flashql.apply import target
+from flashql.catalog import Copy, CopyState, View
+from flashql.comparing import Difference, compare, is_one_of
+from flashql.lsn import LSN
+from flashql.moments import Moment
+from flashql.origins.base import no_progress
+from flashql.origins.postgres.origin import HeldSlot, PostgresOrigin
+from flashql.store import Store
+from flashql.store.copies import copies, copies_seen
+from flashql.store.loading import TargetColumn, append
+from flashql.worker import Worker
+
+# A moment needs a snapshot, which waits for open writing transactions at the origin while the stream is held. So it is
+# given up soon, the stream goes on, and it is tried again with more patience.
+_PATIENCE_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What a comparison of a view's copy with its origin's table found.
+
+    `rows` is the number of rows of the table at `lsn`, a position as text (0/16B3748): copy and origin were compared
+    as they were when exactly the transactions that commit before it had committed. `differing_keys` are the keys, as
+    the copy holds them, of rows that differ or are on one side only (whole rows for a table without key), at most
+    10,000 of them; `equal` says that there was none. `repaired` counts those put right.
+
+    Views of one table share its copy, so their reports agree, whatever rows and columns each shows of it.
+    """
+
+    view: str
+    lsn: str
+    rows: int
+    equal: bool
+    differing_keys: tuple[tuple[object, ...], ...] = ()
+    repaired: int = 0
+
+
+def verify(
+    store: Store, worker: Worker, views: Sequence[View], recopy: Callable[[View], None] | None
+) -> list[VerifyReport]:
+    """Compare the copies of these running views of one origin, all at the same LSN.
+
+    With `recopy`, which is called for a view whose copy differs in too many rows, what differs is put right.
+    Raises `OriginBusy` when the origin gives no snapshot because of open transactions, `OriginError` for a view
+    that does not run.
+    """
+    found: dict[int, Difference] = {}
+    with _look(store, worker) as look:
+        serving = {view.relation_id: _copy_of(view, look.copies) for view in views}
+        for copy in {copy.id: copy for copy in serving.values()}.values():
+            found[copy.id] = _compared(worker.origin, look, copy)
+    reports = [_report(view, look.lsn, found[serving[view.relation_id].id]) for view in views]
+    if recopy is None or all(report.equal for report in reports):
+        return reports
+    few = {id_: difference for id_, difference in found.items() if difference.places and not difference.more}
+    try:
+        if few:
+            _at_moment(worker, partial(_mend, store, worker.origin, few))
+    except errors.DatabaseError:  # a value that the copy cannot hold as it is
+        few = {}
+    for id_, difference in found.items():
+        if difference.places and id_ not in few:
+            recopy(next(view for view in views if serving[view.relation_id].id == id_))
+    return [replace(report, repaired=len(report.differing_keys)) for report in reports]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """Both sides of a moment: the origin's snapshot, and a local cursor in the transaction that shows the copies."""
+
+    held: HeldSlot
+    cursor: duckdb.DuckDBPyConnection
+    copies: list[Copy]
+
+    @property
+    def lsn(self) -> LSN:
+        return self.held.snapshot.lsn
+
+
+@contextmanager
+def _look(store: Store, worker: Worker) -> Iterator[_Look]:
+    looks: list[_Look] = []
+
+    def look(held: HeldSlot) -> None:
+        try:
+            cursor = store.cursor()
+            cursor.execute("BEGIN")  # DuckDB takes its snapshot when something is read first
+            looks.append(_Look(held, cursor, copies_seen(cursor, worker.origin.name)))
+        except BaseException:
+            held.close()
+            raise
+
+    try:
+        _at_moment(worker, look)
+        yield looks[0]
+    finally:
+        for one in looks:
+            one.cursor.close()
+            one.held.close()
+
+
+def _at_moment(worker: Worker, act: Callable[[HeldSlot], None]) -> None:
+    """Act at a moment. Raises `OriginBusy` when none comes because of open transactions."""
+    for patience_seconds in _PATIENCE_SECONDS:
+        moment = Moment(act, patience_seconds)
+        try:
+            worker.at(moment)
+            return
+        except errors.OriginBusy:
+            if patience_seconds == _PATIENCE_SECONDS[-1]:
+                raise
+
+
+def _copy_of(view: View, there: Iterable[Copy]) -> Copy:
+    for copy in there:
+        if (copy.schema, copy.name) == view.base_table and copy.state is CopyState.LIVE:
+            return copy
+    raise errors.OriginError(
+        f"{view.relation_id} has no copy that follows its origin now", hint="Run db.sync.sync(), then verify again."
+    )
+
+
+def _compared(origin: PostgresOrigin, look: _Look, copy: Copy) -> Difference:
+    with origin.client.in_snapshot(look.held.snapshot.name) as query:
+        return compare(copy, look.cursor, query)
+
+
+def _report(view: View, lsn: LSN, difference: Difference) -> VerifyReport:
+    equal = not difference.places
+    return VerifyReport(view.relation_id, str(lsn), difference.rows, equal, difference.keys)
+
+
+def _mend(store: Store, origin: PostgresOrigin, wrong: dict[int, Difference], held: HeldSlot) -> None:
+    """Take the rows at the places that differ from the origin again, as they are at this moment."""
+    try:
+        with store.transaction() as writer:
+            for copy in copies(store, origin.name):
+                if copy.id in wrong and copy.state is CopyState.LIVE:
+                    _take_again(writer, origin, held, copy, wrong[copy.id].places)
+    finally:
+        held.close()
+
+
+def _take_again(
+    writer: duckdb.DuckDBPyConnection, origin: PostgresOrigin, held: HeldSlot, copy: Copy, places: Sequence[int]
+) -> None:
+    writer.execute(f"DELETE FROM {target(copy)} WHERE {is_one_of(fingerprint.of_local(copy).place, places)}")
+    columns = [TargetColumn(kept.local_name, kept.column.type, copy.numeric, kept.rung) for kept in copy.columns]
+    where = is_one_of(fingerprint.of_origin(copy).place, places)
+    table = origin.table(copy.schema, copy.name)
+    with origin.sources(held.snapshot, table, [kept.column for kept in copy.columns], no_progress, where) as sources:
+        append(writer, target(copy), columns, sources)
