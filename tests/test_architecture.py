@@ -28,7 +28,6 @@ PUBLIC = {
     "Sync",
     "SyncReport",
     "VerifyReport",
-    "VerifyReport",
     "__version__",
     "connect",
     "errors",
