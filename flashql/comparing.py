@@ -17,7 +17,7 @@ from flashql import fingerprint
 from flashql.apply import target
 from flashql.catalog import Copy, CopyColumn
 from flashql.datatypes import select_text
-from flashql.fingerprint import PLACES
+from flashql.fingerprint import PLACES, Fingerprint
 from flashql.quoting import qualified, quote
 from flashql.store import translated
 
@@ -48,13 +48,16 @@ class Difference:
 
 @dataclass(frozen=True)
 class _Side:
-    """One side: how to ask, its table, and the places and hashes of its rows."""
+    """One side: how to ask, its table, and the numbers of its rows."""
 
     query: Query
     table: str
-    place: str
-    hash: str
+    numbers: Fingerprint
     division: str  # the operator that divides integers, rounding towards zero
+
+    @property
+    def place(self) -> str:
+        return self.numbers.place
 
     def bounds(self) -> Range | None:
         ((low, high),) = self.query(f"SELECT min({self.place}), max({self.place}) FROM {self.table}")
@@ -63,7 +66,7 @@ class _Side:
     def sums(self, within: Range, width: int) -> dict[int, tuple[int, int]]:
         """By number of the part: how many rows it has, and the sum of their hashes."""
         rows = self.query(
-            f"SELECT {self.place} {self.division} {width}, count(*), sum({self.hash}) FROM {self.table} "
+            f"SELECT {self.place} {self.division} {width}, count(*), sum({self.numbers.hash}) FROM {self.table} "
             f"WHERE {_any_of(self.place, [within])} GROUP BY 1"
         )
         return {number: (count, int(total)) for number, count, total in rows}
@@ -71,36 +74,52 @@ class _Side:
     def rows(self, ranges: Iterable[Range]) -> Counter[tuple[int, int]]:
         """How often each (place, hash) is there."""
         return Counter(
-            self.query(f"SELECT {self.place}, {self.hash} FROM {self.table} WHERE {_any_of(self.place, ranges)}")
+            self.query(
+                f"SELECT {self.place}, {self.numbers.hash} FROM {self.table} WHERE {_any_of(self.place, ranges)}"
+            )
         )
 
 
 def compare(copy: Copy, cursor: duckdb.DuckDBPyConnection, origin: Query, *, listed: int = LISTED) -> Difference:
     """Compare the copy's rows, as `cursor` sees them, with its origin's, as `origin` sees them."""
+    ours, theirs = _sides(copy, cursor, origin)
+    places, rows = _differing(ours, theirs, listed)
+    told = sorted(places)[:listed]
+    return Difference(rows, tuple(told), _keys(copy, ours, theirs, cursor, told), len(places) > listed)
 
+
+def differing_places(
+    copy: Copy, cursor: duckdb.DuckDBPyConnection, origin: Query, at_most: int
+) -> tuple[int, ...] | None:
+    """The places of rows that differ or are on one side only; None when there are more than `at_most`."""
+    places, _ = _differing(*_sides(copy, cursor, origin), at_most)
+    return tuple(sorted(places)) if len(places) <= at_most else None
+
+
+def _sides(copy: Copy, cursor: duckdb.DuckDBPyConnection, origin: Query) -> tuple[_Side, _Side]:
     def local(sql: str) -> list[tuple[Any, ...]]:
         with translated():
             return cursor.execute(sql).fetchall()
 
     here, there = fingerprint.of_local(copy), fingerprint.of_origin(copy)
-    ours = _Side(local, target(copy), here.place, here.hash, "//")
-    theirs = _Side(origin, qualified(copy.schema, copy.name), there.place, there.hash, "/")
-    within = _bounds(ours, theirs) if here.is_key else PLACES
-    if within is None:
-        return Difference(0)
-    places, rows = _differing(ours, theirs, within, listed)
-    told = sorted(places)[:listed]
-    return Difference(rows, tuple(told), _keys(copy, ours, theirs, cursor, told), len(places) > listed)
+    return (
+        _Side(local, target(copy), here, "//"),
+        _Side(origin, qualified(copy.schema, copy.name), there, "/"),
+    )
 
 
-def _bounds(ours: _Side, theirs: _Side) -> Range | None:
+def _within(ours: _Side, theirs: _Side) -> Range | None:
+    """What both sides' places lie in; None when there are no rows."""
+    if not ours.numbers.is_key:
+        return PLACES
     found = [bounds for bounds in (ours.bounds(), theirs.bounds()) if bounds is not None]
     return (min(low for low, _ in found), max(high for _, high in found)) if found else None
 
 
-def _differing(ours: _Side, theirs: _Side, within: Range, listed: int) -> tuple[set[int], int]:
+def _differing(ours: _Side, theirs: _Side, listed: int) -> tuple[set[int], int]:
     """The places that differ, at least one more than `listed` if there are; and how many rows the origin has."""
-    divide, look = [within], list[Range]()
+    within = _within(ours, theirs)
+    divide, look = [within] if within else list[Range](), list[Range]()
     places: set[int] = set()
     rows, waiting = None, 0
     while (divide or look) and len(places) <= listed:

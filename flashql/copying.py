@@ -20,6 +20,7 @@ from flashql.lsn import LSN
 from flashql.origins.base import Progress
 from flashql.origins.postgres.origin import HeldSlot, PostgresOrigin
 from flashql.quoting import qualified
+from flashql.renewing import renewed, twin
 from flashql.store import DATA_SCHEMA, Store
 from flashql.store.copies import drop_table, next_id
 from flashql.store.loading import TargetColumn, fill
@@ -107,6 +108,10 @@ class CopyPass:
             self._go_on(0.0)
             with self._store.transaction() as writer:
                 local_table = f"t{next_id(writer)}"
+            made = replace(copy, local_table=local_table, lsn=held.snapshot.lsn)
+            older = twin(self._store, copy)
+            if older and renewed(self._cursor, self._origin, held.snapshot, made, older, table, self._progress):
+                return Copied(made)
             columns = [
                 TargetColumn(kept.local_name, kept.column.type, copy.numeric, kept.rung) for kept in copy.columns
             ]
@@ -117,7 +122,7 @@ class CopyPass:
             kept_columns = tuple(
                 CopyColumn(kept.column, column.rung) for kept, column in zip(copy.columns, filled, strict=True)
             )
-            return Copied(replace(copy, columns=kept_columns, local_table=local_table, lsn=held.snapshot.lsn))
+            return Copied(replace(made, columns=kept_columns))
         except errors.FlashQLError as error:
             self._drop(local_table)
             return Copied(copy, error)

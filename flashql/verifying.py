@@ -13,17 +13,15 @@ from functools import partial
 
 import duckdb
 
-from flashql import errors, fingerprint
-from flashql.apply import target
+from flashql import errors
 from flashql.catalog import Copy, CopyState, View
-from flashql.comparing import Difference, compare, is_one_of
+from flashql.comparing import Difference, compare
 from flashql.lsn import LSN
 from flashql.moments import Moment
-from flashql.origins.base import no_progress
 from flashql.origins.postgres.origin import HeldSlot, PostgresOrigin
+from flashql.renewing import take_again
 from flashql.store import Store
 from flashql.store.copies import copies, copies_seen
-from flashql.store.loading import TargetColumn, append
 from flashql.worker import Worker
 
 # A moment needs a snapshot, which waits for open writing transactions at the origin while the stream is held. So it is
@@ -152,17 +150,7 @@ def _mend(store: Store, origin: PostgresOrigin, wrong: dict[int, Difference], he
         with store.transaction() as writer:
             for copy in copies(store, origin.name):
                 if copy.id in wrong and copy.state is CopyState.LIVE:
-                    _take_again(writer, origin, held, copy, wrong[copy.id].places)
+                    table = origin.table(copy.schema, copy.name)
+                    take_again(writer, origin, held.snapshot, copy, table, wrong[copy.id].places)
     finally:
         held.close()
-
-
-def _take_again(
-    writer: duckdb.DuckDBPyConnection, origin: PostgresOrigin, held: HeldSlot, copy: Copy, places: Sequence[int]
-) -> None:
-    writer.execute(f"DELETE FROM {target(copy)} WHERE {is_one_of(fingerprint.of_local(copy).place, places)}")
-    columns = [TargetColumn(kept.local_name, kept.column.type, copy.numeric, kept.rung) for kept in copy.columns]
-    where = is_one_of(fingerprint.of_origin(copy).place, places)
-    table = origin.table(copy.schema, copy.name)
-    with origin.sources(held.snapshot, table, [kept.column for kept in copy.columns], no_progress, where) as sources:
-        append(writer, target(copy), columns, sources)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+
+import psycopg
 
 from flashql import errors
 from flashql.catalog import Column, Table
@@ -15,16 +17,26 @@ from flashql.origins.postgres.connecting import DsnSource
 from flashql.origins.postgres.replication import ReplicationConnection, Waiting
 from flashql.origins.postgres.stream import Stream, status_interval_seconds
 
+# How long to wait for a temporary slot to be dropped: it ends with its connection in any case.
+_DROP_SECONDS = 2.0
+
 
 class HeldSlot:
-    """A slot just made on a connection of its own, with the snapshot of its consistent point."""
+    """A slot just made on a connection of its own, with the snapshot of its consistent point.
 
-    def __init__(self, connection: ReplicationConnection, snapshot: Snapshot) -> None:
+    `temporary` is the slot's name when it lives only as long as the connection.
+    """
+
+    def __init__(self, connection: ReplicationConnection, snapshot: Snapshot, temporary: str | None = None) -> None:
         self.connection = connection
         self.snapshot = snapshot
+        self._temporary = temporary
 
     def close(self) -> None:
-        """Let the snapshot go; a temporary slot goes with it."""
+        """Let the snapshot go; a temporary slot goes with it, at once if the origin answers."""
+        if self._temporary is not None:
+            with suppress(errors.FlashQLError, psycopg.Error):
+                self.connection.command(slot.drop_sql(self._temporary), timeout_seconds=_DROP_SECONDS)
         self.connection.close()
 
 
@@ -102,6 +114,7 @@ class PostgresOrigin:
                     client=self.client,
                     waiting=waiting,
                 ),
+                name if temporary else None,
             )
         except BaseException:
             connection.close()

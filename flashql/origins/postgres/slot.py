@@ -98,12 +98,14 @@ def wal_level_error(origin: str) -> errors.OriginUnfit:
 
 def _blockers(client: PostgresClient) -> str:
     rows = client.query(
-        "SELECT pid, usename, coalesce(application_name, ''), now() - xact_start FROM pg_catalog.pg_stat_activity "
-        "WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() ORDER BY xact_start LIMIT 5"
+        "SELECT format('pid %s (%s %s, open for %s)', pid, usename, application_name, now() - xact_start), xact_start "
+        "FROM pg_catalog.pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() "
+        "UNION ALL SELECT format('prepared transaction %L (%s)', gid, now() - prepared), prepared "
+        "FROM pg_catalog.pg_prepared_xacts ORDER BY 2 LIMIT 5"
     )
     if not rows:
         return "The slot waits for writing transactions that were open when it was begun."
-    shown = "; ".join(f"pid {pid} ({user} {app}, open for {age})" for pid, user, app, age in rows)
+    shown = "; ".join(one for one, _ in rows)
     return f"The slot waits for open writing transactions to end: {shown}."
 
 
@@ -180,6 +182,11 @@ def _publishing(client: PostgresClient, statement: str) -> None:
 
 def _names(tables: Sequence[tuple[str, str]]) -> str:
     return ", ".join(qualified(schema, table) for schema, table in tables)
+
+
+def drop_sql(name: str) -> str:
+    """DROP_REPLICATION_SLOT, for the connection that the slot belongs to."""
+    return f"DROP_REPLICATION_SLOT {quote(name)}"
 
 
 def start_sql(name: str, start: LSN) -> str:

@@ -1,0 +1,95 @@
+"""Rows that differ from the origin's are taken from it again: to mend a copy, or to make one from an older.
+
+A copy that lost its stream (the slot was dropped, the server is another, the file an older one) still has most of its
+rows right. A new one then begins as that one's rows, is compared with the snapshot, and gets only what differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+import duckdb
+
+from flashql import errors, fingerprint
+from flashql.apply import target
+from flashql.catalog import Copy, CopyState, Table
+from flashql.comparing import differing_places, is_one_of
+from flashql.origins.base import Progress, Snapshot, no_progress
+from flashql.origins.postgres.origin import PostgresOrigin
+from flashql.quoting import quote
+from flashql.store import Store, translated
+from flashql.store.copies import copies
+from flashql.store.loading import TargetColumn, append
+
+# With more rows than that to take again, one by one by their keys, reading all of them is sooner done.
+MOST_PLACES = 50_000
+
+
+def twin(store: Store, copy: Copy) -> Copy | None:
+    """A copy of the same table that has stopped, and holds the same columns in the same way."""
+
+    def held(one: Copy) -> dict[str, tuple[tuple[int, int], str]]:
+        return {kept.name: (kept.column.declared, one.local_type(kept).name) for kept in one.columns}
+
+    for other in copies(store, copy.origin):
+        same_table = (other.schema, other.name) == (copy.schema, copy.name) and other.key == copy.key
+        stopped = other.state is CopyState.DETACHED and other.local_table is not None
+        if same_table and stopped and held(copy).items() <= held(other).items():
+            return other
+    return None
+
+
+def renewed(
+    connect: Callable[[], duckdb.DuckDBPyConnection],
+    origin: PostgresOrigin,
+    snapshot: Snapshot,
+    copy: Copy,
+    older: Copy,
+    table: Table,
+    progress: Progress = no_progress,
+) -> bool:
+    """Make the copy's table from the older one's rows, true at the snapshot.
+
+    False, and there is no table, when too many rows differ or one does not fit.
+    """
+    cursor = connect()
+    names = ", ".join(quote(kept.local_name) for kept in copy.columns)
+    try:
+        with translated():
+            cursor.execute("BEGIN")
+            cursor.execute(f"CREATE TABLE {target(copy)} AS SELECT {names} FROM {target(older)}")
+            with origin.client.in_snapshot(snapshot.name) as query:
+                places = differing_places(copy, cursor, query, MOST_PLACES)
+            if places is None:
+                cursor.execute("ROLLBACK")
+                return False
+            if places:
+                take_again(cursor, origin, snapshot, copy, table, places, progress)
+            cursor.execute("COMMIT")
+    except BaseException as error:
+        with suppress(duckdb.Error):  # what failed may have rolled back already
+            cursor.execute("ROLLBACK")
+        if isinstance(error, errors.QueryFailed):
+            return False
+        raise
+    return True
+
+
+def take_again(
+    writer: duckdb.DuckDBPyConnection,
+    origin: PostgresOrigin,
+    snapshot: Snapshot,
+    copy: Copy,
+    table: Table,
+    places: Sequence[int],
+    progress: Progress = no_progress,
+) -> None:
+    """Replace the copy's rows at these places by the snapshot's, in the writer's transaction."""
+    writer.execute(f"DELETE FROM {target(copy)} WHERE {is_one_of(fingerprint.of_local(copy).place, places)}")
+    columns = [TargetColumn(kept.local_name, kept.column.type, copy.numeric, kept.rung) for kept in copy.columns]
+    where = is_one_of(fingerprint.of_origin(copy).place, places)
+    total = replace(table, estimated_rows=len(places))
+    with origin.sources(snapshot, total, [kept.column for kept in copy.columns], progress, where) as sources:
+        append(writer, target(copy), columns, sources)
