@@ -40,6 +40,7 @@ MAX_JOINED_BYTES = 2**31 - 64
 _PADDING = bytes(32)
 # What kind of tuple follows: the old row's key, the old row, the new row.
 _KEY, _OLD, _NEW = b"KON"
+LEAST_ROW_BYTES = 8  # of a row change: type, oid, kind of tuple, number of columns
 # Columns are walked in blocks of rows whose arrays stay in the processor's second-level cache.
 _BLOCK_ROWS = 16_384
 
@@ -235,6 +236,9 @@ def read_run(
 
     Old tuples are walked first, new ones from where those end. Raises `ProtocolError`.
     """
+    # A value takes a byte at least: so what is made of a run is never much larger than what came.
+    sizes = payloads.ends[sequence] - payloads.starts[sequence]
+    refuse(sizes < LEAST_ROW_BYTES + len(relation.columns), sequence, "too short for its table's columns")
     at = payloads.starts[sequence] + 5
     tuple_kinds = payloads.octets[at]
     has_old = (tuple_kinds == _KEY) | (tuple_kinds == _OLD)

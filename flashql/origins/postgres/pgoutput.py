@@ -26,13 +26,12 @@ from flashql.origins.base import (
     Truncation,
     WireColumn,
 )
-from flashql.origins.postgres.columns import Payloads, read_run, refuse
+from flashql.origins.postgres.columns import LEAST_ROW_BYTES, Payloads, read_run, refuse
 
 Wanted = Callable[[Relation], Sequence[int] | None]
 
 _BEGIN, _COMMIT, _TRUNCATE, _ORIGIN = b"BCTO"
 _BEGIN_BYTES, _COMMIT_BYTES = 21, 26
-_LEAST_ROW_BYTES = 8  # type, oid, kind of tuple, number of columns
 _REPLICA_IDENTITIES = "dnfi"
 
 
@@ -279,7 +278,7 @@ def _read_runs(
     """The row changes of each relation, merged as far as no cut divides them. Raises `ProtocolError`."""
     rows = np.flatnonzero(_IS_ROW[tags])
     starts = payloads.starts[rows]
-    refuse(payloads.ends[rows] - starts < _LEAST_ROW_BYTES, rows, "too short for a row change")
+    refuse(payloads.ends[rows] - starts < LEAST_ROW_BYTES, rows, "too short for a row change")
     for oid, of_relation in _by_relation(payloads.uint32(starts + 1).astype(np.int64), rows, singles.known):
         cuts = singles.cuts.get(oid, [])
         places = np.searchsorted(of_relation, [at for at, _ in cuts])

@@ -16,10 +16,11 @@ import psycopg
 from psycopg import pq
 
 from flashql import errors
-from flashql.origins.postgres.connecting import as_ours
+from flashql.origins.postgres.connecting import as_ours, translated
 
 Waiting = Callable[[float], None]
 _CANCEL_TIMEOUT_SECONDS = 5.0
+_ROW_FIELDS = 4  # of what IDENTIFY_SYSTEM and CREATE_REPLICATION_SLOT return
 
 
 class ReplicationConnection:
@@ -41,17 +42,28 @@ class ReplicationConnection:
         Raises `OriginBusy` when it takes longer than `timeout_seconds`; the command is cancelled first, and the
         connection is of no more use.
         """
+        with translated(self.origin):
+            last = self._last_result(sql, timeout_seconds, waiting)
+        if last is None:
+            raise errors.ProtocolError(f"origin {self.origin} answered a command with nothing")
+        if last.status == pq.ExecStatus.FATAL_ERROR:
+            state = (last.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
+            text = last.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or last.error_message
+            raise as_ours(self.origin, state or None, text.decode(errors="replace"))
+        return last
+
+    def _last_result(self, sql: str, timeout_seconds: float, waiting: Waiting | None) -> pq.abc.PGresult | None:
         started = time.monotonic()
         self.pgconn.send_query(sql.encode())
         last: pq.abc.PGresult | None = None
         while True:
-            while self.pgconn.is_busy():
-                waited = time.monotonic() - started
-                if waited > timeout_seconds:
-                    self._cancel()
-                    raise errors.OriginBusy(
-                        f"origin {self.origin}: {sql.split('(')[0].strip()} took longer than {timeout_seconds:g} s"
-                    )
+            waited = time.monotonic() - started
+            if waited > timeout_seconds:
+                self._cancel()
+                raise errors.OriginBusy(
+                    f"origin {self.origin}: {sql.split('(')[0].strip()} took longer than {timeout_seconds:g} s"
+                )
+            if self.pgconn.is_busy():
                 if not readable([self.pgconn.socket], 0.25) and waiting:
                     try:
                         waiting(waited)
@@ -59,23 +71,20 @@ class ReplicationConnection:
                         self._cancel()
                         raise
                 self.pgconn.consume_input()
+                continue
             result = self.pgconn.get_result()
             if result is None:
-                break
+                return last
             last = result
             if result.status == pq.ExecStatus.COPY_BOTH:
-                break
-        assert last is not None
-        if last.status == pq.ExecStatus.FATAL_ERROR:
-            state = (last.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
-            text = last.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or last.error_message
-            raise as_ours(self.origin, state or None, text.decode(errors="replace"))
-        return last
+                return last
 
     def row(self, sql: str, *, timeout_seconds: float = 30.0, waiting: Waiting | None = None) -> list[str]:
-        """The first row of a command's result, as text; NULL is empty."""
+        """The row of four that such a command answers with, as text; NULL is empty."""
         result = self.command(sql, timeout_seconds=timeout_seconds, waiting=waiting)
-        return [(result.get_value(0, at) or b"").decode() for at in range(result.nfields)]
+        if (result.ntuples, result.nfields) != (1, _ROW_FIELDS):
+            raise errors.ProtocolError(f"origin {self.origin} answered {sql.split()[0]} with something else")
+        return [(result.get_value(0, at) or b"").decode(errors="replace") for at in range(result.nfields)]
 
     def _cancel(self) -> None:
         """Ask the server to stop; what it answers is not waited for, since the caller closes the connection."""

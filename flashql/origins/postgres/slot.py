@@ -39,8 +39,10 @@ def slot_name(database_id: str, origin: str) -> str:
 
 def identify(connection: ReplicationConnection) -> tuple[str, int]:
     """The origin's system identifier and timeline (IDENTIFY_SYSTEM)."""
-    row = connection.row("IDENTIFY_SYSTEM")
-    return row[0], int(row[1])
+    system, timeline, *_ = connection.row("IDENTIFY_SYSTEM")
+    if re.fullmatch("[0-9]{1,10}", timeline) is None:
+        raise errors.ProtocolError(f"origin {connection.origin}: {timeline!r} is not a timeline")
+    return system, int(timeline)
 
 
 def find(client: PostgresClient, name: str) -> SlotState | None:

@@ -37,7 +37,10 @@ _FEW_BYTES = 8 << 10
 # An origin that is ahead sends without pause; one that is silent for this long has nothing at hand.
 _QUIET_SECONDS = 0.005
 _STATUS = struct.Struct("!cQQQQB")
-_LSN_AT_9 = struct.Struct("!Q")
+_LSN = struct.Struct("!Q")
+_KEEPALIVE_BYTES = 18  # 'k', end of WAL, send time, whether a reply is wanted
+# How long the origin may take to say why it ended the stream.
+_END_SECONDS = 5.0
 _POSTGRES_EPOCH_SECONDS = 946_684_800
 
 
@@ -232,42 +235,56 @@ class Stream:
 
     def _receive(self) -> int:
         """Move what libpq has into the buffer; returns how many bytes that was."""
-        get = self._pgconn.get_copy_data
+        get, origin = self._pgconn.get_copy_data, self._connection.origin
         frames: list[bytes] = []
         size = 0
         position: LSN | None = None
         while size < 4 << 20:
             length, content = get(1)
             if length > 0:
+                size += length
                 kind = content[0]
-                if kind == _XLOG_DATA:
+                if kind == _XLOG_DATA and length > HEADER_BYTES:
                     frames.append(bytes(content))
-                    size += length
                     position = None
-                elif kind == _KEEPALIVE:
-                    position = LSN(_LSN_AT_9.unpack_from(content, 1)[0])
-                    size += length
-                    if content[17]:
+                elif kind == _KEEPALIVE and length >= _KEEPALIVE_BYTES:
+                    position = self._lsn(content, 1)
+                    if content[_KEEPALIVE_BYTES - 1]:
                         self._report_wanted = True
+                else:
+                    raise errors.ProtocolError(f"origin {origin}: a message of kind {kind} and {length} bytes")
             elif length == 0:
                 break
             else:
                 self._raise_end(length)
         if not frames and position is None:
             return 0
+        end = position if position is not None else self._lsn(frames[-1], 9)
         with self._condition:
             self._frames += frames
             self._buffered += size
             self._position = position
-            end = position if position is not None else LSN(_LSN_AT_9.unpack_from(frames[-1], 9)[0])
             self._origin_lsn = max(self._origin_lsn, end)
             if self._awaited():
                 self._condition.notify_all()
         return size
 
+    def _lsn(self, content: bytes | memoryview, at: int) -> LSN:
+        lsn = LSN(_LSN.unpack_from(content, at)[0])
+        if lsn >> 63:
+            raise errors.ProtocolError(f"origin {self._connection.origin}: {lsn} is beyond what a log can reach")
+        return lsn
+
     def _raise_end(self, length: int) -> None:
         origin = self._connection.origin
         if length == -1:
+            # Libpq would wait for the result, and keep the interpreter's lock meanwhile.
+            deadline = time.monotonic() + _END_SECONDS
+            while self._pgconn.is_busy():
+                if time.monotonic() > deadline:
+                    raise errors.OriginUnreachable(f"origin {origin} ended the stream and does not say why")
+                if readable([self._pgconn.socket], 0.25):
+                    self._pgconn.consume_input()
             result = self._pgconn.get_result()
             if result is not None and result.status == pq.ExecStatus.FATAL_ERROR:
                 state = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
