@@ -27,6 +27,7 @@ from flashql import errors
 from flashql.cli import app
 from flashql.ddl.options import VIEW_OPTIONS
 from flashql.lifecycle import mermaid
+from flashql.resources import sql_text
 from tests.fix_postgres import Origin
 
 ROOT = Path(__file__).parent.parent
@@ -278,7 +279,18 @@ def sync_page() -> str:
     return re.sub(r"^```mermaid\n.*?^```$", f"```mermaid\n{mermaid()}\n```", page, flags=re.MULTILINE | re.DOTALL)
 
 
-GENERATED = {DOCS / "reference" / "errors.md": errors_page, DOCS / "reference" / "sync.md": sync_page}
+def operations_page() -> str:
+    """docs/guides/operations.md with sql/origin/setup.sql; tests/postgres/test_least_privilege.py runs that."""
+    page = (DOCS / "guides" / "operations.md").read_text(encoding="utf-8")
+    script = f"```sql setup\n{sql_text('origin/setup.sql')}```"
+    return re.sub(r"^```sql setup\n.*?^```$", lambda _: script, page, flags=re.MULTILINE | re.DOTALL)
+
+
+GENERATED = {
+    DOCS / "guides" / "operations.md": operations_page,
+    DOCS / "reference" / "errors.md": errors_page,
+    DOCS / "reference" / "sync.md": sync_page,
+}
 
 
 @pytest.mark.parametrize("page", GENERATED, ids=lambda page: page.name)

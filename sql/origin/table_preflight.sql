@@ -1,5 +1,6 @@
 -- Whether one table can be followed by the role that connects.
 SELECT
+    current_user::text AS role,
     c.relkind::text AS kind,
     c.relpersistence = 'p' AND NOT EXISTS (
         SELECT 1

@@ -15,6 +15,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from flashql import errors
+from flashql.quoting import quote
 
 SETTINGS = {
     "DateStyle": "ISO,\\ MDY",
@@ -130,11 +131,25 @@ _BY_SQLSTATE: dict[str, tuple[type[errors.FlashQLError], str | None]] = {
 }
 
 
+# A refusal by its words, and what ends it. (Of a table's name the message lacks the schema.)
+_GRANTS = (
+    (re.compile("permission denied for schema (.+)"), "GRANT USAGE ON SCHEMA {} TO <role>;"),
+    (re.compile('permission denied for database "(.+)"'), "GRANT CONNECT ON DATABASE {} TO <role>;"),
+)
+
+
+def _run(statement: str) -> str:
+    return f"Run at the origin, for the role of its DSN: {statement}"
+
+
 def as_ours(origin: str, sqlstate: str | None, text: str) -> errors.FlashQLError:
     """FlashQL's error for one of Postgres's, by its SQLSTATE; without one, the connection is what failed."""
     message = first_line(text)
     if not sqlstate:
         return _connection_error(origin, text)
+    for denied, grant in _GRANTS:
+        if sqlstate == "42501" and (what := denied.search(message)):
+            return errors.OriginRefused(f"origin {origin}: {message}", hint=_run(grant.format(quote(what[1]))))
     for length in range(5, 1, -1):
         found = _BY_SQLSTATE.get(sqlstate[:length])
         if found is not None:
@@ -152,9 +167,13 @@ def _connection_error(origin: str, text: str) -> errors.FlashQLError:
     starting = "starting up" in text or "shutting down" in text or "recovery" in text
     fatal = "FATAL" in text and "too many" not in text and "remaining connection slots" not in text
     if not starting and fatal and any(word in text for word in _REFUSALS):
+        pattern, grant = _GRANTS[-1]
+        connect = pattern.search(message)
         return errors.OriginRefused(
             f"origin {origin} refuses the connection: {message}",
-            hint="Check user, password and database of its DSN, and the server's pg_hba.conf.",
+            hint=_run(grant.format(quote(connect[1])))
+            if connect
+            else "Check user, password and database of its DSN, and the server's pg_hba.conf.",
         )
     return errors.OriginUnreachable(
         f"origin {origin} does not answer: {message}",

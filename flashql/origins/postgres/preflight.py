@@ -75,7 +75,7 @@ def table_findings(client: PostgresClient, table: Table) -> list[Finding]:
 
 def _table_findings(client: PostgresClient, table: Table) -> Iterator[Finding]:
     seen = _row(client, "table_preflight.sql", {"oid": table.oid})
-    name, role = qualified(table.schema, table.name), "<role>"
+    name, role = qualified(table.schema, table.name), quote(seen["role"])
     kinds = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence"}
     plain = seen["kind"] in ("r", "p")
     yield Finding(

@@ -119,7 +119,7 @@ def drop(client: PostgresClient, name: str) -> None:
         "WHERE slot_name = %s AND database = current_database()",
         [name],
     )
-    client.execute(f"DROP PUBLICATION IF EXISTS {quote(name)}")
+    _publishing(client, f"DROP PUBLICATION IF EXISTS {quote(name)}")
 
 
 def release(client: PostgresClient, name: str) -> None:
@@ -176,10 +176,17 @@ def publish(client: PostgresClient, name: str, tables: Iterable[tuple[str, str]]
 
 
 def _publishing(client: PostgresClient, statement: str) -> None:
-    """Run it, but do not queue for long behind a lock (VACUUM, CREATE INDEX): writers would queue behind us."""
-    with client.connection() as connection, connection.transaction():
-        connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'".encode())
-        connection.execute(statement.encode())
+    """Run it, but do not queue for long behind a lock (VACUUM, CREATE INDEX): writers would queue behind us.
+
+    Raises `OriginUnfit` when the publication belongs to a role that ours is not a member of.
+    """
+    try:
+        with client.connection() as connection, connection.transaction():
+            connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'".encode())
+            connection.execute(statement.encode())
+    except errors.OriginRefused as error:
+        hint = f"Run at the origin, as a role that may: {statement};"
+        raise errors.OriginUnfit(error.message, hint=hint) from error
 
 
 def _names(tables: Sequence[tuple[str, str]]) -> str:
