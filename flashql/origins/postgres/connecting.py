@@ -159,6 +159,17 @@ def as_ours(origin: str, sqlstate: str | None, text: str) -> errors.FlashQLError
 
 
 _REFUSALS = ("password", "authentication", "no pg_hba.conf entry", "role ", "database ", "permission denied", "ssl")
+# Libpq's and OpenSSL's words when it is not the network that failed ("SSL SYSCALL error", "unexpected eof").
+_TLS_REFUSALS = (
+    "certificate",
+    "private key",
+    "does not support SSL",
+    "channel binding",
+    "alert unknown ca",
+    "alert handshake failure",
+    "alert protocol version",
+    "unsupported protocol",
+)
 
 
 def _connection_error(origin: str, text: str) -> errors.FlashQLError:
@@ -174,6 +185,12 @@ def _connection_error(origin: str, text: str) -> errors.FlashQLError:
             hint=_run(grant.format(quote(connect[1])))
             if connect
             else "Check user, password and database of its DSN, and the server's pg_hba.conf.",
+        )
+    plain = re.sub('"[^"]*"', "", text)  # without names, which may hold any word
+    if any(word in plain for word in _TLS_REFUSALS):
+        return errors.OriginRefused(
+            f"origin {origin} and its DSN do not agree on encryption: {first_line(text)}",
+            hint="Check sslmode, sslrootcert, sslcert and sslkey of the DSN, and the server's certificate.",
         )
     return errors.OriginUnreachable(
         f"origin {origin} does not answer: {message}",
