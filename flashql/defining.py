@@ -343,6 +343,8 @@ class Definer:
         namespace = name.schema or "main"
         if checked:
             require_not_reserved(namespace)
+            if "." in namespace:  # "a.b".c and a."b.c" would have one relation id
+                raise errors.NotSupported(f'views cannot be in schema "{namespace}", whose name has a dot')
             if not has_schema(self._store, namespace):
                 raise errors.UnknownName(
                     f"schema {namespace} does not exist", hint=f"Run CREATE SCHEMA {namespace} first."
@@ -354,9 +356,9 @@ class Definer:
         return schema.replication_origin if schema is not None else None
 
     def _find(self, name: RelationName) -> View | None:
-        wanted = f"{name.schema or 'main'}.{name.name}".lower()
-        for relation_id, view in views(self._store).items():
-            if relation_id.lower() == wanted:
+        wanted = ((name.schema or "main").lower(), name.name.lower())
+        for view in views(self._store).values():
+            if (view.namespace.lower(), view.name.lower()) == wanted:
                 return view
         return None
 

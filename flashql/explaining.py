@@ -24,9 +24,9 @@ def query_text(parts: Sequence[Fetched], sql: str) -> str:
 
 def view_text(store: Store, name: RelationName) -> str:
     """How a view is kept. Raises `UnknownName`."""
-    wanted = f"{name.schema or 'main'}.{name.name}".lower()
-    for relation_id, view in views(store).items():
-        if relation_id.lower() == wanted:
+    wanted = ((name.schema or "main").lower(), name.name.lower())
+    for view in views(store).values():
+        if (view.namespace.lower(), view.name.lower()) == wanted:
             return str(view_plan(view))
     raise errors.UnknownName(f"there is no FlashQL view {name}", hint="SELECT * FROM flashql.views lists them.")
 

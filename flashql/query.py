@@ -118,8 +118,8 @@ def _parts(store: Store, sql: str, parameters: Parameters, default_schema: str) 
 
 def _mentions(sql: str, names: Iterable[str]) -> bool:
     """Whether the text can name one of these relations: parsing it is only worth while then."""
-    lowered = sql.lower()
-    return any(name.rsplit(".", 1)[-1].lower() in lowered for name in names)
+    lowered = sql.lower().replace('""', '"')  # as quoted names spell a quote
+    return any(name.rsplit(".", 1)[-1].lower().replace('""', '"') in lowered for name in names)
 
 
 def _columns(view: View) -> dict[str, Column]:

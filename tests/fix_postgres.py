@@ -23,6 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -140,9 +141,9 @@ def private_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Private
 
 
 @contextmanager
-def fresh_origin(postgres_dsn: str) -> Iterator[Origin]:
-    """What the fixture `origin` is; for tests that want several, or want to see one end."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
+def fresh_origin(postgres_dsn: str, name: str | None = None) -> Iterator[Origin]:
+    """What the fixture `origin` is; for tests that want several, or a name of their own, or want to see one end."""
+    name = name or f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres_dsn, autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         fresh = Origin(with_database(postgres_dsn, name))
@@ -159,7 +160,7 @@ def with_database(dsn: str, database: str) -> str:
         return make_conninfo(dsn, dbname=database)
     address, separator, options = dsn.partition("?")
     scheme, _, rest = address.partition("://")
-    return f"{scheme}://{rest.split('/')[0]}/{database}{separator}{options}"
+    return f"{scheme}://{rest.split('/')[0]}/{quote(database, safe='')}{separator}{options}"
 
 
 def _drop_database(admin: psycopg.Connection[tuple[Any, ...]], name: str) -> None:
