@@ -191,6 +191,7 @@ class World:
         self.synced()
         self.compare(queries)
         self.stream(queries)
+        assert all(report.equal for report in self.db.sync.verify())
         self.ask()
         self.reshape(queries)
         self.end()

@@ -126,6 +126,7 @@ def test_everything_works_with_these_rights(tenant: Tenant, database_path: str) 
         assert pair.db.execute("SELECT count(*) FROM s.now").fetchall() == [(99,)]
         assert pair.db.execute("SELECT * FROM s.sums").fetchall() == [(5, 1)]
 
+        assert all(report.equal for report in pair.db.sync.verify(repair=True))
         pair.db.sync.stop()
         origin.execute("UPDATE shop.orders SET note = 'y' WHERE id > 90")
         assert not pair.db.sync.resume().failed
