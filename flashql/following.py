@@ -1,14 +1,11 @@
 """The hot path: frames -> decode -> apply -> one local commit, with the position reached in it.
 
-Each call of `feed` is one local transaction of whole origin transactions; only a transaction too large to hold
-arrives in several calls, and is committed by the last.
+Each call of `feed` is one local transaction of whole origin transactions.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -23,10 +20,6 @@ from flashql.store import Store
 from flashql.store.copies import advance, copies
 from flashql.store.jobs import advance_jobs
 from flashql.widening import widened
-
-_BEGIN_FRAME, _COMMIT_FRAME = ord("B"), ord("C")
-_FINAL_LSN = struct.Struct("!Q")
-_HEADER_BYTES = 25
 
 # DuckDB says so when a value does not fit its column's type, or our own error() calls refuse it.
 MISFIT = (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException)
@@ -43,23 +36,6 @@ class CopyBroken(Exception):
         return str(self.reason)
 
 
-def last_commit(frames: Sequence[bytes]) -> int:
-    """The number of frames up to and including the last Commit; 0 when there is none."""
-    for at in range(len(frames) - 1, -1, -1):
-        if frames[at][_HEADER_BYTES] == _COMMIT_FRAME:
-            return at + 1
-    return 0
-
-
-def transactions_before(frames: Sequence[bytes], lsn: LSN | None) -> int:
-    """The number of frames, of whole transactions, that belong to those that commit before `lsn`: all without one."""
-    if lsn is not None:
-        for at, frame in enumerate(frames):
-            if frame[_HEADER_BYTES] == _BEGIN_FRAME and _FINAL_LSN.unpack_from(frame, _HEADER_BYTES + 1)[0] >= lsn:
-                return at
-    return len(frames)
-
-
 class Follower:
     """Applies one origin's frames to its copies. Used by one thread."""
 
@@ -71,8 +47,6 @@ class Follower:
         self._copies: dict[int, list[Copy]] = {}
         self._version = -1
         self._waiting_seq = 0
-        self._local: ExitStack | None = None  # the local transaction under way
-        self._writer: duckdb.DuckDBPyConnection | None = None
         self.reload()
 
     def reload(self) -> None:
@@ -88,34 +62,20 @@ class Follower:
         names = {kept.name for copy in self._copies.get(relation.oid, ()) for kept in copy.columns}
         return [at for at, column in enumerate(relation.columns) if column.name in names]
 
-    @property
-    def in_transaction(self) -> bool:
-        """Whether a local transaction is open because its origin transaction has not ended yet."""
-        return self._local is not None
+    def feed(self, chunks: Iterable[Sequence[bytes]], origin_lsn: LSN) -> LSN:
+        """Apply frames that are whole transactions together; returns the LSN reached once that is durable here.
 
-    def feed(self, frames: Sequence[bytes], origin_lsn: LSN, *, whole: bool) -> LSN | None:
-        """Apply frames; returns the LSN reached once that is durable here, None when `whole` is false.
-
-        Raises `CopyBroken` when a copy must be made anew; whatever is raised has rolled back.
+        Raises `CopyBroken` when a copy must be made anew; whatever is raised, also by `chunks`, has rolled back.
         """
-        try:
-            if self._local is None:
-                self._local = ExitStack()
-                self._writer = self._local.enter_context(self._store.transaction(of_stream=True))
-                if self._version != self._store.version:
-                    self.reload()
-            assert self._writer is not None
-            batch = self._decoder.decode(frames)
-            self._apply(self._writer, batch)
-            if not whole:
-                return None
+        with self._store.transaction(of_stream=True) as writer:
+            if self._version != self._store.version:
+                self.reload()
+            for frames in chunks:
+                batch = self._decoder.decode(frames)
+                self._apply(writer, batch)
             assert batch.end_lsn is not None
-            advance(self._writer, self._origin, batch.end_lsn)
-            advance_jobs(self._writer, self._origin, batch.end_lsn, max(0, origin_lsn - batch.end_lsn))
-        except BaseException as error:
-            self._end(error)
-            raise
-        self._end(None)
+            advance(writer, self._origin, batch.end_lsn)
+            advance_jobs(writer, self._origin, batch.end_lsn, max(0, origin_lsn - batch.end_lsn))
         self.applied_lsn = batch.end_lsn
         return batch.end_lsn
 
@@ -129,19 +89,6 @@ class Follower:
             )
         self.applied_lsn = position
         return position
-
-    def abandon(self) -> None:
-        """Roll back a transaction whose end will not come."""
-        self._end(errors.OriginUnreachable("the stream ended inside a transaction"))
-
-    def _end(self, error: BaseException | None) -> None:
-        local, self._local, self._writer = self._local, None, None
-        if local is None:
-            return
-        if error is None:
-            local.close()
-        else:
-            local.__exit__(type(error), error, error.__traceback__)
 
     def _apply(self, writer: duckdb.DuckDBPyConnection, batch: ChangeBatch) -> None:
         for item in batch.changes:

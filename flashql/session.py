@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -12,12 +12,13 @@ from flashql import errors, joining, pending
 from flashql.attaching import attach
 from flashql.catalog import Copy, CopyState, Table, View
 from flashql.copying import Copied, CopyPass
-from flashql.following import MISFIT, CopyBroken, Follower, last_commit, transactions_before
+from flashql.following import MISFIT, CopyBroken, Follower
 from flashql.joining import Need
 from flashql.lifecycle import Event, backoff_seconds, moved
 from flashql.lsn import LSN
 from flashql.moments import Moment, Moments
 from flashql.origins.base import Progress, Received
+from flashql.origins.postgres.assembling import Assembler, Spooled, Whole
 from flashql.origins.postgres.origin import HeldSlot, PostgresOrigin
 from flashql.origins.postgres.slot import slot_name
 from flashql.origins.postgres.stream import Stream
@@ -26,8 +27,6 @@ from flashql.store.copies import copies, delete_copy, save_copy
 from flashql.store.relations import show_copy
 from flashql.widening import widened_by_waiting
 
-# A transaction that has sent more than this without ending is applied in parts, within one local transaction.
-_HOLD_BYTES = 32 << 20
 # An idle position is made durable, and confirmed, at most this often.
 _IDLE_SECONDS = 5.0
 # The origin's catalog is compared this often, since many changes of a table say nothing in the stream.
@@ -64,6 +63,10 @@ class Boss(Protocol):
 _recopied: dict[tuple[str, tuple[str, str]], deque[float]] = defaultdict(lambda: deque(maxlen=_RECOPIES_AN_HOUR))
 
 
+class _Stopped(Exception):
+    """The session was told to end amid a large transaction; all of it is sent again."""
+
+
 class Session:
     """Follows an origin until it is told to stop, nothing is left to follow, or something fails (raised)."""
 
@@ -86,8 +89,7 @@ class Session:
         self._looked = 0.0
         self._position = LSN(0)
         self._confirmed_at = 0.0
-        self._frames: list[bytes] = []
-        self._held_bytes = 0
+        self._assembler = Assembler(store.folder)
         self._received: Received | None = None
         self._moments = Moments(origin, self._slot, self._go_on)
 
@@ -124,15 +126,14 @@ class Session:
             self._connect()
             self._start_pass()
             while not self._boss.stopping:
-                if not self._mid_transaction() and not self._reconsider():
+                if not self._reconsider():
                     return
                 self._moments.begin()
                 self._step()
+        except _Stopped:
+            pass
         finally:
             self._close()
-
-    def _mid_transaction(self) -> bool:
-        return self._follower is not None and self._follower.in_transaction
 
     def _reconsider(self) -> bool:
         """Look again when asked, or when it is time; False when nothing is left to follow."""
@@ -147,14 +148,13 @@ class Session:
 
     def _close(self) -> None:
         self._moments.close()
-        if self._follower is not None:
-            self._follower.abandon()
         if self._pass is not None:
             self._pass.cancel()
         if self._held is not None:
             self._held.close()
         if self._stream is not None:
             self._stream.close()
+        self._assembler.close()
 
     def _look(self) -> bool:
         """See what the active views need and make the origin publish it; False when nothing is active."""
@@ -276,13 +276,11 @@ class Session:
         assert self._stream is not None and self._follower is not None
         received = self._stream.take(0.2 if self._pass is not None else 1.0)
         self._received = received
-        self._frames += received.frames
-        self._held_bytes += sum(map(len, received.frames))
         try:
             self._feed(received)
             if self._moments.lsn is not None:
                 self._stream.ask_position()
-            if self._pass is not None and self._pass.finished and not self._follower.in_transaction:
+            if self._pass is not None and self._pass.finished:
                 if self._position >= self._pass.lsn:
                     self._finish_pass()
                 else:
@@ -293,29 +291,36 @@ class Session:
 
     def _feed(self, received: Received) -> None:
         assert self._stream is not None and self._follower is not None
-        if cut := last_commit(received.frames):  # what was held before has none
-            cut += len(self._frames) - len(received.frames)
-            frames, self._frames = self._frames[:cut], self._frames[cut:]
-            self._held_bytes = sum(map(len, self._frames))
-            before = transactions_before(frames, self._moments.lsn)
-            self._apply(frames[:before], received.origin_lsn)
-            if before < len(frames):
-                self._moments.reached()
-                self._apply(frames[before:], received.origin_lsn)
-        if self._held_bytes > _HOLD_BYTES:
-            self._follower.feed(self._frames, received.origin_lsn, whole=False)
-            self._frames, self._held_bytes = [], 0
-        if received.position is not None and not self._frames and not self._follower.in_transaction:
+        for ended in self._assembler.feed(received.frames):
+            before, after = ended.divided(self._moments.lsn)
+            if before is not None:
+                self._apply(before, received.origin_lsn)
+            if after is not None:
+                if self._moments.lsn is not None:
+                    self._moments.reached()
+                self._apply(after, received.origin_lsn)
+        if received.position is not None and not self._assembler.amid_transaction:
             self._idle(received.position, received.origin_lsn)
 
-    def _apply(self, frames: Sequence[bytes], origin_lsn: LSN) -> None:
+    def _apply(self, ended: Whole | Spooled, origin_lsn: LSN) -> None:
         assert self._stream is not None and self._follower is not None
-        if frames:
-            reached = self._follower.feed(frames, origin_lsn, whole=True)
-            assert reached is not None
-            self._stream.confirm(reached)
-            self._reached(reached)
-            self.followed = True
+        reached = self._follower.feed(self._chunks(ended), origin_lsn)
+        self._stream.confirm(reached)
+        self._reached(reached)
+        self.followed = True
+
+    def _chunks(self, ended: Whole | Spooled) -> Iterator[Sequence[bytes]]:
+        """What to apply; a large transaction shows how far it is, and is left when the session should end."""
+        if isinstance(ended, Whole):
+            yield ended.frames
+            return
+        what, done = f"transaction {ended.xid} of {self._origin.name}", 0
+        for frames in ended.chunks():
+            if self._boss.stopping:
+                raise _Stopped
+            yield frames
+            done += len(frames)
+            self._progress(what, done, ended.spool.count)
 
     def _idle(self, position: LSN, origin_lsn: LSN) -> None:
         assert self._stream is not None and self._follower is not None

@@ -15,6 +15,7 @@ import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -117,6 +118,11 @@ class Store:
                 return cursor.execute(sql, list(parameters)).fetchall()
             finally:
                 cursor.close()
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the file is; None for a database in memory."""
+        return None if self.in_memory else Path(self.path).resolve().parent
 
     @property
     def database_id(self) -> str:

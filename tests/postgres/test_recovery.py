@@ -17,6 +17,7 @@ from flashql import following as feeding
 from flashql import session
 from flashql.lsn import LSN
 from flashql.origins.base import ChangeBatch
+from flashql.origins.postgres import assembling
 from flashql.origins.postgres.slot import slot_name
 from flashql.store.jobs import JobStatus
 from tests.fix_postgres import Origin, PrivateServer
@@ -415,7 +416,7 @@ def test_another_server_under_the_same_name(private_server: PrivateServer, origi
 
 
 def test_closing_amid_a_large_transaction(origin: Origin, database_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "_HOLD_BYTES", 5_000)
+    monkeypatch.setattr(assembling, "HOLD_BYTES", 5_000)
     origin.execute(TABLES)
     with following(origin, database_path, **VIEWS) as pair:
         for _ in range(5):

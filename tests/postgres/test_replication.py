@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from flashql import session
 from flashql.catalog import CopyState
 from flashql.cli.embedded import embedded_postgres
+from flashql.origins.postgres import assembling
 from tests.fix_postgres import Origin, PrivateServer, fresh_origin
 from tests.postgres.pair import WAIT_SECONDS, Pair, following
 
@@ -607,7 +607,7 @@ def test_prepared_transactions(private_server: PrivateServer) -> None:
 
 @pytest.mark.parametrize("identity", ["DEFAULT", "FULL"])
 def test_a_transaction_too_large_to_hold(origin: Origin, monkeypatch: pytest.MonkeyPatch, identity: str) -> None:
-    monkeypatch.setattr(session, "_HOLD_BYTES", 10_000)
+    monkeypatch.setattr(assembling, "HOLD_BYTES", 10_000)
     origin.execute(
         f"CREATE TABLE t (id int PRIMARY KEY, v text); ALTER TABLE t REPLICA IDENTITY {identity};"
         f"CREATE TABLE u (id int PRIMARY KEY); INSERT INTO t SELECT g, {big(1)} FROM generate_series(1, 20) g"

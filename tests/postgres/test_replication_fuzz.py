@@ -18,7 +18,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from flashql import session
+from flashql.origins.postgres import assembling
 from tests.fix_database import same_rows
 from tests.fix_postgres import Origin, fresh_origin
 from tests.postgres.pair import Pair
@@ -251,7 +251,7 @@ def test_random_worlds(postgres_dsn: str, tmp_path: Path, monkeypatch: pytest.Mo
 
 def explore(origin: Origin, chance: random.Random, path: str, monkeypatch: pytest.MonkeyPatch, deadline: float) -> None:
     """One world: its tables followed through bursts of transactions, stops, restarts and new views."""
-    monkeypatch.setattr(session, "_HOLD_BYTES", chance.choice([3_000, 32 << 20]))
+    monkeypatch.setattr(assembling, "HOLD_BYTES", chance.choice([3_000, 32 << 20]))
     world = prepare(origin, chance)
     pair = Pair(origin, path)
     try:

@@ -199,6 +199,9 @@ def drop_sql(name: str) -> str:
 
 
 def start_sql(name: str, start: LSN) -> str:
-    """START_REPLICATION for the slot, from `start` on, decoding into pgoutput's protocol 1 in text."""
-    options = f"proto_version '1', publication_names {literal(quote(name))}"
+    """START_REPLICATION for the slot, from `start` on: pgoutput in text, large transactions sent in progress.
+
+    That is protocol 2 (Postgres 14). A prepared transaction comes when it is committed, as `two_phase` is off.
+    """
+    options = f"proto_version '2', streaming 'on', publication_names {literal(quote(name))}"
     return f"START_REPLICATION SLOT {quote(name)} LOGICAL {start} ({options})"

@@ -29,7 +29,7 @@ FLOWING_BYTES = 64 << 10
 ENOUGH_BYTES = 8 << 20
 
 _XLOG_DATA, _KEEPALIVE = ord("w"), ord("k")
-_COMMIT = ord("C")
+_ENDS = b"CEcA"  # Commit, Stream Stop, Stream Commit, Stream Abort: after these there may be nothing to send
 # How long a socket is left alone when little came while the origin is ahead. A walsender sends each message by
 # itself: whoever reads at each of them makes both sides work for many more wake-ups. A local socket holds about 1 ms.
 _PAUSE_SECONDS = 0.000_3
@@ -138,10 +138,10 @@ class Stream:
         return full or self._error is not None or self._closing or self._interrupted
 
     def _more_is_coming(self) -> bool:
-        """A transaction is sent all at once, so frames that end inside one are followed by others right away."""
+        """A transaction, or a segment of one, is sent all at once: frames that end inside are followed by others."""
         if not self._frames:
             return False
-        return self._buffered >= FLOWING_BYTES or self._frames[-1][HEADER_BYTES] != _COMMIT
+        return self._buffered >= FLOWING_BYTES or self._frames[-1][HEADER_BYTES] not in _ENDS
 
     def confirm(self, lsn: LSN) -> None:
         """Everything up to `lsn` is durable here: the origin may forget it. Never moves back."""
