@@ -15,10 +15,12 @@ import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from flashql import errors
 from flashql.resources import sql_files
@@ -255,13 +257,28 @@ def _open(path: str, read_only: bool, config: Mapping[str, Any] | None) -> duckd
         raise errors.DatabaseError(f"cannot open {path}: {_first_line(str(error))}") from error
 
 
+@dataclass
+class _Lent:
+    """A table that can be taken back: a transaction holds on to whatever was registered in it, until it ends."""
+
+    table: pa.Table | None
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """The rows, by Arrow's own protocol between libraries."""
+        assert self.table is not None
+        return self.table.__arrow_c_stream__(requested_schema)
+
+
 @contextmanager
 def registered(connection: duckdb.DuckDBPyConnection, name: str, rows: object) -> Iterator[None]:
     """Arrow rows under a name in SQL while the context lasts."""
-    connection.register(name, rows)
+    lent = _Lent(rows) if isinstance(rows, pa.Table) else None
+    connection.register(name, lent or rows)
     try:
         yield
     finally:
+        if lent is not None:
+            lent.table = None
         with suppress(duckdb.Error):  # a failed transaction takes the name with it, and its error is the one to see
             connection.unregister(name)
 
