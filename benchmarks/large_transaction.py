@@ -78,9 +78,9 @@ def measure(scenario: Scenario) -> dict[str, object]:
             began = time.perf_counter()
             origin.execute(scenario.statement.encode())
             committed = time.perf_counter()
-            streamed = _streamed(origin)
             peak_mb = _asked(follower, "caught up?\n")
             after = time.perf_counter()
+            streamed = _streamed(origin)
             follower.communicate("end\n")
         require_equal(origin, file)
     return {

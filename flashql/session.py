@@ -320,7 +320,7 @@ class Session:
                 raise _Stopped
             yield frames
             done += len(frames)
-            self._progress(what, done, ended.spool.count)
+            self._progress(what, done, ended.count)
 
     def _idle(self, position: LSN, origin_lsn: LSN) -> None:
         assert self._stream is not None and self._follower is not None

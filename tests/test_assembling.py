@@ -102,8 +102,11 @@ class History:
         self.xid = 700
         self.lsn = 1000
         self.row = 0
-        for _ in range(draw(st.integers(1, 14))):
-            getattr(self, draw(st.sampled_from(["ordinary", "segment", "segment", "segment", "undo", "end"])))()
+        for _ in range(draw(st.integers(1, 25))):
+            getattr(
+                self,
+                draw(st.sampled_from(["ordinary", "segment", "segment", "segment", "segment", "undo", "undo", "end"])),
+            )()
 
     def next_xid(self) -> int:
         self.xid += 1
@@ -120,7 +123,7 @@ class History:
         self.sent += self.expected[-1]
 
     def segment(self) -> None:
-        if not self.running or self.draw(st.integers(0, 3)) == 0:
+        if not self.running or self.draw(st.integers(0, 5)) == 0:
             self.running.append(one := Running([Sub(self.next_xid())]))
         else:
             one = self.draw(st.sampled_from(self.running))
@@ -129,7 +132,7 @@ class History:
             self.sent.append(ORIGIN)
         one.is_new = False
         for _ in range(self.draw(st.integers(0, 6))):
-            step = self.draw(st.sampled_from("wwwwsrdt"))
+            step = self.draw(st.sampled_from("wwwwsssrdt"))
             if step == "s":
                 one.stack.append(Sub(self.next_xid()))
                 one.stack[-2].wrote.append(one.stack[-1])

@@ -70,6 +70,8 @@ def transaction(at: int) -> str:
     """One transaction of every kind of change."""
     row = at % 300 + 1
     large = f"UPDATE a SET v = {at} WHERE id % 50 = {at % 50};" if at % 40 == 0 else ""
+    if at % 80 == 0:
+        large += f"SAVEPOINT s; DELETE FROM a WHERE id % 30 = {at % 30}; ROLLBACK TO s; {large}"
     emptied = "TRUNCATE c; INSERT INTO c SELECT g % 7, 'n' FROM generate_series(1, 50) g;" if at % 150 == 0 else ""
     return (
         f"BEGIN; UPDATE a SET v = {at} WHERE id = {row}; {large}"
@@ -154,6 +156,7 @@ def test_killed_at_any_moment(origin: Origin, tmp_path: Path) -> None:
     seed = int(os.environ.get("FLASHQL_TEST_SEED") or random.randrange(2**31))
     sys.stdout.write(f"FLASHQL_TEST_SEED={seed} FLASHQL_KILLS={KILLS}\n")  # pytest shows it when the test fails
     chance = random.Random(seed)
+    origin.execute(f"ALTER DATABASE {origin.name} SET logical_decoding_work_mem = '64kB'")  # streams large ones
     origin.execute(TABLES)
     generation, path = 0, str(tmp_path / "0.duckdb")
     ends: Counter[str] = Counter()

@@ -251,7 +251,12 @@ def test_random_worlds(postgres_dsn: str, tmp_path: Path, monkeypatch: pytest.Mo
 
 def explore(origin: Origin, chance: random.Random, path: str, monkeypatch: pytest.MonkeyPatch, deadline: float) -> None:
     """One world: its tables followed through bursts of transactions, stops, restarts and new views."""
+    # Each change is sent as soon as it is decoded: a setting for Postgres's own tests.
+    at_once = ["debug_logical_replication_streaming = immediate"] if origin.version >= 16 else []
     monkeypatch.setattr(assembling, "HOLD_BYTES", chance.choice([3_000, 32 << 20]))
+    monkeypatch.setattr(assembling, "CHUNK_BYTES", chance.choice([1, 10_000, 8 << 20]))
+    for setting in chance.choice([[], ["logical_decoding_work_mem = '64kB'"], at_once]):
+        origin.execute(f"ALTER DATABASE {origin.name} SET {setting}")
     world = prepare(origin, chance)
     pair = Pair(origin, path)
     try:

@@ -71,12 +71,12 @@ class Whole:
 
     def divided(self, lsn: LSN | None) -> tuple[Whole | None, Whole | None]:
         """Those that commit before `lsn` (None: all), then the others; None where there are none."""
-        cut = len(self.frames)
-        if lsn is not None:
-            begins = (at for at, frame in enumerate(self.frames) if frame[_HEADER_BYTES] == ord("B"))
-            cut = next((at for at in begins if _final_lsn_of(self.frames[at]) >= lsn), cut)
-        parts = self.frames[:cut], self.frames[cut:]
-        return Whole(parts[0]) if parts[0] else None, Whole(parts[1]) if parts[1] else None
+        if lsn is None:
+            return self, None
+        begins = (at for at, frame in enumerate(self.frames) if frame[_HEADER_BYTES] == ord("B"))
+        cut = next((at for at in begins if _final_lsn_of(self.frames[at]) >= lsn), len(self.frames))
+        before, after = self.frames[:cut], self.frames[cut:]
+        return Whole(before) if before else None, Whole(after) if after else None
 
 
 @dataclass
@@ -91,6 +91,11 @@ class Spooled:
     def divided(self, lsn: LSN | None) -> tuple[Spooled | None, Spooled | None]:
         """As of `Whole`: it is one transaction, so one of the two is None."""
         return (self, None) if lsn is None or self.final_lsn < lsn else (None, self)
+
+    @property
+    def count(self) -> int:
+        """How many frames it has."""
+        return len(self.begin) + self.spool.count
 
     def chunks(self) -> Iterator[list[bytes]]:
         """The frames, in parts of a bounded size; the space is given back behind the last."""

@@ -59,6 +59,7 @@ class Spool:
 
     def truncate(self, count: int) -> None:
         """Keep the first `count` frames only."""
+        assert count <= self.count
         written = self.count - len(self._held)
         if count < written:
             at = bisect_right(self._blocks, count, key=lambda block: block.first) - 1
