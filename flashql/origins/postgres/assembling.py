@@ -100,7 +100,8 @@ class Spooled:
     def chunks(self) -> Iterator[list[bytes]]:
         """The frames, in parts of a bounded size; the space is given back behind the last."""
         try:
-            yield self.begin
+            if self.begin:
+                yield self.begin
             yield from self.spool.chunks(CHUNK_BYTES)
         finally:
             self.spool.close()
