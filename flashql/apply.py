@@ -277,6 +277,7 @@ def _bag_statements(copy: Copy, events: Events) -> list[str]:
     """Replica identity full without a key: add up each distinct row's weight, then insert or delete that many."""
     count = len(copy.columns)
     names = [quote(column.local_name) for column in copy.columns]
+    weight = _unlike("weight", names)
     vague = [_compares_vaguely(copy, at) for at in range(count)]
 
     def new(at: int) -> str:
@@ -294,18 +295,29 @@ def _bag_statements(copy: Copy, events: Events) -> list[str]:
     kept = ", ".join(f"any_value(e.{name}) AS {name}" if vague[at] else f"e.{name}" for at, name in enumerate(names))
     same = " AND ".join(f"{exact(at, 'c')} IS NOT DISTINCT FROM {exact(at, 'w')}" for at in range(count))
     return [
-        f"CREATE OR REPLACE TEMP TABLE flashql_weights AS SELECT {kept}, sum(weight)::BIGINT AS weight "
-        f"FROM (SELECT {arriving}, 1 AS weight FROM {events.relation} WHERE kind <> {DELETE} "
+        f"CREATE OR REPLACE TEMP TABLE flashql_weights AS SELECT {kept}, sum({weight})::BIGINT AS {weight} "
+        f"FROM (SELECT {arriving}, 1 AS {weight} FROM {events.relation} WHERE kind <> {DELETE} "
         f"UNION ALL SELECT {leaving}, -1 FROM {events.relation} WHERE has_old) AS e "
-        f"GROUP BY {exactly('e')} HAVING sum(weight) <> 0",
-        f"DELETE FROM {target(copy)} WHERE rowid IN (SELECT id FROM (SELECT c.rowid AS id, w.weight AS weight, "
+        f"GROUP BY {exactly('e')} HAVING sum({weight}) <> 0",
+        f"DELETE FROM {target(copy)} WHERE rowid IN (SELECT id FROM (SELECT c.rowid AS id, w.{weight} AS weight, "
         f"row_number() OVER (PARTITION BY {exactly('c')}) AS nth "
-        f"FROM {target(copy)} AS c JOIN flashql_weights AS w ON {same} WHERE w.weight < 0) WHERE nth <= -weight)",
+        f"FROM {target(copy)} AS c JOIN flashql_weights AS w ON {same} WHERE w.{weight} < 0) WHERE nth <= -weight)",
         f"INSERT INTO {target(copy)} ({', '.join(names)}) "
         f"SELECT {', '.join(f'w.{name}' for name in names)} FROM flashql_weights AS w, "
-        "range(w.weight) AS copies WHERE w.weight > 0",
+        f"range(w.{weight}) AS copies WHERE w.{weight} > 0",
         "DROP TABLE flashql_weights",
     ]
+
+
+def _unlike(name: str, taken: Sequence[str]) -> str:
+    """The name, quoted, made longer until it is none of the quoted names that are taken.
+
+    >>> _unlike("weight", ['"id"', '"weight"'])
+    '"weight_"'
+    """
+    while quote(name) in taken:
+        name += "_"
+    return quote(name)
 
 
 def _compares_vaguely(copy: Copy, at: int) -> bool:

@@ -28,13 +28,14 @@ def qualified(*names: str) -> str:
 def local_name(name: str) -> str:
     """A name for a column of a copy: DuckDB ignores case, so names that differ only in that are told apart.
 
-    The name of a column with capitals gets their places as a suffix (bits, in hexadecimal).
+    The name of a column with capitals gets their places as a suffix (bits, in hexadecimal). So does `rowid`, by which
+    FlashQL finds rows of a table in DuckDB: a column of that name would take its place.
 
-    >>> local_name("name"), local_name("Name"), local_name("nAmE")
-    ('name', 'Name$1', 'nAmE$a')
+    >>> local_name("name"), local_name("Name"), local_name("nAmE"), local_name("rowid")
+    ('name', 'Name$1', 'nAmE$a', 'rowid$0')
     """
     capitals = sum(1 << at for at, letter in enumerate(name) if letter != letter.lower())
-    return f"{name}${capitals:x}" if capitals or "$" in name else name
+    return f"{name}${capitals:x}" if capitals or "$" in name or name == "rowid" else name
 
 
 def literal(text: str) -> str:

@@ -111,6 +111,36 @@ def test_whole_rows_without_a_key_are_a_bag(origin: Origin) -> None:
         pair.check()
 
 
+def test_a_bag_whose_columns_have_names_that_are_used_here(origin: Origin) -> None:
+    origin.execute(
+        'CREATE TABLE t (weight float8, weight_ int, "Weight" int, n0 int, kind text, id int, nth int);'
+        "ALTER TABLE t REPLICA IDENTITY FULL;"
+        "INSERT INTO t SELECT g % 2, 3, 4, g % 3, 'k' FROM generate_series(1, 20) g"
+    )
+    with following(origin, t="SELECT * FROM t") as pair:
+        origin.execute("UPDATE t SET n0 = 7 WHERE weight = 1; INSERT INTO t VALUES (9, 9), (9, 9)")
+        pair.check()
+        origin.execute(
+            "DELETE FROM t WHERE ctid IN (SELECT ctid FROM t WHERE weight = 9 LIMIT 1); DELETE FROM t WHERE n0 = 7"
+        )
+        pair.check()
+
+
+@pytest.mark.parametrize("identity", ["PRIMARY KEY (b)", "REPLICA IDENTITY FULL"])
+def test_a_column_named_rowid(origin: Origin, identity: str) -> None:
+    """DuckDB's own name for where a row is."""
+    addition = f"ADD {identity}" if "KEY" in identity else identity
+    origin.execute(
+        f"CREATE TABLE t (rowid int, b text, c text); ALTER TABLE t {addition};"
+        f"INSERT INTO t SELECT g % 2, 'b' || g, {big(1)} FROM generate_series(1, 20) g;"
+        "UPDATE t SET rowid = NULL WHERE b = 'b3'"
+    )
+    with following(origin, t="SELECT * FROM t", some="SELECT b FROM t WHERE rowid = 1") as pair:
+        origin.execute("DELETE FROM t WHERE rowid = 1 AND b = 'b1'; UPDATE t SET b = b || 'x' WHERE b = 'b3'")
+        pair.check()
+        assert pair.db.execute("SELECT rowid FROM s.t WHERE b = 'b2'").fetchall() == [(0,)]
+
+
 def test_values_that_compare_equal_but_differ(origin: Origin) -> None:
     """DuckDB holds 30 days for a month, and 0 for -0, when it compares; a row without a key is its exact value."""
     origin.execute(
