@@ -112,7 +112,7 @@ class DatabaseLocked(DatabaseError):
 
 
 class DatabaseBusy(DatabaseError):
-    """DuckDB could not write: disk full, out of memory or a conflict. Nothing was changed; FlashQL tries again."""
+    """The disk or DuckDB could not write: full, out of memory or a conflict. Nothing changed; FlashQL tries again."""
 
     retry = Retry.BACKOFF
 
