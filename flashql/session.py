@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -12,13 +12,13 @@ from flashql import errors, joining, pending
 from flashql.attaching import attach
 from flashql.catalog import Copy, CopyState, Table, View
 from flashql.copying import Copied, CopyPass
+from flashql.feeding import Feed, Stopped
 from flashql.following import MISFIT, CopyBroken, Follower
 from flashql.joining import Need
 from flashql.lifecycle import Event, backoff_seconds, moved
 from flashql.lsn import LSN
 from flashql.moments import Moment, Moments
 from flashql.origins.base import Progress, Received
-from flashql.origins.postgres.assembling import Assembler, Spooled, Whole
 from flashql.origins.postgres.origin import HeldSlot, PostgresOrigin
 from flashql.origins.postgres.slot import slot_name
 from flashql.origins.postgres.stream import Stream
@@ -27,8 +27,6 @@ from flashql.store.copies import copies, delete_copy, save_copy
 from flashql.store.relations import show_copy
 from flashql.widening import widened_by_waiting
 
-# An idle position is made durable, and confirmed, at most this often.
-_IDLE_SECONDS = 5.0
 # The origin's catalog is compared this often, since many changes of a table say nothing in the stream.
 _RECONCILE_SECONDS = 60.0
 _RECOPIES_AN_HOUR = 12
@@ -63,15 +61,10 @@ class Boss(Protocol):
 _recopied: dict[tuple[str, tuple[str, str]], deque[float]] = defaultdict(lambda: deque(maxlen=_RECOPIES_AN_HOUR))
 
 
-class _Stopped(Exception):
-    """The session was told to end amid a large transaction; all of it is sent again."""
-
-
 class Session:
     """Follows an origin until it is told to stop, nothing is left to follow, or something fails (raised)."""
 
     def __init__(self, store: Store, origin: PostgresOrigin, boss: Boss, progress: Progress) -> None:
-        self.followed = False  # whether it got anywhere: then the next failure is a new one
         self._store = store
         self._origin = origin
         self._boss = boss
@@ -87,9 +80,7 @@ class Session:
         self._pass_failures = 0
         self._request = -1
         self._looked = 0.0
-        self._position = LSN(0)
-        self._confirmed_at = 0.0
-        self._assembler = Assembler(store.folder)
+        self._feed: Feed | None = None
         self._received: Received | None = None
         self._moments = Moments(origin, self._slot, self._go_on)
 
@@ -112,8 +103,13 @@ class Session:
 
     def lag_bytes(self) -> int | None:
         """WAL beyond what the copies contain, as of the origin's last message."""
-        received = self._received
-        return None if received is None else max(0, received.origin_lsn - self._position)
+        received, feed = self._received, self._feed
+        return None if received is None or feed is None else max(0, received.origin_lsn - feed.position)
+
+    @property
+    def followed(self) -> bool:
+        """Whether it got anywhere: then the next failure is a new one."""
+        return self._feed is not None and self._feed.followed
 
     # -- the session
 
@@ -130,7 +126,7 @@ class Session:
                     return
                 self._moments.begin()
                 self._step()
-        except _Stopped:
+        except Stopped:
             pass
         finally:
             self._close()
@@ -154,7 +150,8 @@ class Session:
             self._held.close()
         if self._stream is not None:
             self._stream.close()
-        self._assembler.close()
+        if self._feed is not None:
+            self._feed.close()
 
     def _look(self) -> bool:
         """See what the active views need and make the origin publish it; False when nothing is active."""
@@ -197,8 +194,17 @@ class Session:
         """Start the stream where the last local commit was."""
         attached = attach(self._store, self._origin, self._slot, self._tables, self._go_on)
         self._stream, self._held = attached.stream, attached.held
-        self._reached(attached.start)
         self._follower = Follower(self._store, self._origin.name, attached.start)
+        self._feed = Feed(
+            self._origin.name,
+            self._stream,
+            self._follower,
+            self._moments,
+            folder=self._store.folder,
+            progress=self._progress,
+            stopping=lambda: self._boss.stopping,
+            reached=self._boss.reached,
+        )
         joining.mark(self._store, self._active, lambda _: {"slot_id": self._slot})
         if attached.lost:
             joining.mark(self._store, self._active, lambda _: {"last_error": attached.lost})
@@ -273,69 +279,21 @@ class Session:
 
     def _step(self) -> None:
         """Take what came, apply it, confirm it; let a finished pass join."""
-        assert self._stream is not None and self._follower is not None
+        assert self._stream is not None and self._feed is not None
         received = self._stream.take(0.2 if self._pass is not None else 1.0)
         self._received = received
         try:
-            self._feed(received)
+            self._feed.take(received)
             if self._moments.lsn is not None:
                 self._stream.ask_position()
             if self._pass is not None and self._pass.finished:
-                if self._position >= self._pass.lsn:
+                if self._feed.position >= self._pass.lsn:
                     self._finish_pass()
                 else:
                     self._stream.ask_position()
         except CopyBroken as broken:
             self._break(broken)
             raise broken.reason from broken
-
-    def _feed(self, received: Received) -> None:
-        assert self._stream is not None and self._follower is not None
-        for ended in self._assembler.feed(received.frames):
-            before, after = ended.divided(self._moments.lsn)
-            if before is not None:
-                self._apply(before, received.origin_lsn)
-            if after is not None:
-                if self._moments.lsn is not None:
-                    self._moments.reached()
-                self._apply(after, received.origin_lsn)
-        if received.position is not None and not self._assembler.amid_transaction:
-            self._idle(received.position, received.origin_lsn)
-
-    def _apply(self, ended: Whole | Spooled, origin_lsn: LSN) -> None:
-        assert self._stream is not None and self._follower is not None
-        reached = self._follower.feed(self._chunks(ended), origin_lsn)
-        self._stream.confirm(reached)
-        self._reached(reached)
-        self.followed = True
-
-    def _chunks(self, ended: Whole | Spooled) -> Iterator[Sequence[bytes]]:
-        """What to apply; a large transaction shows how far it is, and is left when the session should end."""
-        if isinstance(ended, Whole):
-            yield ended.frames
-            return
-        what, done = f"transaction {ended.xid} of {self._origin.name}", 0
-        for frames in ended.chunks():
-            if self._boss.stopping:
-                raise _Stopped
-            yield frames
-            done += len(frames)
-            self._progress(what, done, ended.count)
-
-    def _idle(self, position: LSN, origin_lsn: LSN) -> None:
-        assert self._stream is not None and self._follower is not None
-        if self._moments.lsn is not None and position >= self._moments.lsn:
-            self._moments.reached()
-        now = time.monotonic()
-        if position > self._follower.applied_lsn and now - self._confirmed_at > _IDLE_SECONDS:
-            self._confirmed_at = now
-            self._stream.confirm(self._follower.idle(position, origin_lsn))
-        self.followed = self.followed or position > self._position
-        self._reached(position)
-
-    def _reached(self, lsn: LSN) -> None:
-        self._position = max(self._position, lsn)
-        self._boss.reached(self._position)
 
     def _finish_pass(self) -> None:
         """Let what was copied join the stream; what failed is tried again later, or not at all."""
@@ -378,9 +336,10 @@ class Session:
             self._retry_at = time.monotonic() + backoff_seconds(self._pass_failures, 0.5)
 
     def _go_live(self, finished: CopyPass, good: list[tuple[Copied, Table]]) -> None:
+        assert self._feed is not None
         try:
             with self._store.transaction() as writer:
-                joining.go_live(writer, self._store, self._origin.name, good, self._boss.halted, self._position)
+                joining.go_live(writer, self._store, self._origin.name, good, self._boss.halted, self._feed.position)
         except errors.FlashQLError as error:
             for done, _ in good:
                 finished.discard(done)

@@ -13,8 +13,8 @@ import psycopg
 import pytest
 
 import flashql
-from flashql import following as feeding
-from flashql import session
+from flashql import feeding
+from flashql.following import Follower
 from flashql.lsn import LSN
 from flashql.origins.base import ChangeBatch
 from flashql.origins.postgres import assembling
@@ -322,15 +322,15 @@ def test_a_slow_apply_outlasts_the_servers_patience(
     with following(private_server, **VIEWS) as pair:
         (before,) = private_server.query("SELECT active_pid FROM pg_replication_slots WHERE NOT temporary OR active")
         slow = threading.Event()
-        apply = feeding.Follower._apply
+        apply = Follower._apply
         applied = threading.Event()
 
-        def slowly(self: feeding.Follower, writer: object, batch: ChangeBatch) -> None:
+        def slowly(self: Follower, writer: object, batch: ChangeBatch) -> None:
             slow.wait(3)  # three times the server's patience; nothing ever sets it
             apply(self, writer, batch)  # type: ignore[arg-type]
             applied.set()
 
-        monkeypatch.setattr(feeding.Follower, "_apply", slowly)
+        monkeypatch.setattr(Follower, "_apply", slowly)
         private_server.execute("UPDATE a SET v = 5")
         assert applied.wait(WAIT_SECONDS)
         monkeypatch.undo()
@@ -343,7 +343,7 @@ def test_a_slow_apply_outlasts_the_servers_patience(
 
 def test_idle_positions_are_confirmed(origin: Origin, database_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only a table that nobody follows is written: the slot must not keep its WAL."""
-    monkeypatch.setattr(session, "_IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(feeding, "_IDLE_SECONDS", 0.05)
     origin.execute(TABLES + "; CREATE TABLE unfollowed (t text)")
     with following(origin, database_path, **VIEWS) as pair:
         (slot,) = pair.slots()

@@ -1,0 +1,104 @@
+"""From a stream to the copies: transactions that have ended are applied and confirmed, and positions between them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from flashql.following import Follower
+from flashql.lsn import LSN
+from flashql.moments import Moments
+from flashql.origins.base import Progress, Received
+from flashql.origins.postgres.assembling import Assembler, Spooled, Whole
+from flashql.origins.postgres.stream import Stream
+
+# An idle position is made durable, and confirmed, at most this often.
+_IDLE_SECONDS = 5.0
+
+
+class Stopped(Exception):
+    """The session was told to end amid a large transaction; all of it is sent again."""
+
+
+class Feed:
+    """What one stream brings, to one follower. `reached` is told each position; all by the session's thread."""
+
+    def __init__(
+        self,
+        origin: str,
+        stream: Stream,
+        follower: Follower,
+        moments: Moments,
+        *,
+        folder: Path | None,
+        progress: Progress,
+        stopping: Callable[[], bool],
+        reached: Callable[[LSN], None],
+    ) -> None:
+        self.position = follower.applied_lsn  # the copies contain everything that the origin committed before
+        self.followed = False  # whether anything came
+        self._origin = origin
+        self._stream = stream
+        self._follower = follower
+        self._moments = moments
+        self._progress = progress
+        self._stopping = stopping
+        self._tell = reached
+        self._assembler = Assembler(folder)  # large transactions wait in this folder
+        self._confirmed_at = 0.0
+        self._tell(self.position)
+
+    def take(self, received: Received) -> None:
+        """Apply what has ended by it, up to the next moment and on from there.
+
+        Raises what `Follower.feed` and `Assembler.feed` do, and `Stopped`. What is raised has confirmed nothing that is
+        not durable; the feed is of no more use.
+        """
+        for ended in self._assembler.feed(received.frames):
+            before, after = ended.divided(self._moments.lsn)
+            if before is not None:
+                self._apply(before, received.origin_lsn)
+            if after is not None:
+                self._moments.reached()
+                self._apply(after, received.origin_lsn)
+        if received.position is not None and not self._assembler.amid_transaction:
+            self._idle(received.position, received.origin_lsn)
+
+    def close(self) -> None:
+        """Forget what has not ended."""
+        self._assembler.close()
+
+    def _apply(self, ended: Whole | Spooled, origin_lsn: LSN) -> None:
+        reached = self._follower.feed(self._chunks(ended), origin_lsn)
+        self._stream.confirm(reached)
+        self._reached(reached)
+        self.followed = True
+
+    def _chunks(self, ended: Whole | Spooled) -> Iterator[Sequence[bytes]]:
+        """What to apply; a large transaction shows how far it is, and is left when the session should end."""
+        if isinstance(ended, Whole):
+            yield ended.frames
+            return
+        what, done = f"transaction {ended.xid} of {self._origin}", 0
+        for frames in ended.chunks():
+            if self._stopping():
+                raise Stopped
+            yield frames
+            done += len(frames)
+            self._progress(what, done, ended.count)
+
+    def _idle(self, position: LSN, origin_lsn: LSN) -> None:
+        """The origin has sent everything that ends before `position`; what it streams in progress ends later."""
+        if self._moments.lsn is not None and position >= self._moments.lsn:
+            self._moments.reached()
+        now = time.monotonic()
+        if position > self._follower.applied_lsn and now - self._confirmed_at > _IDLE_SECONDS:
+            self._confirmed_at = now
+            self._stream.confirm(self._follower.idle(position, origin_lsn))
+        self.followed = self.followed or position > self.position
+        self._reached(position)
+
+    def _reached(self, lsn: LSN) -> None:
+        self.position = max(self.position, lsn)
+        self._tell(self.position)
