@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flashql.errors import DatabaseBusy, ProtocolError, Retry
+from flashql.lsn import LSN
 from flashql.origins.postgres import assembling, spool
 from flashql.origins.postgres.assembling import Assembler, Spooled, Whole
 from flashql.origins.postgres.pgoutput import Decoder
@@ -318,6 +319,21 @@ def test_whole_transactions_are_given_out_at_once_and_large_ones_by_themselves()
         ]
     ]
     assert assembler.amid_transaction
+    assembler.close()
+
+
+def test_transactions_are_divided_where_a_moment_is() -> None:
+    assembler = Assembler(None)
+    ordinary = [frames(begin(lsn), insert(1, "a"), commit(lsn)) for lsn in (100, 110, 120)]
+    streamed = frames(stream_start(7, first=True), within(7, insert(1, "b")), STOP, stream_commit(7, 200))
+    whole, large = assembler.feed([*ordinary[0], *ordinary[1], *ordinary[2], *streamed])
+    assert whole.divided(None) == (whole, None)
+    assert whole.divided(LSN(100)) == (None, whole)
+    assert whole.divided(LSN(101)) == (Whole(ordinary[0]), Whole([*ordinary[1], *ordinary[2]]))
+    assert whole.divided(LSN(120)) == (Whole([*ordinary[0], *ordinary[1]]), Whole(ordinary[2]))
+    assert whole.divided(LSN(121)) == (whole, None)
+    assert large.divided(None) == large.divided(LSN(201)) == (large, None)
+    assert large.divided(LSN(200)) == large.divided(LSN(5)) == (None, large)
     assembler.close()
 
 
