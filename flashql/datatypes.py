@@ -1,7 +1,8 @@
 """Postgres types and how DuckDB holds them: one row per type, and the SQL that turns Postgres's text into it.
 
 Text is what Postgres's output functions print under DateStyle=ISO, IntervalStyle=postgres, TimeZone=UTC,
-extra_float_digits >= 1, bytea_output=hex and client_encoding=UTF8: the stream sends it, snapshots select it.
+extra_float_digits >= 1, bytea_output=hex and client_encoding=UTF8: the stream sends it, snapshots select it,
+but for what comes as Arrow's own values (native.py).
 A value is held exactly or not at all: where a type has values DuckDB cannot hold, its ladder has wider rungs.
 """
 
@@ -62,7 +63,6 @@ class TypeRow:
     oid: int
     rungs: tuple[LocalType, ...]
     note: str = ""
-    native: bool = False  # see is_native()
 
     @property
     def duckdb(self) -> str:
@@ -244,12 +244,12 @@ def _as_text(names_and_oids: str) -> tuple[TypeRow, ...]:
 
 
 TYPES: tuple[TypeRow, ...] = (
-    TypeRow("boolean", _BOOL_OID, (_cast("BOOLEAN"),), native=True),
-    TypeRow("smallint", 21, (_cast("SMALLINT"),), native=True),
-    TypeRow("integer", 23, (_cast("INTEGER"),), native=True),
-    TypeRow("bigint", 20, (_cast("BIGINT"),), native=True),
-    TypeRow("real", 700, (_cast("FLOAT"),), "NaN, infinities and -0 included", native=True),
-    TypeRow("double precision", 701, (_cast("DOUBLE"),), "NaN, infinities and -0 included", native=True),
+    TypeRow("boolean", _BOOL_OID, (_cast("BOOLEAN"),)),
+    TypeRow("smallint", 21, (_cast("SMALLINT"),)),
+    TypeRow("integer", 23, (_cast("INTEGER"),)),
+    TypeRow("bigint", 20, (_cast("BIGINT"),)),
+    TypeRow("real", 700, (_cast("FLOAT"),), "NaN, infinities and -0 included"),
+    TypeRow("double precision", 701, (_cast("DOUBLE"),), "NaN, infinities and -0 included"),
     TypeRow(
         "numeric",
         _NUMERIC_OID,
@@ -257,12 +257,12 @@ TYPES: tuple[TypeRow, ...] = (
         "`numeric(p,s)` with p <= 38 is DECIMAL(p,s), others as the option `numeric` says, see below; NaN, "
         "infinities and what no DECIMAL holds make it text",
     ),
-    TypeRow("text", 25, (_TEXT,), native=True),
-    TypeRow("character varying", 1043, (_TEXT,), native=True),
-    TypeRow("character", _BPCHAR_OID, (_TEXT,), "padded with spaces to its length, as in Postgres", native=True),
-    TypeRow("name", 19, (_TEXT,), native=True),
+    TypeRow("text", 25, (_TEXT,)),
+    TypeRow("character varying", 1043, (_TEXT,)),
+    TypeRow("character", _BPCHAR_OID, (_TEXT,), "padded with spaces to its length, as in Postgres"),
+    TypeRow("name", 19, (_TEXT,)),
     TypeRow('"char"', 18, (_TEXT,)),
-    TypeRow("bytea", 17, (_bytes(),), native=True),
+    TypeRow("bytea", 17, (_bytes(),)),
     TypeRow("date", 1082, (_moment("DATE", total=True),), "infinities and years BC included"),
     TypeRow("time", 1083, (_cast("TIME"),), "24:00:00 included"),
     TypeRow("time with time zone", 1266, (_cast("TIME WITH TIME ZONE"),), "keeps its offset"),
@@ -321,16 +321,6 @@ def _separated_by_commas(element: PgType) -> bool:
 def _is_citext(type: PgType) -> bool:  # noqa: A002
     """Whether it is the extension's case-insensitive text, whose oid differs from database to database."""
     return type.oid >= _FIRST_USER_OID and type.name.rpartition(".")[2] == "citext"
-
-
-def is_native(type: PgType) -> bool:  # noqa: A002
-    """Whether the ADBC driver delivers exactly the value and type of `ladder(type)[0]` as Arrow.
-
-    Proven value by value against the text in tests/postgres/test_type_round_trip.py. The rest is selected as
-    text: dates and timestamps because the driver overflows on infinities, oid because it turns negative, ...
-    """
-    row = _ROWS.get(type.oid)
-    return row is not None and row.native
 
 
 def select_text(type: PgType, expr: str) -> str:  # noqa: A002

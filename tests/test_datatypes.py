@@ -13,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from flashql.datatypes import TYPES, LocalType, PgType, is_native, ladder, markdown, select_text
+from flashql.datatypes import TYPES, LocalType, PgType, ladder, markdown, select_text
 from flashql.errors import DefinitionError
+from flashql.native import arriving, arriving_type, is_native
 
 # Derandomized: the same examples in every run, found anew by whoever changes the test.
 bounded = settings(
@@ -154,12 +155,15 @@ def test_arrays_that_may_not_be_separated_by_commas_are_text() -> None:
         assert names(array(PgType(99_999, name=name))) == ["VARCHAR[]", "VARCHAR"]
 
 
-def test_native_types_have_one_rung() -> None:
+def test_native_types_have_the_rungs_of_their_text() -> None:
     native = [row for row in TYPES if is_native(PgType(row.oid))]
-    assert {row.name for row in native} >= {"boolean", "bigint", "text", "bytea"}
-    assert all(len(row.rungs) == 1 for row in native)
+    assert {row.name for row in native} >= {"boolean", "bigint", "text", "bytea", "timestamp", "date"}
+    for row in native:
+        assert [rung.name for rung in arriving(PgType(row.oid))] == [rung.name for rung in row.rungs]
+        assert arriving_type(PgType(row.oid)) == row.duckdb
     assert not is_native(array(INTEGER, 1007))
     assert not is_native(PgType(99_999, kind="e"))
+    assert arriving_type(PgType(99_999, kind="e")) == "VARCHAR"
 
 
 def test_types_whose_cast_to_text_differs_from_the_stream_are_printed_by_their_output_function() -> None:

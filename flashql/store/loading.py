@@ -1,10 +1,10 @@
 """Rows from an origin into a new DuckDB table, each column in the narrowest local type that holds all of them.
 
 First every column is cast to the local type it is expected to fit, row by row as it arrives. When a value does
-not fit, the table is filled again with the columns in doubt as text, DuckDB finds the first rung of each ladder
+not fit, the table is filled again with the columns in doubt as they come, DuckDB finds the first rung of each ladder
 that fits every value, and the columns are converted. Nothing is ever rounded to fit.
 
-A temporary table begins with the columns in doubt as text: it may be made within a user's transaction, which a
+A temporary table begins with the columns in doubt as they come: it may be made within a user's transaction, which a
 failed attempt would abort.
 """
 
@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 import duckdb
 import pyarrow as pa
 
-from flashql.datatypes import LocalType, PgType, is_native, ladder
+from flashql.datatypes import LocalType, PgType
+from flashql.native import arriving, arriving_type
 from flashql.quoting import quote
 from flashql.store.duck import registered, translated
 
@@ -36,17 +37,18 @@ class TargetColumn:
 
     @property
     def ladder(self) -> tuple[LocalType, ...]:
-        """The ways to hold it, ever wider."""
-        return ladder(self.type, numeric=self.numeric)
+        """The ways to hold it, ever wider, with the SQL over what the source delivers."""
+        return arriving(self.type, numeric=self.numeric)
 
     @property
     def local(self) -> LocalType:
         """The way in use."""
         return self.ladder[self.rung]
 
-    def from_source(self, expression: str) -> str:
-        """SQL that turns what the source delivers into the local type."""
-        return expression if is_native(self.type) else self.local.from_text(expression)
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a value may come that does not fit."""
+        return len(self.ladder) > 1
 
 
 def fill(
@@ -65,13 +67,13 @@ def fill(
     kept = tuple(columns)
     with translated():
         if temporary:
-            return _fill_by_way_of_text(connect, table, kept, sources, temporary)
+            return _fill_as_it_comes(connect, table, kept, sources, temporary)
         try:
-            _create(connect(), table, kept, temporary)
-            _insert(connect, table, kept, sources, temporary)
+            _create(connect(), table, [(column.name, column.local.name) for column in kept], temporary)
+            _insert(connect, table, [column.local for column in kept], sources, temporary)
         except (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException):
             connect().execute(f"DROP TABLE IF EXISTS {table}")
-            return _fill_by_way_of_text(connect, table, kept, sources, temporary)
+            return _fill_as_it_comes(connect, table, kept, sources, temporary)
     return kept
 
 
@@ -80,42 +82,45 @@ def append(
 ) -> None:
     """Add all rows of `sources` to a table that has these columns; nothing fits that does not fit them."""
     with translated():
-        _insert(lambda: connection, table, columns, sources, temporary=True)
+        _insert(lambda: connection, table, [column.local for column in columns], sources, temporary=True)
 
 
-def _fill_by_way_of_text(
+def _fill_as_it_comes(
     connect: Callable[[], duckdb.DuckDBPyConnection],
     table: str,
     columns: Sequence[TargetColumn],
     sources: Sequence[Source],
     temporary: bool,
 ) -> tuple[TargetColumn, ...]:
-    """Fill the table with the widest types, then narrow the columns: no value makes a statement fail."""
-    widest = tuple(replace(column, rung=len(column.ladder) - 1) for column in columns)
+    """Fill columns in doubt with what arrives, then convert them: no value makes a statement fail."""
     connection = connect()
-    _create(connection, table, widest, temporary)
-    _insert(connect, table, widest, sources, temporary)
-    kept = _narrowed(connection, table, widest)
-    for column in kept:
-        convert(connection, table, column)
+    come = [LocalType(arriving_type(column.type)) if column.in_doubt else column.local for column in columns]
+    named = [(column.name, held.name) for column, held in zip(columns, come, strict=True)]
+    _create(connection, table, named, temporary)
+    _insert(connect, table, come, sources, temporary)
+    kept = _fitted(connection, table, columns)
+    for column, now in zip(kept, come, strict=True):
+        if column.local != now:
+            name, to = quote(column.name), column.local
+            connection.execute(f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {to.name} USING {to.from_text(name)}")
     return kept
 
 
 def _create(
-    connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[TargetColumn], temporary: bool
+    connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[tuple[str, str]], temporary: bool
 ) -> None:
-    body = ", ".join(f"{quote(column.name)} {column.local.name}" for column in columns) or "c0 INTEGER"
+    body = ", ".join(f"{quote(name)} {type_}" for name, type_ in columns) or "c0 INTEGER"
     connection.execute(f"CREATE {'TEMP ' if temporary else ''}TABLE {table} ({body})")
 
 
 def _insert(
     connect: Callable[[], duckdb.DuckDBPyConnection],
     table: str,
-    columns: Sequence[TargetColumn],
+    columns: Sequence[LocalType],
     sources: Sequence[Source],
     temporary: bool,
 ) -> None:
-    values = ", ".join(column.from_source(f"c{at}") for at, column in enumerate(columns)) or "c0"
+    values = ", ".join(column.from_text(f"c{at}") for at, column in enumerate(columns)) or "c0"
 
     def insert(source: Source) -> None:
         connection = connect()
@@ -131,10 +136,10 @@ def _insert(
             done.result()
 
 
-def _narrowed(
+def _fitted(
     connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[TargetColumn]
 ) -> tuple[TargetColumn, ...]:
-    """The columns, which hold text, each at the first rung that fits every value of it."""
+    """The columns, those in doubt at the first rung that fits every value that came."""
     kept = [replace(column, rung=0) for column in columns]
     in_doubt = list(range(len(kept)))
     # Nearly always the first rung fits, so one look at the table does.
@@ -146,12 +151,3 @@ def _narrowed(
         for at in in_doubt:
             kept[at] = replace(kept[at], rung=kept[at].rung + 1)
     return tuple(kept)
-
-
-def convert(connection: duckdb.DuckDBPyConnection, table: str, column: TargetColumn) -> None:
-    """Turn the column's text, in place, into the local type of its rung."""
-    if column.rung < len(column.ladder) - 1:
-        name = quote(column.name)
-        connection.execute(
-            f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {column.local.name} USING {column.local.from_text(name)}"
-        )

@@ -19,7 +19,8 @@ import duckdb
 import psycopg
 import pytest
 
-from flashql.datatypes import TYPES, LocalType, PgType, is_native, ladder, select_text
+from flashql.datatypes import TYPES, LocalType, PgType, ladder, select_text
+from flashql.native import arriving, arriving_type, is_native
 from tests.fix_postgres import Origin
 
 Postgres = psycopg.Connection[tuple[Any, ...]]
@@ -312,7 +313,7 @@ def test_every_builtin_type_is_tried(postgres: Postgres) -> None:
     named = "SELECT t::regtype::oid::bigint FROM unnest(%s::text[]) t"
     tried = {oid for (oid,) in postgres.execute(named, [list(FITTING)]).fetchall()}
     assert [name for oid, name in rows if oid not in tried and name not in internal] == []
-    assert {oid for oid, name in rows if name in internal} & {row.oid for row in TYPES if row.native} == set()
+    assert [name for oid, name in rows if name in internal and is_native(PgType(oid))] == []
     for oid, name in rows:
         if name in internal:
             assert [rung.name for rung in ladder(PgType(oid))] == ["VARCHAR"]
@@ -376,38 +377,75 @@ def test_random_bits_of_floats_come_back(postgres: Postgres, duck: duckdb.DuckDB
 def test_native_types_are_delivered_as_the_text_says(
     origin: Origin, postgres: Postgres, duck: duckdb.DuckDBPyConnection
 ) -> None:
-    """Value by value, and the type alone for a result without rows."""
+    """Value by value, each rung, and the type alone for a result without rows."""
     proven = set()
+    tried = known_to(origin, FITTING, NEWER_FITTING), known_to(origin, MISFITS, NEWER_MISFITS)
     with adbc_driver_postgresql.dbapi.connect(origin.dsn, autocommit=True) as adbc, adbc.cursor() as cursor:
-        for sql_type, values in FITTING.items():
+        for fitting, (sql_type, values) in ((at == 0, item) for at in (0, 1) for item in tried[at].items()):
             fill(postgres, sql_type, values)
             pg_type = declared(postgres)
             if not is_native(pg_type):
                 continue
             proven.add(pg_type.oid)
             postgres.execute("INSERT INTO t VALUES (-1, NULL)")
-            texts = postgres.execute(f"SELECT id, {select_text(pg_type, 'v')} FROM t".encode()).fetchall()
-            duck.execute("CREATE OR REPLACE TABLE texts (id integer, x varchar)")
-            duck.executemany("INSERT INTO texts VALUES (?, ?)", texts)
-            _check_native(duck, cursor, pg_type, len(values) + 1)
+            for rung in range(len(ladder(pg_type))):
+                fits = [-1, *range(len(values))] if fitting or rung else [-1]
+                check_native(postgres, duck, cursor, pg_type, rung, fits)
+            cursor.execute("SELECT v FROM t WHERE false")
+            duck.register("arrow", cursor.fetch_arrow_table())
+            assert duck.execute("DESCRIBE SELECT v FROM arrow").fetchall()[0][1] == arriving_type(pg_type)
     assert proven == {row.oid for row in TYPES if is_native(PgType(row.oid))}
 
 
-def _check_native(
-    duck: duckdb.DuckDBPyConnection, cursor: adbc_driver_postgresql.dbapi.Cursor, pg_type: PgType, rows: int
+def test_random_native_values_are_delivered_as_the_text_says(
+    origin: Origin, postgres: Postgres, duck: duckdb.DuckDBPyConnection
 ) -> None:
-    local = ladder(pg_type)[0]
+    expressions = {
+        "timestamp": "timestamp '4714-11-24 00:00:00 BC' + n * interval '1 us'",
+        "timestamptz": "timestamptz '4714-11-24 00:00:00+00 BC' + n * interval '1 us'",
+        "date": "date '4714-11-24 BC' + (n % 2147483493)::int",
+        "time": "time '00:00' + n * interval '1 us'",
+    }
+    numbers = seeded()
+    with adbc_driver_postgresql.dbapi.connect(origin.dsn, autocommit=True) as adbc, adbc.cursor() as cursor:
+        for sql_type, expression in expressions.items():
+            postgres.execute(f"DROP TABLE IF EXISTS t; CREATE TABLE t (id integer, v {sql_type})".encode())
+            rows = [(i, numbers.randrange((2**63 - 1, 10**17, 10**15)[i % 3])) for i in range(300)]
+            with postgres.cursor() as filling:
+                filling.executemany(f"INSERT INTO t SELECT i, {expression.replace('%', '%%')} "
+                                    "FROM (VALUES (%s::int, %s::bigint)) r(i, n)".encode(), rows)  # fmt: skip
+            for rung in range(len(ladder(declared(postgres)))):
+                check_native(postgres, duck, cursor, declared(postgres), rung, [i for i, _ in rows])
+
+
+def check_native(
+    postgres: Postgres,
+    duck: duckdb.DuckDBPyConnection,
+    cursor: adbc_driver_postgresql.dbapi.Cursor,
+    pg_type: PgType,
+    rung: int,
+    fitting: list[int],
+) -> None:
+    """Of the rows of t, the rung takes those with the ids `fitting` as it takes their text, and refuses the others."""
+    texts = postgres.execute(f"SELECT id, {select_text(pg_type, 'v')} FROM t ORDER BY id".encode()).fetchall()
+    duck.execute("CREATE OR REPLACE TABLE texts (id integer, x varchar)")
+    duck.executemany("INSERT INTO texts VALUES (?, ?)", texts)
+    native, text = arriving(pg_type)[rung], ladder(pg_type)[rung]
     cursor.execute("SELECT id, v FROM t")
     duck.register("arrow", cursor.fetch_arrow_table())
+    assert duck.execute("SELECT DISTINCT typeof(v) FROM arrow").fetchall() == [(arriving_type(pg_type),)]
+    found = duck.execute(f"SELECT id FROM arrow WHERE {native.fits('v')} ORDER BY id").fetchall()
+    assert [id_ for (id_,) in found] == sorted(fitting), (pg_type.name, rung)
     # As text too: -0 = 0, and a NaN is a NaN.
-    same = f"""
-        SELECT count(*) FROM arrow a JOIN texts t USING (id)
-        WHERE a.v IS NOT DISTINCT FROM {local.from_text("t.x")}
-        AND CAST(a.v AS VARCHAR) IS NOT DISTINCT FROM CAST({local.from_text("t.x")} AS VARCHAR)
+    values = f"SELECT id, {native.from_text('v')} AS n FROM arrow WHERE {native.fits('v')}"
+    wrong = f"""
+        SELECT x, CAST(n AS VARCHAR) FROM ({values}) JOIN texts t USING (id)
+        WHERE n IS DISTINCT FROM {text.from_text("t.x")}
+        OR CAST(n AS VARCHAR) IS DISTINCT FROM CAST({text.from_text("t.x")} AS VARCHAR)
     """
-    assert duck.execute(same).fetchone() == (rows,), pg_type.name
-    assert duck.execute("SELECT DISTINCT typeof(v) FROM arrow").fetchall() == [(local.name,)]
-    cursor.execute("SELECT v FROM t WHERE false")
-    duck.register("arrow", cursor.fetch_arrow_table())
-    assert duck.execute("DESCRIBE SELECT v FROM arrow").fetchall()[0][1] == local.name
+    assert duck.execute(wrong).fetchall() == []
+    assert duck.execute(f"SELECT DISTINCT typeof(n) FROM ({values})").fetchall() == [(native.name,)]
+    for id_ in {id_ for id_, _ in texts} - set(fitting):
+        with pytest.raises(duckdb.InvalidInputException, match="does not fit"):
+            duck.execute(f"SELECT {native.from_text('v')} FROM arrow WHERE id = {id_}").fetchall()
     duck.unregister("arrow")

@@ -9,15 +9,17 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import adbc_driver_manager
-import adbc_driver_postgresql.dbapi
+import adbc_driver_postgresql
 import psycopg
 import pyarrow as pa
+from adbc_driver_manager import AdbcConnection, AdbcDatabase, AdbcStatement
 from psycopg import generators, pq
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from flashql import errors
 from flashql.catalog import Column, Shape, Table
-from flashql.datatypes import PgType, is_native, select_text
+from flashql.datatypes import PgType, select_text
+from flashql.native import is_native
 from flashql.origins.postgres.connecting import DsnSource, as_ours, conninfo, first_line, translated
 from flashql.quoting import literal, quote
 from flashql.resources import sql_text
@@ -26,6 +28,10 @@ OLDEST_VERSION = 14
 
 # How long close() waits until the origin has been told to end what it still computes.
 _CANCEL_SECONDS = 2.0
+
+# What one Arrow batch holds of COPY's bytes, about. A row has no less than six, so a batch has fewer rows than one of
+# DuckDB's row groups: of a longer batch DuckDB makes a row group and a rest, and its checkpoint then writes all again.
+_BATCH_BYTES = 512 << 10
 
 
 class _Pooled(psycopg.Connection[Any]):
@@ -52,7 +58,9 @@ class PostgresClient:
         self._dsn = dsn
         self._pool: ConnectionPool[psycopg.Connection[Any]] | None = None
         self._lock = threading.Lock()
-        self._reading: set[adbc_driver_postgresql.dbapi.Cursor] = set()
+        self._arrow: tuple[str, AdbcDatabase] | None = None  # with the connection string it was made for
+        self._arrow_lock = threading.Lock()  # held while one is made
+        self._reading: set[AdbcStatement] = set()
         self._reading_lock = threading.Lock()
 
     def conninfo(self, application_name: str = "flashql", **more: str) -> str:
@@ -134,22 +142,23 @@ class PostgresClient:
             cancelling.start()
             cancelling.join(_CANCEL_SECONDS)
         self._close_pool()
+        self._close_arrow()
 
     def _cancel_readers(self) -> None:
         with self._reading_lock:
-            for cursor in self._reading:
+            for statement in self._reading:
                 with suppress(adbc_driver_manager.Error, OSError):
-                    cursor.adbc_cancel()
+                    statement.cancel()
 
     @contextmanager
-    def _cancellable(self, cursor: adbc_driver_postgresql.dbapi.Cursor) -> Iterator[None]:
+    def _cancellable(self, statement: AdbcStatement) -> Iterator[None]:
         with self._reading_lock:
-            self._reading.add(cursor)
+            self._reading.add(statement)
         try:
             yield
         finally:
             with self._reading_lock:
-                self._reading.discard(cursor)
+                self._reading.discard(statement)
 
     def _close_pool(self) -> None:
         with self._lock:
@@ -224,14 +233,35 @@ class PostgresClient:
     @contextmanager
     def reader(self, query: str, *before: str) -> Iterator[pa.RecordBatchReader]:
         """A query's rows as Arrow, streamed. `before` runs first on the same connection."""
-        with arrow_errors(self.name):
-            connection = adbc_driver_postgresql.dbapi.connect(self.conninfo(), autocommit=True)
-            with connection, connection.cursor() as cursor, self._cancellable(cursor):
-                for statement in before:
-                    cursor.execute(statement)
-                cursor.execute(query)
-                with _rows_errors(self.name, cursor.fetch_record_batch()) as rows:
-                    yield rows
+        with (
+            arrow_errors(self.name),
+            AdbcConnection(self._arrow_database()) as connection,
+            AdbcStatement(connection) as statement,
+            self._cancellable(statement),
+        ):
+            for sql in before:
+                statement.set_sql_query(sql)
+                statement.execute_update()
+            statement.set_options(**{adbc_driver_postgresql.StatementOptions.BATCH_SIZE_HINT_BYTES.value: _BATCH_BYTES})
+            statement.set_sql_query(query)
+            stream, _ = statement.execute_query()
+            with pa.RecordBatchReader.from_stream(stream) as batches, _rows_errors(self.name, batches) as rows:
+                yield rows
+
+    def _arrow_database(self) -> AdbcDatabase:
+        """What ADBC connections are made from. Making it reads the origin's types, ten times a connection's work."""
+        with self._arrow_lock:
+            target = self.conninfo()
+            if self._arrow is None or self._arrow[0] != target:
+                self._close_arrow()
+                self._arrow = (target, adbc_driver_postgresql.connect(target))
+            return self._arrow[1]
+
+    def _close_arrow(self) -> None:
+        made, self._arrow = self._arrow, None
+        if made is not None:
+            with suppress(RuntimeError):  # somebody still reads
+                made[1].close()
 
 
 def column_sql(type_: PgType, reference: str) -> str:
