@@ -11,6 +11,7 @@ import dataclasses
 import json
 import types
 from enum import Enum
+from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
@@ -27,13 +28,19 @@ def load(kind: type[T], text: str) -> T:
     return value
 
 
+@cache
+def _fields(kind: type) -> dict[str, Any]:
+    """The fields of a dataclass with their types, which are strings until evaluated: slow, and always the same."""
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+
+
 def _build(hint: Any, value: Any) -> Any:
     if value is None:
         return None
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        hints = get_type_hints(hint)
-        known = {field.name for field in dataclasses.fields(hint)}
-        return hint(**{name: _build(hints[name], item) for name, item in value.items() if name in known})
+        known = _fields(hint)
+        return hint(**{name: _build(known[name], item) for name, item in value.items() if name in known})
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is tuple:
         inner = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
