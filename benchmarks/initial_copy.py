@@ -1,8 +1,9 @@
-"""How fast a new realtime view gets its rows, beside `COPY ... (FORMAT binary)` read to nowhere.
+"""How fast a new realtime view gets its rows, beside DuckDB's own Postgres extension copying the same table.
 
-`python -m benchmarks.initial_copy` times `sync()` into a new durable DuckDB file: slot, snapshot, rows, stream
-running. The limit is the same server sending the same rows to a client that drops them. DuckDB's own Postgres
-extension copies the same table for comparison when FLASHQL_BENCH_DUCKDB_PYTHON names a Python that has it.
+`python -m benchmarks.initial_copy` times `sync()` into a new durable DuckDB file: connections, publication, slot,
+snapshot, rows, stream running. The peer is `ATTACH`, `CREATE TABLE AS SELECT *` and `CHECKPOINT` with the extension,
+at its default number of threads, from the same server into a file of its own. FLASHQL_BENCH_DUCKDB_PYTHON names a
+Python that has it; otherwise an environment is made once, in `benchmarks/.environments`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import subprocess
 import tempfile
+import venv
 from pathlib import Path
 
 from benchmarks.measuring import (
@@ -31,23 +33,25 @@ from benchmarks.measuring import (
     timed,
 )
 
-ROWS, PAIRS = 1_000_000, 3
+ROWS, PAIRS = 1_000_000, 5
+
+_EXTENSION = ("duckdb==1.5.5", "duckdb-extension-postgres-scanner==1.5.5")
+_ENVIRONMENT = Path(__file__).parent / ".environments" / "duckdb-postgres-1.5.5"
 
 _BY_EXTENSION = """
-import sys, time, duckdb
-duckdb.execute("INSTALL postgres; LOAD postgres")
-duckdb.execute(f"ATTACH '{sys.argv[1]}' AS origin (TYPE postgres, READ_ONLY); ATTACH '{sys.argv[2]}' AS file")
+import importlib.util, json, pathlib, sys, time, duckdb
+dsn, path = sys.argv[1:]
+package = pathlib.Path(importlib.util.find_spec("duckdb_extension_postgres_scanner").origin).parent
+duckdb.execute(f"LOAD '{next(package.rglob('*.duckdb_extension'))}'")
+duckdb.execute(f"SET enable_progress_bar = false; ATTACH '{path}' AS file")
 began = time.perf_counter()
-duckdb.execute("CREATE TABLE file.measured AS SELECT * FROM origin.public.measured; CHECKPOINT file")
-print(time.perf_counter() - began)
+duckdb.execute(f"ATTACH '{dsn}' AS origin (TYPE postgres, READ_ONLY)")
+duckdb.execute("CREATE TABLE file.measured AS SELECT * FROM origin.public.measured")
+duckdb.execute("CHECKPOINT file")
+seconds = time.perf_counter() - began
+((rows, threads),) = duckdb.execute("SELECT count(*), current_setting('threads') FROM file.measured").fetchall()
+print(json.dumps({"seconds": round(seconds, 3), "rows": rows, "threads": threads}))
 """
-
-
-def copy_to_nowhere(origin: Connection) -> None:
-    """Read the table's rows as COPY sends them, and drop them."""
-    with origin.cursor() as cursor, cursor.copy(b"COPY (SELECT * FROM measured) TO STDOUT (FORMAT binary)") as copy:
-        while copy.read():
-            pass
 
 
 def sync(file: Path, dsn: str) -> dict[str, float]:
@@ -73,41 +77,55 @@ def copied_by_flashql(origin: Connection, dsn: str, folder: Path) -> dict[str, f
     require_equal(origin, file)
     for (name,) in origin.execute(b"SELECT slot_name FROM pg_replication_slots WHERE database = current_database()"):
         origin.execute("SELECT pg_drop_replication_slot(%s)", [name])
+    for (name,) in origin.execute(b"SELECT quote_ident(pubname) FROM pg_publication").fetchall():
+        origin.execute(f"DROP PUBLICATION {name}".encode())
     file.unlink()
     return figures
 
 
-def copied_by_extension(dsn: str, folder: Path) -> dict[str, object]:
-    """Seconds DuckDB's Postgres extension takes to copy the table, or why it did not."""
-    python = os.environ.get("FLASHQL_BENCH_DUCKDB_PYTHON")
-    if python is None:
-        return {"skipped": "FLASHQL_BENCH_DUCKDB_PYTHON is not set"}
+def copied_by_extension(python: str, rows: int, dsn: str, folder: Path) -> dict[str, float]:
+    """One run of DuckDB's Postgres extension, likewise."""
     file = folder / "extension.duckdb"
-    done = subprocess.run([python, "-c", _BY_EXTENSION, dsn, str(file)], capture_output=True, text=True)
-    file.unlink(missing_ok=True)
-    if done.returncode:
-        return {"skipped": (done.stderr.strip().splitlines() or ["no reason given"])[-1]}
-    return {"seconds": round(float(done.stdout), 3)}
+    done = subprocess.run([python, "-c", _BY_EXTENSION, dsn, str(file)], stdout=subprocess.PIPE, check=True)
+    figures: dict[str, float] = json.loads(done.stdout)
+    if figures["rows"] != rows:
+        raise SystemExit(f"the extension copied {figures['rows']} rows of {rows}")
+    file.unlink()
+    return figures
+
+
+def extension_python() -> str:
+    """The Python whose DuckDB has the Postgres extension; made from the package index when none is named."""
+    given = os.environ.get("FLASHQL_BENCH_DUCKDB_PYTHON")
+    if given is not None:
+        return given
+    python = _ENVIRONMENT / "bin" / "python"
+    if not python.exists():
+        venv.create(_ENVIRONMENT, with_pip=True)
+    subprocess.run([str(python), "-m", "pip", "install", "--quiet", *_EXTENSION], check=True)
+    return str(python)
 
 
 def measure(rows: int, pairs: int) -> dict[str, object]:
-    """FlashQL and COPY in turn, `pairs` times over, the one that begins alternating."""
+    """FlashQL and the extension in turn, `pairs` times over, the one that begins alternating."""
+    python = extension_python()
     with origin_database() as dsn, session(dsn) as origin, tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         origin.execute(TABLE.encode())
         fill(origin, rows)
-        copy_to_nowhere(origin)  # the table is in memory for both from here on
+        copied_by_extension(python, rows, dsn, folder)  # the table is in memory for both from here on
         taken = []
         for number in range(pairs):
-            first = timed(lambda: copy_to_nowhere(origin)) if number % 2 else None
+            first = copied_by_extension(python, rows, dsn, folder) if number % 2 else None
             ours = copied_by_flashql(origin, dsn, folder)
-            limit = first if first is not None else timed(lambda: copy_to_nowhere(origin))
-            taken.append({"flashql_seconds": ours["seconds"], "copy_seconds": round(limit, 3)} | ours)
-        extension = copied_by_extension(dsn, folder)
-    figures = medians(taken, "flashql_seconds", "copy_seconds")
+            peer = first or copied_by_extension(python, rows, dsn, folder)
+            taken.append({"flashql_seconds": ours.pop("seconds"), "extension_seconds": peer["seconds"]} | ours)
+    figures = medians(taken, "flashql_seconds", "extension_seconds")
     rate = round(rows / float(str(figures["flashql_seconds_median"])))
     peak = max(pair["peak_rss_mb"] for pair in taken)
-    return {"rows": rows, "rows_per_second": rate} | figures | {"peak_rss_mb": peak, "duckdb_extension": extension}
+    return (
+        {"rows": rows, "rows_per_second": rate} | figures | {"peak_rss_mb": peak, "extension_threads": peer["threads"]}
+    )
 
 
 def main() -> None:
@@ -122,8 +140,7 @@ def main() -> None:
         return
     figures = measure(options.rows // (10 if options.quick else 1), options.pairs)
     save("initial_copy", figures)
-    print(table([{key: value for key, value in figures.items() if key not in ("pairs", "duckdb_extension")}]))
-    print("DuckDB's Postgres extension:", figures["duckdb_extension"])
+    print(table([{key: value for key, value in figures.items() if key != "pairs"}]))
 
 
 if __name__ == "__main__":
