@@ -61,6 +61,7 @@ class Table:
     kind: str = "r"  # pg_class.relkind: r table, p partitioned table, v view, m materialized view, f foreign
     estimated_rows: int = -1
     estimated_bytes: int = 0
+    pages: int = 0  # of its rows' own file, without what TOAST holds
     shape: Shape | None = None  # of a table ('r' or 'p')
 
     def column(self, name: str) -> Column:

@@ -8,6 +8,11 @@ SELECT
     c.relreplident::text,
     c.reltuples::int8,
     CASE WHEN c.relkind IN ('r', 'm') THEN pg_catalog.pg_table_size(c.oid) ELSE 0 END,
+    CASE
+        WHEN c.relkind IN ('r', 'm')
+        THEN pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::int8
+        ELSE 0
+    END,
     (
         SELECT array_agg(a.attname::text ORDER BY k.place)
         FROM pg_catalog.pg_index AS i

@@ -12,15 +12,21 @@ import random
 import struct
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import adbc_driver_postgresql.dbapi
 import duckdb
 import psycopg
+import pyarrow as pa
 import pytest
 
 from flashql.datatypes import TYPES, LocalType, PgType, ladder, select_text
 from flashql.native import arriving, arriving_type, is_native
+from flashql.origins.postgres.client import PostgresClient, column_sql
+from flashql.store.loading import TargetColumn
+from flashql.store.loading import fill as load
 from tests.fix_postgres import Origin
 
 Postgres = psycopg.Connection[tuple[Any, ...]]
@@ -449,3 +455,38 @@ def check_native(
         with pytest.raises(duckdb.InvalidInputException, match="does not fit"):
             duck.execute(f"SELECT {native.from_text('v')} FROM arrow WHERE id = {id_}").fetchall()
     duck.unregister("arrow")
+
+
+@pytest.mark.parametrize("temporary", [False, True])
+@pytest.mark.parametrize("fitting", [True, False])
+def test_a_column_is_filled_with_what_the_origin_has(
+    origin: Origin, postgres: Postgres, duck: duckdb.DuckDBPyConnection, fitting: bool, temporary: bool
+) -> None:
+    """By the way every copy and fetch takes: the origin's rows through Arrow into the first rung that fits all."""
+    client = PostgresClient("origin", lambda: origin.dsn)
+    known = known_to(origin, FITTING, NEWER_FITTING) if fitting else known_to(origin, MISFITS, NEWER_MISFITS)
+    for sql_type, values in known.items():
+        fill(postgres, sql_type, values)
+        postgres.execute("INSERT INTO t VALUES (-1, NULL)")
+        pg_type = declared(postgres)
+        texts = postgres.execute(f"SELECT id, {select_text(pg_type, 'v')} FROM t".encode()).fetchall()
+        duck.execute("DROP TABLE IF EXISTS filled; CREATE OR REPLACE TABLE texts (id integer, x varchar)")
+        duck.executemany("INSERT INTO texts VALUES (?, ?)", texts)
+        query = f"SELECT id AS c0, {column_sql(pg_type, 'v')} AS c1 FROM t"
+        columns = [TargetColumn("id", PgType(23)), TargetColumn("v", pg_type)]
+        with ExitStack() as stack:
+            source = partial(_opened, stack, client, query)
+            _, kept = load(lambda: duck, "filled", columns, [source], temporary=temporary)
+        assert (kept.rung == 0) == fitting, sql_type
+        expected = ladder(pg_type)[kept.rung].from_text("t.x")
+        wrong = f"""
+            SELECT x, CAST(v AS VARCHAR) FROM filled FULL JOIN texts t USING (id)
+            WHERE v IS DISTINCT FROM {expected} OR CAST(v AS VARCHAR) IS DISTINCT FROM CAST({expected} AS VARCHAR)
+        """
+        assert duck.execute(wrong).fetchall() == [], sql_type
+        assert duck.execute("SELECT count(*) FROM filled").fetchone() == (len(texts),)
+    client.close()
+
+
+def _opened(stack: ExitStack, client: PostgresClient, query: str) -> pa.RecordBatchReader:
+    return stack.enter_context(client.reader(query))

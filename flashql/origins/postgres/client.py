@@ -208,7 +208,7 @@ class PostgresClient:
                     f"table {shown} does not exist at origin {self.name}",
                     hint="Check the name and schema; a name that needs quotes there needs them here too.",
                 )
-            oid, schema_name, table_name, kind, identity, rows, size, key = found
+            oid, schema_name, table_name, kind, identity, rows, size, pages, key = found
             columns = connection.execute(sql_text("origin/columns.sql").encode(), {"oid": oid}).fetchall()
             types = self._types(connection, [(column[1], column[2]) for column in columns])
             shape = _shape(connection, oid) if kind in ("r", "p") else None
@@ -225,6 +225,7 @@ class PostgresClient:
             kind=kind,
             estimated_rows=rows,
             estimated_bytes=size,
+            pages=pages,
             shape=shape,
         )
 

@@ -20,7 +20,6 @@ from flashql.quoting import literal, qualified, quote
 
 # Below this a second connection costs more than it saves (measured: two connections copy 1.6M rows a fifth faster).
 _PARALLEL_BYTES = 64 << 20
-_PAGE_BYTES = 8192
 CONNECTIONS = 2
 
 Source = Callable[[], pa.RecordBatchReader]
@@ -69,13 +68,12 @@ def ranges(table: Table) -> list[str]:
     """WHERE clauses that split the table between connections: by physical page, the last one open-ended.
 
     >>> from flashql.catalog import Table
-    >>> ranges(Table(1, "public", "t", (), ("id",), "d", estimated_bytes=128 << 20))
+    >>> ranges(Table(1, "public", "t", (), ("id",), "d", estimated_bytes=128 << 20, pages=16384))
     [" WHERE ctid < '(8192,0)'::tid", " WHERE ctid >= '(8192,0)'::tid"]
     """
     if table.kind != "r" or table.estimated_bytes < _PARALLEL_BYTES:
         return [""]
-    pages = table.estimated_bytes // _PAGE_BYTES
-    bounds = [f"'({pages * at // CONNECTIONS},0)'::tid" for at in range(1, CONNECTIONS)]
+    bounds = [f"'({table.pages * at // CONNECTIONS},0)'::tid" for at in range(1, CONNECTIONS)]
     lows, highs = ["", *bounds], [*bounds, ""]
     clauses = []
     for low, high in zip(lows, highs, strict=True):
