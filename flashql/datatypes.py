@@ -124,16 +124,17 @@ def _interval() -> LocalType:
     of the time because the most negative time has no positive counterpart in 64 bits.
     """
 
+    # Fields in brackets: DuckDB 1.5 takes a dotted one for a column in ALTER TABLE ... USING.
     def number(field: str) -> str:
-        return f"CAST(coalesce(nullif(flashql_parts.{field}, ''), '0') AS BIGINT)"
+        return f"CAST(coalesce(nullif(flashql_parts['{field}'], ''), '0') AS BIGINT)"
 
     groups = ", ".join(f"'{field}'" for field in _INTERVAL_FIELDS)
-    sign = "CASE WHEN flashql_parts.sign = '-' THEN -1 ELSE 1 END"
+    sign = "CASE WHEN flashql_parts['sign'] = '-' THEN -1 ELSE 1 END"
     time = " + ".join(
         f"{sign} * {number(field)} * {microseconds}"
         for field, microseconds in (("hours", 3_600_000_000), ("minutes", 60_000_000), ("seconds", 1_000_000))
     )
-    fraction = f"{sign} * CAST(rpad(flashql_parts.fraction, 6, '0') AS BIGINT)"
+    fraction = f"{sign} * CAST(rpad(flashql_parts['fraction'], 6, '0') AS BIGINT)"
     months = f"{number('years')} * 12 + {number('mons')}"
     value = f"to_months({months}) + to_days({number('days')}) + to_microseconds({time} + {fraction})"
     # A one-element list makes DuckDB take the text apart once, though the parts are named many times.
