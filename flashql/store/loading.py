@@ -120,14 +120,20 @@ def _insert(
     sources: Sequence[Source],
     temporary: bool,
 ) -> None:
-    values = ", ".join(column.from_text(f"c{at}") for at, column in enumerate(columns)) or "c0"
+    values = [column.from_text(f"c{at}") for at, column in enumerate(columns)] or ["c0"]
+    rows = f"SELECT {', '.join(values)} FROM flashql_source"
+    alone = temporary or len(sources) == 1
+    if not alone:
+        # Sources that run beside each other need no threads of DuckDB's, which would collect rows uncompressed to keep
+        # them in order. It leaves them away where a part of a query has no order to keep, like this empty one.
+        rows += f" UNION ALL SELECT {', '.join(['NULL'] * len(values))} FROM generate_series(1, 0)"
 
     def insert(source: Source) -> None:
         connection = connect()
         with registered(connection, "flashql_source", source()):
-            connection.execute(f"INSERT INTO {table} SELECT {values} FROM flashql_source")
+            connection.execute(f"INSERT INTO {table} {rows}")
 
-    if temporary or len(sources) == 1:
+    if alone:
         for source in sources:
             insert(source)
         return
