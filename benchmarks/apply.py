@@ -1,58 +1,40 @@
-"""How fast FlashQL drains a backlog into a durable DuckDB file, beside `pg_recvlogical` draining it to /dev/null.
+"""How fast FlashQL drains a backlog into a durable DuckDB file, beside the two programs that drain it otherwise.
 
 `python -m benchmarks.apply` measures three backlogs: inserts in large transactions, a mix of changes to existing
-rows, and one-row transactions. Each is loaded once, behind a slot that is then copied for every run, so that all
-runs of both programs see the same bytes from the same starting point, one after another on an idle server.
+rows, and one-row transactions. `pg_recvlogical` draining to /dev/null is the limit for anyone; a native Postgres
+subscription, applying to a second server on the same machine, is the peer.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
-import subprocess
+import statistics
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.backlog import Backlog, Scenario, loaded, repeat, subscriber_session
 from benchmarks.measuring import (
-    TABLE,
-    VIEWS,
     Connection,
-    fill,
-    in_own_process,
+    bounded,
     medians,
     opened,
     origin_database,
     peak_rss_mb,
-    postgres_program,
-    require_equal,
     row_values,
     save,
     session,
     table,
-    timed,
 )
 
-ROWS, SMALL_TRANSACTIONS, CHANGES_PER_TRANSACTION, PAIRS = 1_000_000, 200_000, 1000, 3
-_TEMPLATE, _DRAINED = "flashql_bench_template", "flashql_bench_drained"
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """A backlog: what the table holds before, how the changes are made, how many of them."""
-
-    name: str
-    existing: int
-    changes: int
-    load: Callable[[Connection, int], None]
+ROWS, SMALL_TRANSACTIONS, CHANGES_PER_TRANSACTION, PAIRS = 1_000_000, 200_000, 1000, 5
+_AT_MOST_SECONDS = 3600
 
 
 def inserts(origin: Connection, changes: int) -> None:
     """Transactions of 1000 inserts."""
-    _repeat(
+    repeat(
         origin,
         changes // CHANGES_PER_TRANSACTION,
         f"INSERT INTO measured SELECT {row_values('g')} "
@@ -66,7 +48,7 @@ def mixed(origin: Connection, changes: int) -> None:
     Rows are met in a scattered order (7919 is a prime that does not divide the number of rows). Updates fall on
     the same fifth of the rows two or three times each; deletes fall elsewhere.
     """
-    _repeat(
+    repeat(
         origin,
         changes // CHANGES_PER_TRANSACTION,
         f"UPDATE measured SET amount = amount + 1, note = 'updated ' || id WHERE id IN "
@@ -80,14 +62,7 @@ def mixed(origin: Connection, changes: int) -> None:
 
 def one_row_transactions(origin: Connection, changes: int) -> None:
     """Transactions of one insert."""
-    _repeat(origin, changes, f"INSERT INTO measured SELECT {row_values('(n + 1)::bigint')}")
-
-
-def _repeat(origin: Connection, times: int, *statements: str) -> None:
-    """Run the statements as one transaction each time, for n from 0."""
-    body = "; ".join(statements)
-    block = f"DO $$ BEGIN FOR n IN 0..{times - 1} LOOP {body}; COMMIT; END LOOP; END $$"
-    origin.execute(block.encode())
+    repeat(origin, changes, f"INSERT INTO measured SELECT {row_values('(n + 1)::bigint')}")
 
 
 def scenarios(rows: int, small: int) -> list[Scenario]:
@@ -99,87 +74,21 @@ def scenarios(rows: int, small: int) -> list[Scenario]:
     ]
 
 
-@dataclass(frozen=True)
-class Backlog:
-    """A loaded backlog: the FlashQL file as it was before it, FlashQL's slot name, the log's end."""
-
-    dsn: str
-    file: Path
-    slot: str
-    end_lsn: str
-
-    def drain_by_flashql(self, origin: Connection, folder: Path) -> dict[str, float]:
-        """One run of FlashQL, in a process of its own over a fresh copy of the file; checks the result."""
-        file = folder / "run.duckdb"
-        shutil.copyfile(self.file, file)
-        _copy_slot(origin, self.slot)
-        figures = in_own_process("benchmarks.apply", "--drain", str(file), self.dsn)
-        require_equal(origin, file)
-        _drop_slot(origin, self.slot)
-        file.unlink()
-        return figures
-
-    def drain_by_postgres(self, origin: Connection) -> float:
-        """Seconds `pg_recvlogical` takes to write the same backlog to /dev/null."""
-        _copy_slot(origin, _DRAINED)
-        command = [postgres_program("pg_recvlogical"), "--dbname", self.dsn, "--slot", _DRAINED, "--start"]
-        command += ["--file", "/dev/null", "--endpos", self.end_lsn, "--no-loop"]
-        command += ["-o", "proto_version=1", "-o", f"publication_names={self.slot}"]
-        seconds = timed(lambda: subprocess.run(command, check=True))
-        _drop_slot(origin, _DRAINED)
-        return seconds
-
-
-def loaded(scenario: Scenario, origin: Connection, dsn: str, folder: Path) -> Backlog:
-    """Let FlashQL follow the table, stop it, and make the backlog."""
-    origin.execute(TABLE.encode())
-    if scenario.existing:
-        fill(origin, scenario.existing)
-    file = folder / "before.duckdb"
-    with opened(file, dsn) as database:
-        database.execute(VIEWS)
-        report = database.sync.sync()
-        if report.failed:
-            raise SystemExit(f"sync failed: {report.failed}")
-        database.sync.stop()
-        slot = database.sync.status()[0].slot_id
-    assert slot is not None
-    origin.execute("SELECT pg_copy_logical_replication_slot(%s, %s)", [slot, _TEMPLATE])
-    _drop_slot(origin, slot)
-    scenario.load(origin, scenario.changes)
-    origin.execute(b"CHECKPOINT")
-    row = origin.execute(b"SELECT pg_current_wal_lsn()").fetchone()
-    assert row is not None
-    return Backlog(dsn, file, slot, str(row[0]))
-
-
-def _copy_slot(origin: Connection, name: str) -> None:
-    origin.execute("SELECT pg_copy_logical_replication_slot(%s, %s)", [_TEMPLATE, name])
-
-
-def _drop_slot(origin: Connection, name: str) -> None:
-    # Whoever used it has closed its connection; its walsender may need a moment to notice.
-    origin.execute(
-        "SELECT pg_terminate_backend(active_pid, 10000) FROM pg_replication_slots "
-        "WHERE slot_name = %s AND active_pid IS NOT NULL",
-        [name],
-    )
-    origin.execute("SELECT pg_drop_replication_slot(%s)", [name])
-
-
 def measure(scenario: Scenario, pairs: int) -> dict[str, object]:
-    """Both programs in turn, `pairs` times over, the one that begins alternating."""
-    with origin_database() as dsn, session(dsn) as origin, tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        backlog = loaded(scenario, origin, dsn, folder)
-        taken = []
-        for number in range(pairs):
-            first = backlog.drain_by_postgres(origin) if number % 2 else None
-            ours = backlog.drain_by_flashql(origin, folder)
-            limit = first if first is not None else backlog.drain_by_postgres(origin)
-            taken.append({"flashql_seconds": ours["seconds"], "pg_recvlogical_seconds": round(limit, 3)} | ours)
-        _drop_slot(origin, _TEMPLATE)
+    """All programs in turn, `pairs` times over, another one beginning each time."""
+    with (
+        origin_database() as dsn,
+        session(dsn) as origin,
+        subscriber_session() as subscriber,
+        tempfile.TemporaryDirectory() as temporary,
+        loaded(scenario, origin, dsn, Path(temporary)) as backlog,
+    ):
+        taken = [_in_turn(backlog, origin, subscriber, Path(temporary), number) for number in range(pairs)]
     figures = medians(taken, "flashql_seconds", "pg_recvlogical_seconds")
+    if subscriber is not None:
+        faster = [pair["native_seconds"] / pair["flashql_seconds"] for pair in taken]
+        figures["native_seconds_median"] = round(statistics.median(pair["native_seconds"] for pair in taken), 3)
+        figures["native_over_flashql_median"] = round(statistics.median(faster), 2)
     peak = max(pair["peak_rss_mb"] for pair in taken)
     rate = round(scenario.changes / float(str(figures["flashql_seconds_median"])))
     return (
@@ -187,6 +96,29 @@ def measure(scenario: Scenario, pairs: int) -> dict[str, object]:
         | figures
         | {"peak_rss_mb": peak}
     )
+
+
+def _in_turn(
+    backlog: Backlog, origin: Connection, subscriber: Connection | None, folder: Path, number: int
+) -> dict[str, float]:
+    def flashql() -> dict[str, float]:
+        figures = backlog.drain_by_flashql(origin, folder)
+        return {"flashql_seconds": figures.pop("seconds")} | figures
+
+    def recvlogical() -> dict[str, float]:
+        return {"pg_recvlogical_seconds": round(backlog.drain_by_postgres(origin), 3)}
+
+    def native() -> dict[str, float]:
+        if subscriber is None:
+            return {}
+        return {"native_seconds": round(backlog.drain_by_subscription(origin, subscriber), 3)}
+
+    programs = [flashql, recvlogical, native]
+    at = number % len(programs)
+    taken: dict[str, float] = {}
+    for program in programs[at:] + programs[:at]:
+        taken |= program()
+    return taken
 
 
 def drain(file: Path, dsn: str) -> dict[str, float]:
@@ -220,7 +152,8 @@ def main() -> None:
         return
     share = 10 if options.quick else 1
     chosen = scenarios(options.rows // share, SMALL_TRANSACTIONS // share)
-    results = [measure(one, options.pairs) for one in chosen if options.only in (None, one.name)]
+    with bounded(_AT_MOST_SECONDS):
+        results = [measure(one, options.pairs) for one in chosen if options.only in (None, one.name)]
     save("apply", {"results": results})
     print(table([{key: value for key, value in result.items() if key != "pairs"} for result in results]))
 

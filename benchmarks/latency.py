@@ -1,34 +1,54 @@
 """How long after its commit at the origin a reader of the local copy sees a row.
 
-`python -m benchmarks.latency` writes one-row transactions at a steady rate while a reader polls the view.
+`python -m benchmarks.latency` lets a process of its own write one-row transactions at a steady rate, while a reader
+polls the view. Both read the same clock, the machine's.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import statistics
+import subprocess
+import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
-from benchmarks.measuring import TABLE, VIEWS, opened, origin_database, row_values, save, session, table
+from benchmarks.measuring import (
+    TABLE,
+    VIEWS,
+    bounded,
+    opened,
+    origin_database,
+    row_values,
+    save,
+    session,
+    synced,
+    table,
+)
 from flashql.database import Cursor
 
-RATE, SECONDS = 200, 10
+RATE, SECONDS = 1000, 30
 _POLL_SECONDS = 0.000_5
 _PATIENCE_SECONDS = 30
+_AT_MOST_SECONDS = 300
 
 
-def write(dsn: str, rate: int, count: int, committed: list[float]) -> None:
-    """Commit `count` rows, `rate` of them a second; appends when each commit returned, in order of the rows' ids."""
+def write(dsn: str, rate: int, count: int) -> list[float]:
+    """Commit `count` rows, `rate` of them a second; when each commit returned, in order of the rows' ids."""
+    committed: list[float] = []
     with session(dsn) as origin:
+        origin.execute(f"PREPARE add_row (bigint) AS INSERT INTO measured SELECT {row_values('$1')}".encode())
         began = time.monotonic()
         for number in range(count):
-            time.sleep(max(0.0, began + number / rate - time.monotonic()))
-            origin.execute(f"INSERT INTO measured SELECT {row_values(f'{number + 1}::bigint')}".encode())
+            ahead = began + number / rate - time.monotonic()
+            if ahead > 0:
+                time.sleep(ahead)
+            origin.execute(b"EXECUTE add_row (%d)" % (number + 1))
             committed.append(time.monotonic())
+    return committed
 
 
 def watch(reader: Cursor, count: int) -> list[float]:
@@ -59,15 +79,15 @@ def measure(rate: int, seconds: int) -> dict[str, object]:
     ):
         origin.execute(TABLE.encode())
         database.execute(VIEWS)
-        failed = database.sync.sync().failed
-        if failed:
-            raise SystemExit(f"sync failed: {failed}")
-        committed: list[float] = []
-        writer = threading.Thread(target=write, args=(dsn, rate, count, committed))
-        writer.start()
-        with database.cursor() as reader:
-            seen = watch(reader, count)
-        writer.join()
+        synced(database)
+        command = [sys.executable, "-m", "benchmarks.latency", "--write", dsn]
+        command += ["--rate", str(rate), "--seconds", str(seconds)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as writer, database.cursor() as reader:
+            try:
+                seen = watch(reader, count)
+                committed = json.loads(writer.communicate()[0])
+            finally:
+                writer.kill()
         database.sync.forget("*")
     # A row may be seen before its commit has returned to the one who wrote it.
     waited = [max(0.0, 1000 * (late - early)) for early, late in zip(committed, seen, strict=True)]
@@ -88,8 +108,13 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=RATE, help="rows, each its own transaction, per second")
     parser.add_argument("--seconds", type=int, default=SECONDS)
     parser.add_argument("--quick", action="store_true", help="a tenth of the time, at least a second")
+    parser.add_argument("--write", metavar="DSN", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    figures = measure(options.rate, max(1, options.seconds // 10) if options.quick else options.seconds)
+    if options.write:
+        print(json.dumps(write(options.write, options.rate, options.rate * options.seconds)))
+        return
+    with bounded(_AT_MOST_SECONDS):
+        figures = measure(options.rate, max(1, options.seconds // 10) if options.quick else options.seconds)
     save("latency", figures)
     print(table([figures]))
 

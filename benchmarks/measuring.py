@@ -8,6 +8,7 @@ import os
 import platform
 import resource
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import duckdb
@@ -24,10 +26,14 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 import flashql
-from flashql.cli.embedded import embedded_postgres
+from flashql.cli.embedded import Setting, embedded_postgres
+from flashql.cli.signals import interruptible
 
 RESULTS = Path(__file__).parent / "results"
 Connection = psycopg.Connection[tuple[Any, ...]]
+
+# What the embedded servers have beside what the demo's has. (fsync is off there: not what is measured here.)
+SERVER: dict[str, Setting] = {"max_wal_size": "16GB", "shared_buffers": "512MB", "autovacuum": "off"}
 
 TABLE = """
 CREATE TABLE measured (
@@ -59,11 +65,33 @@ def row_values(number: str) -> str:
 
 
 @contextmanager
-def origin_database() -> Iterator[str]:
-    """The DSN of a fresh database: at the server of FLASHQL_BENCH_POSTGRES_URL, else at an embedded Postgres 18."""
-    given = os.environ.get("FLASHQL_BENCH_POSTGRES_URL")
+def origin_database(**settings: Setting) -> Iterator[str]:
+    """The DSN of a fresh database: at the server of FLASHQL_BENCH_POSTGRES_URL, else at an embedded Postgres 18.
+
+    `settings` are the embedded server's, over `SERVER`.
+    """
+    with _fresh_database(os.environ.get("FLASHQL_BENCH_POSTGRES_URL"), {**SERVER, **settings}) as dsn:
+        yield dsn
+
+
+@contextmanager
+def subscriber_database() -> Iterator[str | None]:
+    """The same at a second server, for Postgres's own subscription: that of FLASHQL_BENCH_SUBSCRIBER_URL.
+
+    Without it another embedded one beside an embedded origin, and None beside any other: its version may differ.
+    """
+    given = os.environ.get("FLASHQL_BENCH_SUBSCRIBER_URL")
+    if given is None and "FLASHQL_BENCH_POSTGRES_URL" in os.environ:
+        yield None
+        return
+    with _fresh_database(given, SERVER) as dsn:
+        yield dsn
+
+
+@contextmanager
+def _fresh_database(given: str | None, settings: Mapping[str, Setting]) -> Iterator[str]:
     if given is None:
-        with embedded_postgres(18, max_wal_size="16GB", shared_buffers="512MB", autovacuum="off") as server:
+        with embedded_postgres(18, **settings) as server:
             yield server.dsn
         return
     name = f"flashql_bench_{uuid.uuid4().hex[:8]}"
@@ -72,7 +100,38 @@ def origin_database() -> Iterator[str]:
         try:
             yield make_conninfo(given, dbname=name)
         finally:
+            for (slot,) in admin.execute("SELECT slot_name FROM pg_replication_slots WHERE database = %s", [name]):
+                drop_slot(admin, slot)
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def drop_slot(origin: Connection, name: str) -> None:
+    """Drop the slot, from under whoever still uses it."""
+    # Whoever used it has closed its connection; its walsender may need a moment to notice.
+    origin.execute(
+        "SELECT pg_terminate_backend(active_pid, 10000) FROM pg_replication_slots "
+        "WHERE slot_name = %s AND active_pid IS NOT NULL",
+        [name],
+    )
+    origin.execute("SELECT pg_drop_replication_slot(%s)", [name])
+
+
+@contextmanager
+def bounded(seconds: float) -> Iterator[None]:
+    """End the benchmark after that many seconds, or at Ctrl-C, by an exception: what it has started ends with it."""
+
+    def end(_signum: int, _frame: FrameType | None) -> None:
+        raise SystemExit(f"not done within {seconds:.0f} s")
+
+    signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        with interruptible():
+            yield
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 @contextmanager
@@ -95,6 +154,13 @@ def opened(path: Path, dsn: str) -> flashql.database.Database:
     return flashql.connect(str(path), origins={"primary": dsn})
 
 
+def synced(database: flashql.database.Database) -> None:
+    """Sync all views; ends the benchmark when one fails."""
+    failed = database.sync.sync().failed
+    if failed:
+        raise SystemExit(f"sync failed: {failed}")
+
+
 def timed(work: Callable[[], object]) -> float:
     """How long the work takes, in seconds."""
     began = time.perf_counter()
@@ -102,11 +168,11 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def require_equal(origin: Connection, path: Path) -> None:
+def require_equal(origin: Connection, path: Path, check: str = CHECK) -> None:
     """Refuse to report anything about a copy that is not what the origin has."""
-    expected = origin.execute(CHECK.format("measured").encode()).fetchone()
+    expected = origin.execute(check.format("measured").encode()).fetchone()
     with duckdb.connect(str(path), read_only=True) as copy:
-        found = copy.execute(CHECK.format("bench.measured")).fetchone()
+        found = copy.execute(check.format("bench.measured")).fetchone()
     if expected != found:
         raise SystemExit(f"the copy is wrong: {found} where the origin has {expected}")
 
