@@ -1,6 +1,6 @@
 """How fast the decoder is by itself: no server, no network, no DuckDB.
 
-`python -m benchmarks.decode` prints JSON. `rows_per_second` is for 1M inserted rows of 7 columns in
+`python -m benchmarks.decode`: `rows_per_second` is for 1M inserted rows of 7 columns in
 1000-row transactions, in calls of 200k frames (a stream far behind) and of 20k;
 `one_row_transactions_per_second` for 200k transactions of Begin, Insert, Commit; `updates_per_second` for
 200k updates that carry their whole old row. Each is the best of several runs over the same frames.
@@ -8,16 +8,18 @@
 
 from __future__ import annotations
 
-import json
+import argparse
 import struct
 import time
 from collections.abc import Iterator
 
+from benchmarks.measuring import bounded, save, table
 from flashql.origins.postgres.pgoutput import Decoder
 
 ROWS, ROWS_PER_TRANSACTION, SMALL_TRANSACTIONS, UPDATES = 1_000_000, 1000, 200_000, 200_000
 FRAMES_PER_CALL, FRAMES_PER_SMALL_CALL = 200_000, 20_000
 RUNS = 3
+_AT_MOST_SECONDS = 300
 _HEADER = b"w" + bytes(24)
 _OID = 16384
 _COLUMNS = ("id", "customer_id", "status", "amount", "note", "created_at", "paid")
@@ -70,25 +72,32 @@ def _best_seconds(frames: list[bytes], frames_per_call: int = FRAMES_PER_CALL) -
     return best
 
 
-def main() -> None:
+def measure(rows: int, small_transactions: int, wide_updates: int) -> dict[str, object]:
+    """All figures, over that many of each."""
     many: list[bytes] = []
-    for first in range(0, ROWS, ROWS_PER_TRANSACTION):
+    for first in range(0, rows, ROWS_PER_TRANSACTION):
         many += _transaction(first + 1, [_insert(i) for i in range(first, first + ROWS_PER_TRANSACTION)])
-    seconds = _best_seconds(many)
-    figures: dict[str, float] = {
-        "rows": ROWS,
-        "seconds": round(seconds, 3),
-        "rows_per_second": round(ROWS / seconds),
-        "rows_per_second_in_small_calls": round(ROWS / _best_seconds(many, FRAMES_PER_SMALL_CALL)),
-        "megabytes_per_second": round(sum(map(len, many)) / seconds / 1e6),
+    many_seconds = _best_seconds(many)
+    small = [frame for i in range(small_transactions) for frame in _transaction(i + 1, [_insert(i)])]
+    updates = list(_transaction(1, [_update(i) for i in range(wide_updates)]))
+    return {
+        "rows": rows,
+        "rows_per_second": round(rows / many_seconds),
+        "rows_per_second_in_small_calls": round(rows / _best_seconds(many, FRAMES_PER_SMALL_CALL)),
+        "megabytes_per_second": round(sum(map(len, many)) / many_seconds / 1e6),
+        "one_row_transactions_per_second": round(small_transactions / _best_seconds(small)),
+        "updates_per_second": round(wide_updates / _best_seconds(updates)),
     }
-    small = [frame for i in range(SMALL_TRANSACTIONS) for frame in _transaction(i + 1, [_insert(i)])]
-    seconds = _best_seconds(small)
-    figures["one_row_transactions_seconds"] = round(seconds, 3)
-    figures["one_row_transactions_per_second"] = round(SMALL_TRANSACTIONS / seconds)
-    updates = list(_transaction(1, [_update(i) for i in range(UPDATES)]))
-    figures["updates_per_second"] = round(UPDATES / _best_seconds(updates))
-    print(json.dumps(figures))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a tenth of everything")
+    share = 10 if parser.parse_args().quick else 1
+    with bounded(_AT_MOST_SECONDS):
+        figures = measure(ROWS // share, SMALL_TRANSACTIONS // share, UPDATES // share)
+    save("decode", figures)
+    print(table([figures]))
 
 
 if __name__ == "__main__":
