@@ -1,16 +1,16 @@
 """Draw what `benchmarks.shape` found, for docs/performance.md.
 
-`python -m benchmarks.chart` reads results/shape.json and writes docs/charts/shape.svg, and the figures it shows beside
-it as shape.json. Given a file (`python -m benchmarks.chart docs/charts/shape.json`), it draws that one.
+`python -m benchmarks.chart` reads results/shape.json and writes docs/charts/shape.svg, and beside it the figures that
+it shows as shape.json.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.measuring import RESULTS
 
@@ -121,11 +121,8 @@ def _bars(points: Sequence[Point], top: float) -> list[str]:
     return parts
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("figures", nargs="?", type=Path, default=RESULTS / "shape.json")
-    options = parser.parse_args()
-    figures = json.loads(options.figures.read_text())
+def draw(figures: Mapping[str, Any]) -> None:
+    """Write the chart of what `benchmarks.shape` found, and beside it the figures, to docs/charts."""
     CHARTS.mkdir(exist_ok=True)
     (CHARTS / "shape.json").write_text(json.dumps(figures, indent=2) + "\n")
     (CHARTS / "shape.svg").write_text(drawn(figures["results"]))
@@ -133,4 +130,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    draw(json.loads((RESULTS / "shape.json").read_text()))
