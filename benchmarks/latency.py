@@ -31,7 +31,7 @@ from benchmarks.measuring import (
 from flashql.database import Cursor
 
 RATE, SECONDS = 1000, 30
-_POLL_SECONDS = 0.000_5
+_POLL_SECONDS = 0.001
 _PATIENCE_SECONDS = 30
 _AT_MOST_SECONDS = 300
 

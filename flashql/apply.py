@@ -34,12 +34,15 @@ from flashql.netting import Netted, netted
 from flashql.origins.base import DELETE, INSERT, UPDATE, BoolArray, Relation, RowChanges
 from flashql.quoting import literal, local_name, qualified, quote
 from flashql.store import DATA_SCHEMA, registered
+from flashql.store.prepared import run_over
 
 # DuckDB 1 lets Arrow filter what it scans, which Arrow cannot for string views; a copy of the text is the price.
 _TEXT = pa.string() if duckdb.__version__.startswith("1.") else pa.string_view()
 
 TRUNCATE = ord("T")
 _BATCH = "flashql_batch"
+# Up to here planning a statement takes longer than running it.
+_FEW_ROWS = 1000
 _NOBODY = literal("a toasted value was not sent and its row is not in the copy")
 
 
@@ -133,7 +136,11 @@ def _apply_netted(
             writer.execute(_delete(copy, f"SELECT {typed} FROM {_BATCH}"))
     if net.stays.any():
         rows = {f"n{at}": _text(changes.new.values[place], len(changes)) for at, place in enumerate(places)}
-        with registered(writer, _BATCH, pa.table({**rows, "stays": pa.array(net.stays)})):
+        table = pa.table({**rows, "stays": pa.array(net.stays)})
+        if len(changes) <= _FEW_ROWS:
+            run_over(writer, _insert_all(copy, ""), table, "WHERE stays")
+            return
+        with registered(writer, _BATCH, table):
             writer.execute(_insert_all(copy, _BATCH if net.stays.all() else f"{_BATCH} WHERE stays"))
 
 

@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from flashql import errors
 from flashql.resources import sql_files
+from flashql.store.prepared import forget_prepared
 
 DATA_SCHEMA = "flashql_data"
 
@@ -106,6 +107,7 @@ class Store:
             except BaseException:
                 with suppress(duckdb.Error):  # a failed COMMIT has rolled back already
                     self._writer.execute("ROLLBACK")
+                forget_prepared(self._writer)
                 raise
             finally:
                 self._owner = None
