@@ -24,10 +24,11 @@ import pytest
 from flashql import errors, pending
 from flashql.apply import target
 from flashql.catalog import Copy, CopyColumn, CopyState, Table
-from flashql.following import CopyBroken, Follower, last_commit
+from flashql.following import CopyBroken, Follower
 from flashql.lsn import LSN
 from flashql.origins.base import RowChanges
 from flashql.origins.postgres import PostgresOrigin, slot
+from flashql.origins.postgres.assembling import Assembler
 from flashql.origins.postgres.pgoutput import Decoder
 from flashql.origins.postgres.replication import ReplicationConnection
 from flashql.origins.postgres.stream import Stream
@@ -206,16 +207,15 @@ def follow(parts: list[list[bytes]], tables: Sequence[Table]) -> None:
                 waiting = replace(live, id=at + 100, local_table=None, state=CopyState.COPYING)
                 pending.create(writer, waiting)
                 save_copy(writer, waiting)
-        follower = Follower(store, "primary", LSN(0))
+        assembler, follower = Assembler(None), Follower(store, "primary", LSN(0))
         try:
             for part in parts:
-                reached = follower.feed(part, LSN(1), whole=bool(part) and last_commit(part) == len(part))
-                assert (reached is None) == follower.in_transaction
+                for ended in assembler.feed(part):
+                    follower.feed(ended.chunks(), LSN(1))
         except CopyBroken as broken:
-            assert not follower.in_transaction
             raise broken.reason from broken
         finally:
-            follower.abandon()
+            assembler.close()
     finally:
         store.close()
 
