@@ -19,7 +19,7 @@ from flashql.comparing import differing_places, is_one_of
 from flashql.origins.base import Progress, Snapshot, no_progress
 from flashql.origins.postgres.origin import PostgresOrigin
 from flashql.quoting import quote
-from flashql.store import Store, translated
+from flashql.store import DATA_SCHEMA, Store, translated
 from flashql.store.copies import copies
 from flashql.store.loading import TargetColumn, append
 
@@ -29,16 +29,27 @@ MOST_PLACES = 50_000
 
 def twin(store: Store, copy: Copy) -> Copy | None:
     """A copy of the same table that has stopped, and holds the same columns in the same way."""
-
-    def held(one: Copy) -> dict[str, tuple[tuple[int, int], str]]:
-        return {kept.name: (kept.column.declared, one.local_type(kept).name) for kept in one.columns}
-
+    wanted = {(kept.name, kept.column.declared) for kept in copy.columns}
+    types = {(kept.local_name, copy.local_type(kept).name) for kept in copy.columns}
     for other in copies(store, copy.origin):
         same_table = (other.schema, other.name) == (copy.schema, copy.name) and other.key == copy.key
         stopped = other.state is CopyState.DETACHED and other.local_table is not None
-        if same_table and stopped and held(copy).items() <= held(other).items():
+        columns = {(kept.name, kept.column.declared) for kept in other.columns}
+        # A copy that broke has in its record how the next is to hold its columns: the table tells how it does.
+        if same_table and stopped and wanted <= columns and types <= _types(store, other):
             return other
     return None
+
+
+def _types(store: Store, copy: Copy) -> set[tuple[str, str]]:
+    """The name and type of each column of the copy's table."""
+    return set(
+        store.rows(
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE schema_name = ? AND table_name = ? "
+            "AND database_name = current_database()",
+            [DATA_SCHEMA, copy.local_table],
+        )
+    )
 
 
 def renewed(
