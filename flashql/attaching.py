@@ -1,7 +1,9 @@
 """Attaching to an origin's stream: adopt this file's slot there, or make one, and begin where the last commit was.
 
-A slot is adopted only when it holds everything the copies lack: it is this server's (system identifier), not
-invalidated, and nobody moved it beyond what is durable here. Otherwise it is replaced, and every table copied again.
+A slot is adopted only when it holds everything the copies lack, and they nothing that it does not: it is this server's
+(system identifier), in the same history (a promotion or a restore begins a new timeline, and the log of a server put
+back as it was ends before what is applied here), not invalidated, and nobody moved it beyond what is durable here.
+Otherwise it is replaced, and every table copied again.
 """
 
 from __future__ import annotations
@@ -43,9 +45,7 @@ def attach(
     record = origin_record(store, origin.name)
     system, timeline = origin.identity(slot)
     state = origin.slot_state(slot)
-    if _usable(state, record, slot, system):
-        with store.transaction() as writer:
-            save_origin(writer, replace(record, timeline=timeline))
+    if _usable(state, record, slot, system, timeline) and record.applied_lsn <= origin.current_lsn():
         return Attachment(origin.follow(slot, record.applied_lsn), record.applied_lsn)
     lost = f"slot {slot} at origin {origin.name} was lost; its tables are copied again" if record.slot else None
     # A change before the publication was made would fail the new slot's stream: the publication comes first.
@@ -67,12 +67,13 @@ def attach(
         raise
 
 
-def _usable(state: SlotState | None, record: Origin, slot: str, system: str) -> bool:
+def _usable(state: SlotState | None, record: Origin, slot: str, system: str, timeline: int) -> bool:
     """Whether the slot holds everything that the copies lack."""
     return (
         state is not None
         and not state.lost
         and record.slot == slot
         and record.system_identifier == system
+        and record.timeline == timeline
         and state.confirmed_lsn <= record.applied_lsn
     )

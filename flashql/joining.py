@@ -256,12 +256,12 @@ def go_live(
     active = active_views(store, origin, halted)
     park(writer, store, origin, active)
     followed = {view.base_table for view in active}
-    for copied, table in done:
+    for copied, _ in done:
         copy = replace(copied.copy, state=CopyState.LIVE)
         if (copy.schema, copy.name) not in followed:  # its last view was stopped or dropped: parking gave it up
             drop_table(writer, copy.local_table)
             continue
-        pending.release(writer, copy, whole_old_rows=table.replica_identity == "f")
+        pending.release(writer, copy)
         older = [one for one in copies(store, origin) if (one.schema, one.name) == (copy.schema, copy.name)]
         save_copy(writer, copy)
         kept = {column.name for column in copy.columns}

@@ -33,9 +33,19 @@ def create(writer: duckdb.DuckDBPyConnection, copy: Copy) -> None:
 
 
 def keep(writer: duckdb.DuckDBPyConnection, copy: Copy, changes: RowChanges, first_seq: int) -> None:
-    """Append a run of changes; `first_seq` orders it after everything kept before."""
+    """Append a run of changes; `first_seq` orders it after everything kept before.
+
+    Toasted values that were not sent are filled in from old rows where those are whole (replica identity full): the
+    identity may be another when what waited is applied.
+    """
+    columns = "*"
+    if changes.relation.replica_identity == "f":
+        whole = (
+            f"CASE WHEN u{at} THEN o{at} ELSE n{at} END AS n{at}, false AS u{at}" for at in range(len(copy.columns))
+        )
+        columns = f"* REPLACE ({', '.join(whole)})"
     with registered(writer, _BATCH, events_table(copy, changes, all_columns=True, first_seq=first_seq)):
-        writer.execute(f"INSERT INTO {_table(copy)} BY NAME SELECT * FROM {_BATCH}")
+        writer.execute(f"INSERT INTO {_table(copy)} BY NAME SELECT {columns} FROM {_BATCH}")
 
 
 def keep_truncation(writer: duckdb.DuckDBPyConnection, copy: Copy, seq: int, final_lsn: LSN) -> None:
@@ -46,7 +56,7 @@ def keep_truncation(writer: duckdb.DuckDBPyConnection, copy: Copy, seq: int, fin
     )
 
 
-def release(writer: duckdb.DuckDBPyConnection, copy: Copy, *, whole_old_rows: bool) -> None:
+def release(writer: duckdb.DuckDBPyConnection, copy: Copy) -> None:
     """Apply what waited to the copy, whose table now holds its snapshot's rows, and drop the waiting table.
 
     Only transactions that the snapshot does not contain count: those whose final LSN is at or after its LSN.
@@ -66,7 +76,7 @@ def release(writer: duckdb.DuckDBPyConnection, copy: Copy, *, whole_old_rows: bo
     if count:
         unchanged = tuple(at for at, any_row in enumerate(lacking) if any_row)
         splits: tuple[int, ...] = ()
-        if unchanged and not whole_old_rows:
+        if unchanged:
             any_lacking = " OR ".join(f"u{at}" for at in unchanged)
             splits = tuple(
                 seq
@@ -74,7 +84,7 @@ def release(writer: duckdb.DuckDBPyConnection, copy: Copy, *, whole_old_rows: bo
                     f"SELECT seq FROM {relation} WHERE kind = {UPDATE} AND has_old AND ({any_lacking}) ORDER BY seq"
                 ).fetchall()
             )
-        apply_events(writer, copy, Events(relation, only_inserts, unchanged, splits, whole_old_rows))
+        apply_events(writer, copy, Events(relation, only_inserts, unchanged, splits))
     drop(writer, copy)
 
 

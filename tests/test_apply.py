@@ -180,7 +180,7 @@ def test_changes_that_waited_for_a_snapshot_leave_the_same_rows(
         pending.create(writer, copy)
         for number, batch in enumerate(batches):
             pending.keep(writer, copy, run_of(key, batch, [5] * len(batch)), number << 32)
-        pending.release(writer, copy, whole_old_rows=not key)
+        pending.release(writer, copy)
     assert held(store) == Counter(expected)
     assert store.rows("SELECT 1 FROM duckdb_tables() WHERE table_name = 'p1'") == []
 
@@ -204,7 +204,7 @@ def test_a_truncation_that_waited_empties_what_came_before_it(store: Store) -> N
         pending.keep(writer, copy, run_of(("id",), [Change(INSERT, new=("1", "", None))], [11]), 1)
         pending.keep_truncation(writer, copy, 5, LSN(12))
         pending.keep(writer, copy, run_of(("id",), [Change(INSERT, new=("2", "", None))], [13]), 6)
-        pending.release(writer, copy, whole_old_rows=False)
+        pending.release(writer, copy)
     assert held(store) == Counter([("2", "", None)])
 
 

@@ -79,7 +79,7 @@ class SimulatedStream(Stream):
         self.wants_position = self.is_interrupted = self.is_closed = False
         self.error: errors.FlashQLError | None = None
         self.next: Received | None = None
-        self.on_confirm: Callable[[int], None] = lambda lsn: None
+        self.on_confirm: Callable[[int], None] = lambda _lsn: None
         self._conductor = conductor
 
     def take(self, timeout_seconds: float) -> Received:
@@ -129,7 +129,7 @@ class SimulatedOrigin(PostgresOrigin):
         self.name = "primary"
         self.client: Any = _NoSQL()
         self.streams: list[SimulatedStream] = []
-        self.on_confirm: Callable[[str, int], None] = lambda slot, lsn: None
+        self.on_confirm: Callable[[str, int], None] = lambda _slot, _lsn: None
         self._conductor = conductor
 
     @property
@@ -227,7 +227,7 @@ class SimulatedOrigin(PostgresOrigin):
         self._server.publications.pop(name, None)
 
     @contextmanager
-    def sources(  # type: ignore[override]
+    def sources(
         self,
         held: Snapshot,
         table: Table,

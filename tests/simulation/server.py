@@ -274,9 +274,9 @@ class Server:
         return sorted(rows.items())[place % len(rows)] if rows else None
 
     def _change(self, open_: Open, table: ModelTable, rid: int, old: Row, new: Row) -> bool:
-        if table.key and table.key_of(new) != table.key_of(old):
-            if table.key_of(new) in {table.key_of(one) for one in self.visible(open_, table).values()}:
-                return False
+        moved = table.key and table.key_of(new) != table.key_of(old)
+        if moved and table.key_of(new) in {table.key_of(one) for one in self.visible(open_, table).values()}:
+            return False
         if not self._free(open_, table, rid, old, new):
             return False
         self._write(open_, table, rid, old, new)
@@ -337,9 +337,7 @@ class Server:
 
     def _write(self, open_: Open, table: ModelTable, rid: int, old: Row | None, new: Row | None) -> None:
         open_.effects.append((table.oid, rid, new))
-        self.done.append(
-            Primitive("insert" if old is None else "delete" if new is None else "update", table, old, new)
-        )
+        self.done.append(Primitive("insert" if old is None else "delete" if new is None else "update", table, old, new))
         self._log(open_, Change((table.relation,), _message(table, old, new), dict(self.publications)))
 
     # -- schema changes: each a transaction of its own, none while another uses the table
@@ -407,7 +405,7 @@ class Server:
 
 
 def _message(table: ModelTable, old: Row | None, new: Row | None) -> bytes:
-    """pgoutput's message for a row change (documentation: "REPLICA IDENTITY", "Logical Replication Message Formats")."""
+    """The message for a row change (documentation: "REPLICA IDENTITY", "Logical Replication Message Formats")."""
     full, key = table.letter == "f", {c.number for c in table.key}
     if old is not None:
         whole = table.values(old)

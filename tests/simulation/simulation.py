@@ -414,7 +414,7 @@ class Simulation:
                 kept = tuple(column for column in table.columns if column.name != gone)
                 changes, silent = {"columns": kept}, ((name, gone),)
             case ("rename_column", _, old, new) if old in columns and new not in columns:
-                changes = {"columns": self._with(table, old, name=new)}
+                changes = {"columns": self._with(table, old, {"name": new})}
                 silent = ((name, old), (name, new))
             case ("retype", _, column, kind, _) if (columns[column].kind if column in columns else "", kind) in (
                 ("int", "bigint"),
@@ -422,7 +422,7 @@ class Simulation:
                 ("bigint", "text"),
                 ("numeric", "text"),
             ):
-                changes = {"columns": self._with(table, column, kind=kind), "rows": dict(table.rows)}
+                changes = {"columns": self._with(table, column, {"kind": kind}), "rows": dict(table.rows)}
                 silent = ((name, column),)
             case ("rewrite", _, column) if column in columns and columns[column].kind in ("int", "bigint"):
                 at = columns[column].number
@@ -430,7 +430,7 @@ class Simulation:
                     rid: {**row, at: None if row.get(at) is None else str(int(str(row[at])) + 1)}
                     for rid, row in table.rows.items()
                 }
-                changes, silent = {"columns": self._with(table, column), "rows": rows}, ((name, column),)
+                changes, silent = {"columns": self._with(table, column, {}), "rows": rows}, ((name, column),)
             case ("vacuum_full", _):
                 changes = {"file": table.file + 1}
             case ("identity", _, kind) if table.identity != "bag":
@@ -438,7 +438,7 @@ class Simulation:
         if changes and (end := server.alter(name, **changes)) is not None:
             server.silent.update(dict.fromkeys(silent, end))
 
-    def _with(self, table: ModelTable, name: str, **changes: Any) -> tuple[Any, ...]:
+    def _with(self, table: ModelTable, name: str, changes: dict[str, Any]) -> tuple[Any, ...]:
         version = self.server.new_number()
         return tuple(
             replace(column, version=version, **changes) if column.name == name else column for column in table.columns
@@ -562,7 +562,7 @@ class Simulation:
             return
         query = f"SELECT {'*' if columns == '*' else ', '.join(shown)} FROM {table}"
         if condition is not None:
-            if condition[0] not in kinds or (condition[1].startswith(">") and kinds[condition[0]] not in ("int",)):
+            if condition[0] not in kinds or (condition[1].startswith(">") and kinds[condition[0]] != "int"):
                 return
             query += f" WHERE {condition[0]} {condition[1]}"
         key = [column.name for column in model.key] or list(kinds)
@@ -599,14 +599,14 @@ class Simulation:
             ).fetchall()
             for name, shows, state, phase, seen in jobs:
                 view = self.views.get(name)
-                if view is None or shows is None:
+                if view is None or shows is None or seen is None:  # forgotten: rows of a time nobody knows
                     continue
                 if shows in lsns:
                     view.shown_lsn = int(lsns[shows])
                 lsn = int(LSN.parse(seen)) if seen else 0
-                if lsn > applied:
-                    raise Mismatch(f"{name} claims {seen}, but {LSN(applied)} is applied")
                 running = state == "running" and phase == "stream"
+                if running and lsn > applied:
+                    raise Mismatch(f"{name} claims {seen}, but {LSN(applied)} is applied")
                 self._compare(cursor, view, lsn, where=f"{state}/{phase} at {LSN(lsn)}")
                 if running:
                     self._compare(cursor, view, int(applied), where=f"running, applied {LSN(applied)}")
@@ -628,7 +628,9 @@ class Simulation:
             state = self.server.at(lsn, history)
             table = state.get(view.table)
             kinds = {c.name: c.kind for c in table.columns} if table is not None else view.kinds
-            here = Counter(tuple(plain(v, kinds.get(n, "text")) for v, n in zip(r, view.columns, strict=True)) for r in rows)
+            here = Counter(
+                tuple(plain(v, kinds.get(n, "text")) for v, n in zip(r, view.columns, strict=True)) for r in rows
+            )
             there = view.rows(state)
             if there == here:
                 return
@@ -659,6 +661,8 @@ class Simulation:
         for table in self.server.state:  # the stream's Relation messages tell what changed meanwhile
             self.server.operate("", ("insert", table, 1))
         self.server.commit("")
+        self._step(("all",))  # so that no transaction is half applied
+        self._step(("cut",))
         self.db.sync.resume("*")
         self._come_to_rest()
         quiet = 0
@@ -695,7 +699,9 @@ class Simulation:
             cursor.close()
         used = {copy.local_table for copy in copies(self.db.store, "primary")}
         used |= {name for (name,) in self.db.store.rows("SELECT local_table FROM flashql.views")}
-        left = {n for (n,) in self.db.store.rows("SELECT table_name FROM duckdb_tables() WHERE schema_name='flashql_data'")}
+        left = {
+            n for (n,) in self.db.store.rows("SELECT table_name FROM duckdb_tables() WHERE schema_name='flashql_data'")
+        }
         if left - used:
             raise Mismatch(f"left over: {left - used}")
         if any(copy.state is CopyState.COPYING for copy in copies(self.db.store, "primary")):

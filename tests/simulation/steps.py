@@ -12,9 +12,10 @@ A step is a tuple. At the server:
 
 with operations ("insert", t, n), ("fill", t, n, count), ("update", t, i, n), ("move", t, i, n) which changes the key,
 ("touch", t, i) which changes nothing, ("swap", t, i, j), ("delete", t, i), ("truncate", t, ...): i and j choose among
-the rows there are, n stands for values. On the way: ("deliver", frames), ("all",), ("keepalive",), ("cut",), ("copy", n):
-the copying goes on up to its n-th next halt. Here: ("view", v, t, columns or "*", condition or None), ("drop_view", v),
-("stop", v), ("resume", v), ("sync",), ("look",), ("refresh", v), ("forget", v), ("reopen",), ("crash",).
+the rows there are, n stands for values. On the way: ("deliver", frames), ("all",), ("keepalive",),
+("cut",), ("copy", n): the copying goes on up to its n-th next halt. Here: ("view", v, t, columns or "*", condition or
+None), ("drop_view", v), ("stop", v), ("resume", v), ("sync",), ("look",), ("refresh", v), ("forget", v), ("reopen",),
+("crash",).
 ("later", n, step): the step happens just before the n-th call of the origin, or (a crash) local commit, from now.
 """
 

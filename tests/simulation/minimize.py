@@ -1,0 +1,82 @@
+"""A failing schedule made short: steps are left out, ever fewer at a time, while it still fails.
+
+python -m tests.simulation.minimize SEED [LENGTH] > tests/simulation/regressions/what_it_shows.py
+"""
+
+from __future__ import annotations
+
+import logging
+import pprint
+import random
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tests.simulation.simulation import Mismatch, Simulation
+from tests.simulation.steps import Step, schedule
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A schedule and the settings it runs under."""
+
+    steps: Sequence[Step]
+    hold_bytes: int = 32 << 20  # a transaction larger than this is applied in parts
+    sends_empty: bool = False  # as Postgres 14 does, transactions without a published change are sent
+
+    @classmethod
+    def drawn(cls, seed: int, length: int) -> Scenario:
+        """The scenario of a seed."""
+        chance = random.Random(seed)
+        hold_bytes, sends_empty = chance.choice([200, 32 << 20]), chance.random() < 0.3
+        return cls(schedule(chance, length), hold_bytes, sends_empty)
+
+    def run(self) -> Simulation:
+        """Carry it out in a folder of its own. Raises `Mismatch`."""
+        with tempfile.TemporaryDirectory() as folder:
+            simulation = Simulation(Path(folder), hold_bytes=self.hold_bytes, sends_empty=self.sends_empty)
+            simulation.run(self.steps)
+            return simulation
+
+    def __str__(self) -> str:
+        shown = pprint.pformat(list(self.steps), width=116, compact=True)
+        return f"STEPS = {shown}\nHOLD_BYTES, SENDS_EMPTY = {self.hold_bytes}, {self.sends_empty}\n"
+
+
+def fails(scenario: Scenario) -> bool:
+    """Whether it fails."""
+    try:
+        scenario.run()
+    except Mismatch:
+        return True
+    return False
+
+
+def minimized(scenario: Scenario, failing: Callable[[Scenario], bool] = fails) -> Scenario:
+    """The scenario with as few steps, and operations in them, as still fail."""
+    steps = list(scenario.steps)
+    size = max(1, len(steps) // 2)
+    while True:
+        at = len(steps)
+        while (at := at - size) > -size:
+            shorter = steps[: max(at, 0)] + steps[max(at, 0) + size :]
+            if failing(replace(scenario, steps=shorter)):
+                steps = shorter
+        if size == 1:
+            break
+        size //= 2
+    for at, step in enumerate(steps):
+        if step[0] == "tx":
+            for operation in step[1]:
+                fewer = ("tx", tuple(one for one in steps[at][1] if one is not operation))
+                if failing(replace(scenario, steps=[*steps[:at], fewer, *steps[at + 1 :]])):
+                    steps[at] = fewer
+    return replace(scenario, steps=steps)
+
+
+if __name__ == "__main__":
+    logging.disable(logging.CRITICAL)
+    seed, length = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 60
+    sys.stdout.write(str(minimized(Scenario.drawn(seed, length))))

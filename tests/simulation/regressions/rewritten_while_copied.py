@@ -1,0 +1,15 @@
+"""A table rewritten between a snapshot and its reading looks empty there, and the copy is empty until the next look."""
+
+STEPS = [
+    ("create_table", "t0", "default", (("k0", "int"), ("c0", "int"))),
+    ("tx", (("fill", "t0", 1, 12),)),
+    ("view", "v0", "t0", "*", None),
+    ("sync",),
+    ("rewrite", "t0", "c0"),
+    ("copy", 9),
+    ("all",),
+    ("keepalive",),
+    ("copy", 9),
+]
+HOLD_BYTES, SENDS_EMPTY = 32 << 20, False
+KNOWN = "the table's shape is compared only at the next look: within a minute, or at sync()"
