@@ -46,13 +46,15 @@ def schedule(chance: random.Random, length: int) -> list[Step]:
     for _ in range(length):
         (name,) = chance.choices([name for name, _ in kept], [weight for _, weight in kept])
         steps.append(step(chance, name))
+        if name in ("view", "refresh") and chance.random() < 0.7:  # what is written now meets the copying
+            steps += [("sync",), step(chance, "tx"), ("all",), step(chance, "tx")]
     return steps
 
 
 _WEIGHTS = {
     "tx": 25, "begin": 6, "op": 14, "commit": 7, "abort": 2, "deliver": 12, "all": 8, "keepalive": 4, "copy": 12,
-    "cut": 2, "later": 2, "crash": 2, "reopen": 2, "view": 2, "stop": 2, "resume": 2, "drop_view": 1, "sync": 5,
-    "look": 3, "refresh": 1, "forget": 0.5, "add_column": 1, "drop_column": 0.5, "rename_column": 0.5, "retype": 1,
+    "cut": 2, "later": 2, "crash": 2, "reopen": 2, "view": 4, "stop": 2, "resume": 2, "drop_view": 1, "sync": 5,
+    "look": 3, "refresh": 3, "forget": 0.5, "add_column": 1, "drop_column": 0.5, "rename_column": 0.5, "retype": 1,
     "rewrite": 1, "vacuum_full": 1, "identity": 1, "drop_table": 0.5, "create_table": 1, "rename_table": 0.3,
     "lose_slot": 0.5, "drop_slot": 0.5, "recreate_slot": 0.5, "drop_publication": 0.5, "unpublish": 0.5, "restart": 1,
     "new_system": 0.3, "restore": 0.5,
@@ -71,7 +73,7 @@ def _table(chance: random.Random, name: str) -> Step:
     columns += [(column, chance.choice(KINDS)) for column in COLUMNS[: chance.randint(1, 4)]]
     if chance.random() < 0.3:
         columns.reverse()
-    return ("create_table", name, chance.choice(("default", "default", "index", "full", "bag")), tuple(columns))
+    return ("create_table", name, chance.choice(("default", "default", "index", "full", "bag", "bag")), tuple(columns))
 
 
 def _view(chance: random.Random) -> Step:
