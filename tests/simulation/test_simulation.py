@@ -21,7 +21,7 @@ import pytest
 from tests.simulation.minimize import Scenario
 from tests.simulation.simulation import Mismatch
 
-SECONDS = float(os.environ.get("FLASHQL_SIMULATION_SECONDS", "8"))
+SECONDS = float(os.environ.get("FLASHQL_SIMULATION_SECONDS", "4"))
 LENGTH = 60
 FIXED_SEEDS = (3, 10, 1014, 1027)  # with crashes
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*.py"))
