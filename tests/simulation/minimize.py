@@ -23,7 +23,7 @@ class Scenario:
     """A schedule and the settings it runs under."""
 
     steps: Sequence[Step]
-    hold_bytes: int = 32 << 20  # a transaction larger than this is applied in parts
+    hold_bytes: int = 32 << 20  # a transaction larger than this waits on disk
     sends_empty: bool = False  # as Postgres 14 does, transactions without a published change are sent
 
     @classmethod

@@ -23,11 +23,12 @@ from unittest.mock import patch
 import duckdb
 
 import flashql
-from flashql import database, errors, session, sync, worker
+from flashql import database, errors, feeding, session, sync, worker
 from flashql.catalog import CopyState
 from flashql.database import Database
 from flashql.lsn import LSN
 from flashql.origins.base import Received
+from flashql.origins.postgres import assembling
 from flashql.store import Store
 from flashql.store.copies import copies
 from tests.simulation.origin import SimulatedOrigin, SimulatedStream
@@ -187,10 +188,6 @@ class Simulation:
         running = self._worker
         return running._session if running is not None else None
 
-    def _mid_transaction(self) -> bool:
-        running = self._session
-        return running is not None and running._mid_transaction()
-
     def _wait_parked(self) -> None:
         """Wait until every thread waits for the schedule, or has ended."""
         deadline = time.monotonic() + STUCK_SECONDS
@@ -212,7 +209,7 @@ class Simulation:
                 self._condition.notify_all()
             return False
         copying = running._session._pass if running is not None and running._session is not None else None
-        return copying is None or copying.finished or "copy" in waiting or self._mid_transaction()
+        return copying is None or copying.finished or "copy" in waiting
 
     def _go(self, role: str) -> None:
         with self._condition:
@@ -273,8 +270,8 @@ class Simulation:
             (sync, "Worker", PatientWorker),
             (worker, "backoff_seconds", lambda *_: 0.0),
             (session, "backoff_seconds", lambda *_: 1e-9),
-            (session, "_IDLE_SECONDS", 0.0),
-            (session, "_HOLD_BYTES", self._hold_bytes),
+            (feeding, "_IDLE_SECONDS", 0.0),
+            (assembling, "HOLD_BYTES", self._hold_bytes),
             (session, "_RECOPIES_AN_HOUR", 1 << 30),
             (session, "_RECONCILE_SECONDS", 1e9),
         ):
@@ -343,7 +340,7 @@ class Simulation:
     def _step(self, step: Step) -> None:
         if step[0] == "later":
             self._later.append([step[1], step[2]])
-        elif not self._on_the_way(step) and not self._at_server(step) and not self._mid_transaction():
+        elif not self._on_the_way(step) and not self._at_server(step):
             self._here(step)
         self._come_to_rest()
         if self._photo is not None:
@@ -498,7 +495,7 @@ class Simulation:
                 self._cut(errors.OriginUnreachable("cut"))
             case ("copy", times):
                 for _ in range(times):
-                    if not self._mid_transaction() and self._photo is None:
+                    if self._photo is None:
                         self._go("copy")
                         self._come_to_rest()
             case ("crash",):
