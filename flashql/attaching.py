@@ -1,24 +1,31 @@
 """Attaching to an origin's stream: adopt this file's slot there, or make one, and begin where the last commit was.
 
-A slot is adopted only when it holds everything the copies lack, and they nothing that it does not: it is this server's
-(system identifier), in the same history (a promotion or a restore begins a new timeline, and the log of a server put
-back as it was ends before what is applied here), not invalidated, and nobody moved it beyond what is durable here.
+A slot is adopted only when it holds everything the copies lack, and the origin's history everything they contain.
 Otherwise it is replaced, and every table copied again.
 """
 
 from __future__ import annotations
 
+import time
+from collections import defaultdict, deque
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
+from flashql import errors
 from flashql.catalog import CopyState, Origin
 from flashql.lsn import LSN
-from flashql.origins.base import SlotState
+from flashql.origins.base import Server, SlotState
 from flashql.origins.postgres.origin import HeldSlot, PostgresOrigin
 from flashql.origins.postgres.replication import Waiting
 from flashql.origins.postgres.stream import Stream
 from flashql.store import Store
 from flashql.store.copies import copies, origin_record, save_copy, save_origin
+from flashql.store.owner import owner_of, seal
+
+_LOSSES_AN_HOUR = 12
+
+# When each permanent slot was found lost lately, over all sessions of this process.
+_lost_at: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_LOSSES_AN_HOUR))
 
 
 @dataclass(frozen=True)
@@ -40,40 +47,78 @@ def attach(
 ) -> Attachment:
     """Adopt or make the slot, and stream from it. The publication of these tables exists already.
 
-    `waiting` is called while the slot's creation waits for others; what it raises ends that.
+    `waiting` is called while the slot's creation waits for others; what it raises ends that. Raises `OriginBusy` when
+    somebody else reads the slot, and `OriginError` when it was lost too often to be made once more.
     """
-    record = origin_record(store, origin.name)
-    system, timeline = origin.identity(slot)
-    state = origin.slot_state(slot)
-    if _usable(state, record, slot, system, timeline) and record.applied_lsn <= origin.current_lsn():
-        return Attachment(origin.follow(slot, record.applied_lsn), record.applied_lsn)
-    lost = f"slot {slot} at origin {origin.name} was lost; its tables are copied again" if record.slot else None
+    record, ours = origin_record(store, origin.name), seal(store)
+    server = origin.identity(slot)
+    why = None if record.slot is None else why_unusable(origin.slot_state(slot), record, server)
+    if record.slot == slot and why is None:
+        with store.transaction() as writer:
+            save_origin(writer, replace(record, timeline=server.timeline))
+        return Attachment(origin.follow(slot, record.applied_lsn, ours), record.applied_lsn)
+    lost = f"slot {slot} at origin {origin.name} was lost: {why}; its tables are copied again" if why else None
+    if why and not store.in_memory:
+        _not_too_often(slot, origin.name, why)
     # A change before the publication was made would fail the new slot's stream: the publication comes first.
-    origin.drop(slot)
-    origin.publish(slot, tables)
-    held = origin.create_slot(slot, temporary=store.in_memory, waiting=waiting)
+    origin.drop(slot, ours)
+    origin.publish(slot, tables, owner_of(store))
+    held = origin.create_slot(slot, temporary=store.in_memory, waiting=waiting, seal=ours)
     start = held.snapshot.lsn
     try:
         with store.transaction() as writer:
-            save_origin(writer, Origin(origin.name, slot, slot, system, timeline, start))
+            save_origin(writer, Origin(origin.name, slot, slot, server.system_identifier, server.timeline, start))
             for copy in copies(store, origin.name):
                 save_copy(writer, replace(copy, state=CopyState.DETACHED))
         if store.in_memory:
             # Nothing would ever drop the slot of a database that dies with its process: it lives in the connection.
-            return Attachment(origin.follow(slot, start, held), start, lost=lost)
-        return Attachment(origin.follow(slot, start), start, held, lost)
+            return Attachment(origin.follow(slot, start, ours, held), start, lost=lost)
+        return Attachment(origin.follow(slot, start, ours), start, held, lost)
     except BaseException:
         held.close()
         raise
 
 
-def _usable(state: SlotState | None, record: Origin, slot: str, system: str, timeline: int) -> bool:
-    """Whether the slot holds everything that the copies lack."""
-    return (
-        state is not None
-        and not state.lost
-        and record.slot == slot
-        and record.system_identifier == system
-        and record.timeline == timeline
-        and state.confirmed_lsn <= record.applied_lsn
-    )
+def why_unusable(state: SlotState | None, record: Origin, server: Server) -> str | None:
+    """Why going on with the slot would lose or invent changes; None when it holds all that the copies lack.
+
+    The copies contain the origin's history up to `record.applied_lsn`. So that has to be part of the history of the
+    server that answers, and the slot must not have forgotten anything after it. A slot made anew under the old name
+    begins at the end of the WAL of its day, which is after everything that was ever applied of the same history.
+    """
+    applied = record.applied_lsn
+    if server.system_identifier != record.system_identifier:
+        return "the origin is another server now (its system identifier differs)"
+    if server.timeline != record.timeline:
+        left = server.left.get(record.timeline or 0)
+        if left is None:
+            return f"timeline {server.timeline} of the origin does not come from timeline {record.timeline}"
+        if left < applied:
+            return (
+                f"the origin left timeline {record.timeline} at {left}, by a failover or a restore, and the copies "
+                f"are at {applied}: what it lost they may contain"
+            )
+    if state is None:
+        return "it is gone there"
+    if state.origin_lsn < applied:
+        return f"the origin's WAL ends at {state.origin_lsn}, before {applied}: it was restored from a backup"
+    if state.lost is not None:
+        return state.lost
+    if state.confirmed_lsn > applied:
+        return (
+            f"it is at {state.confirmed_lsn} and the copies at {applied}: somebody else read it or made it anew, or "
+            "this file is older, as a restored backup is"
+        )
+    return None
+
+
+def _not_too_often(slot: str, origin: str, why: str) -> None:
+    """Each loss costs the origin a copy of every table: one that comes again and again is for a person to end."""
+    now, times = time.monotonic(), _lost_at[slot]
+    if len(times) == _LOSSES_AN_HOUR and now - times[0] < 3600:
+        raise errors.OriginError(
+            f"slot {slot} at origin {origin} was lost {_LOSSES_AN_HOUR} times within an hour; now {why}",
+            hint="Find out what takes it; often max_slot_wal_keep_size at the origin is less than what is written "
+            "there while its tables are copied. Then sync() again.",
+        )
+    times.append(now)

@@ -24,6 +24,7 @@ from flashql.origins.postgres.slot import slot_name
 from flashql.origins.postgres.stream import Stream
 from flashql.store import Store
 from flashql.store.copies import copies, delete_copy, save_copy
+from flashql.store.owner import owner_of, seal
 from flashql.store.relations import show_copy
 from flashql.widening import widened_by_waiting
 
@@ -174,10 +175,13 @@ class Session:
                 self._tables[name] = table
             except errors.DefinitionError as error:
                 self._fail(need.views, error)
+        if self._stream is None:
+            # Before anything is changed there: it may belong to another copy of this file, which follows it now.
+            self._origin.release(self._slot, seal(self._store))
         # Before it is mended: whatever happens next, it must be known that the publication had holes.
         lost = joining.doubt(self._store, self._origin.name, self._origin.published(self._slot))
         joining.claim(self._store, self._origin.name, self._slot)
-        self._origin.publish(self._slot, self._tables)
+        self._origin.publish(self._slot, self._tables, owner_of(self._store))
         if lost and self._stream is not None:
             raise errors.SlotLost(f"origin {self._origin.name}: publication {self._slot} was dropped there")
         return True

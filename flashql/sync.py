@@ -27,6 +27,7 @@ from flashql.store import Store
 from flashql.store.copies import copies, delete_copy, delete_origin, origin_record
 from flashql.store.definitions import realtime_views, views
 from flashql.store.jobs import JobStatus, blank, delete_job, jobs, make_job, set_job
+from flashql.store.owner import seal
 from flashql.store.relations import freeze, relation_rows
 from flashql.verifying import VerifyReport, verify
 from flashql.worker import Worker
@@ -172,7 +173,7 @@ class Sync:
             return
         self._stop_worker(origin)
         if origin_record(self._store, origin).publication is not None:
-            self._origins(origin).drop(slot_name(self._store.database_id, origin))
+            self._origins(origin).drop(slot_name(self._store.database_id, origin), seal(self._store))
         with self._store.transaction() as writer:
             known = jobs(self._store)
             if any(view.relation_id in known for view in realtime_views(self._store, origin)):
@@ -268,7 +269,7 @@ class Sync:
             if self._store.in_memory:
                 # The slot was temporary: if this fails, only the publication stays, which holds nothing back.
                 with suppress(errors.FlashQLError):
-                    self._origins(name).drop(slot_name(self._store.database_id, name))
+                    self._origins(name).drop(slot_name(self._store.database_id, name), seal(self._store))
         if not self._store.read_only:
             self.show_stopped()
 

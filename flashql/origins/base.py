@@ -8,6 +8,7 @@ tolerates being sent anything twice.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -143,10 +144,28 @@ class Received:
 
 @dataclass(frozen=True)
 class SlotState:
-    """A slot as the origin reports it."""
+    """A slot as the origin reports it.
+
+    `lost` says why it is of no use any more, None when it is. `retained_bytes` is the WAL that it makes the origin
+    keep; `safe_bytes` is how much more may be written before the slot can be lost, None when there is no limit.
+    """
 
     name: str
     active_pid: int | None
     confirmed_lsn: LSN
-    lost: bool
+    lost: str | None
     retained_bytes: int
+    safe_bytes: int | None
+    origin_lsn: LSN  # the end of the origin's WAL
+
+
+@dataclass(frozen=True)
+class Server:
+    """Who answers at an origin, and which history its WAL has.
+
+    `left` has the position at which each older timeline of that history was left, by its number.
+    """
+
+    system_identifier: str
+    timeline: int
+    left: Mapping[int, LSN]

@@ -10,12 +10,13 @@ import psycopg
 from flashql import errors
 from flashql.catalog import Column, Table
 from flashql.lsn import LSN
-from flashql.origins.base import Progress, SlotState, Snapshot
+from flashql.origins.base import Progress, Server, SlotState, Snapshot
 from flashql.origins.postgres import preflight, slot, snapshot
 from flashql.origins.postgres.client import PostgresClient
 from flashql.origins.postgres.connecting import DsnSource
 from flashql.origins.postgres.replication import ReplicationConnection, Waiting
 from flashql.origins.postgres.stream import Stream, status_interval_seconds
+from flashql.store.owner import Owner
 
 # How long to wait for a temporary slot to be dropped: it ends with its connection in any case.
 _DROP_SECONDS = 2.0
@@ -80,8 +81,8 @@ class PostgresOrigin:
         target = self.client.conninfo(application_name, replication="database")
         return ReplicationConnection(self.name, target)
 
-    def identity(self, application_name: str) -> tuple[str, int]:
-        """The server's system identifier and timeline."""
+    def identity(self, application_name: str) -> Server:
+        """Who answers, and which history its WAL has."""
         connection = self.replication(application_name)
         try:
             return slot.identify(connection)
@@ -92,17 +93,23 @@ class PostgresOrigin:
         """The tables the publication holds, None when there is none."""
         return slot.published(self.client, name)
 
-    def publish(self, name: str, tables: Iterable[tuple[str, str]]) -> None:
-        """Make the publication hold exactly these tables."""
-        slot.publish(self.client, name, tables)
+    def publish(self, name: str, tables: Iterable[tuple[str, str]], owner: Owner) -> None:
+        """Make the publication hold exactly these tables, and name its owner."""
+        slot.publish(self.client, name, tables, owner)
 
     def slot_state(self, name: str) -> SlotState | None:
         """The slot of that name, None when there is none."""
         return slot.find(self.client, name)
 
-    def create_slot(self, name: str, *, temporary: bool, waiting: Waiting | None = None) -> HeldSlot:
+    def slot_waits(self, name: str) -> str | None:
+        """Who keeps the slot, or one of its temporary ones, from being made; None when nobody does."""
+        return slot.waits(self.client, name)
+
+    def create_slot(
+        self, name: str, *, temporary: bool, waiting: Waiting | None = None, seal: str | None = None
+    ) -> HeldSlot:
         """Make a slot and hold the snapshot of its start. `waiting` is called meanwhile; what it raises ends it."""
-        connection = self.replication(name)
+        connection = self.replication(slot.application_name(name, seal) if seal else name)
         try:
             return HeldSlot(
                 connection,
@@ -120,9 +127,12 @@ class PostgresOrigin:
             connection.close()
             raise
 
-    def follow(self, name: str, start: LSN, held: HeldSlot | None = None) -> Stream:
-        """Stream the slot's changes from `start` on; `held` when the slot is temporary and lives there."""
-        connection = held.connection if held is not None else self.replication(name)
+    def follow(self, name: str, start: LSN, seal: str, held: HeldSlot | None = None) -> Stream:
+        """Stream the slot's changes from `start` on; `held` when the slot is temporary and lives there.
+
+        The seal is that of this database (see store/owner.py): no other one's stream is ever ended for it.
+        """
+        connection = held.connection if held is not None else self.replication(slot.application_name(name, seal))
         try:
             ((timeout,),) = self.client.query(
                 "SELECT setting::float8 / 1000 FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'"
@@ -130,15 +140,19 @@ class PostgresOrigin:
             return Stream.start(connection, slot.start_sql(name, start), status_interval_seconds(timeout))
         except errors.OriginBusy:
             connection.close()
-            slot.release(self.client, name)
+            slot.release(self.client, name, seal)
             raise
         except BaseException:
             connection.close()
             raise
 
-    def drop(self, name: str) -> None:
-        """Drop slot and publication of that name, whichever exists."""
-        slot.drop(self.client, name)
+    def release(self, name: str, seal: str) -> None:
+        """End a stale stream of ours that holds the slot. Raises `OriginBusy` when it is somebody else's."""
+        slot.release(self.client, name, seal)
+
+    def drop(self, name: str, seal: str) -> None:
+        """Drop slot and publication of that name, whichever exists. Raises `OriginBusy` when somebody reads it."""
+        slot.drop(self.client, name, seal)
 
     def sources(
         self,

@@ -10,18 +10,22 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from flashql import errors
 from flashql.lsn import LSN
-from flashql.origins.base import SlotState, Snapshot
+from flashql.origins.base import Server, SlotState, Snapshot
 from flashql.origins.postgres.client import PostgresClient
 from flashql.origins.postgres.replication import ReplicationConnection, Waiting
 from flashql.quoting import literal, qualified, quote
+from flashql.resources import sql_text
+from flashql.store.owner import Owner, read_comment
 
 # Slot creation waits for every transaction that was writing when it began, so it has a limit.
 CREATE_TIMEOUT_SECONDS = 120.0
 LOCK_TIMEOUT_SECONDS = 5
-_ORIGIN_NAME_BYTES = 28  # leaves room for prefix, hash and the suffix of temporary slots within 63
+_ORIGIN_NAME_BYTES = 28  # leaves room for prefix, hash and the suffix of temporary slots, or a seal, within 63
+_PREFIX_BYTES = 52  # of a slot's name that its temporary slots share (see copying.py)
 
 
 def slot_name(database_id: str, origin: str) -> str:
@@ -37,26 +41,61 @@ def slot_name(database_id: str, origin: str) -> str:
     return f"flashql_{database_id}_{plain}{suffix}"
 
 
-def identify(connection: ReplicationConnection) -> tuple[str, int]:
-    """The origin's system identifier and timeline (IDENTIFY_SYSTEM)."""
+def application_name(slot: str, seal: str) -> str:
+    """What walsenders of a slot are called: the seal tells whose they are (see store/owner.py). At most 63 bytes."""
+    return f"{slot}/{seal}"
+
+
+def identify(connection: ReplicationConnection) -> Server:
+    """Who answers: IDENTIFY_SYSTEM, and the history of its timeline."""
     system, timeline, *_ = connection.row("IDENTIFY_SYSTEM")
     if re.fullmatch("[0-9]{1,10}", timeline) is None:
         raise errors.ProtocolError(f"origin {connection.origin}: {timeline!r} is not a timeline")
-    return system, int(timeline)
+    # A server on its first timeline has no history file.
+    history = connection.row(f"TIMELINE_HISTORY {timeline}")[-1] if int(timeline) > 1 else ""
+    return Server(system, int(timeline), timelines_left(history))
+
+
+def timelines_left(history: str) -> dict[int, LSN]:
+    r"""Where each older timeline was left, from a timeline history file.
+
+    Its lines are "number, position, reason" (documentation: "Continuous Archiving", Timelines; timeline.c).
+
+    >>> timelines_left("1\t0/3000148\tno recovery target specified\n\n2\t0/5000000\tbefore x\n")
+    {1: LSN('0/3000148'), 2: LSN('0/5000000')}
+    """
+    lines = re.findall(r"^\s*([0-9]{1,10})\s+([0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8})\b", history, re.MULTILINE)
+    return {int(number): LSN.parse(position) for number, position in lines}
 
 
 def find(client: PostgresClient, name: str) -> SlotState | None:
     """The slot of that name in this origin's database, None when there is none."""
-    rows = client.query(
-        "SELECT active_pid, coalesce(confirmed_flush_lsn, '0/0')::text, coalesce(wal_status = 'lost', false), "
-        "coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0)::int8 "
-        "FROM pg_catalog.pg_replication_slots WHERE slot_name = %s AND database = current_database()",
-        [name],
-    )
+    rows = client.query(sql_text("origin/slot.sql"), [name])
     if not rows:
         return None
-    pid, confirmed, lost, retained = rows[0]
-    return SlotState(name, pid, LSN.parse(confirmed), lost, retained)
+    pid, confirmed, retained, safe, end, invalidated, reason, foreign, keep_size, idle_timeout = rows[0]
+    lost = None
+    if invalidated:
+        lost = _why_invalidated(reason, keep_size, idle_timeout)
+    elif foreign:
+        lost = "another slot was made under its name"
+    return SlotState(name, pid, LSN.parse(confirmed), lost, max(0, retained), safe, LSN.parse(end))
+
+
+def _why_invalidated(reason: str | None, keep_size: str, idle_timeout: str | None) -> str:
+    """What took the slot, with the setting that did and its value (documentation: "pg_replication_slots")."""
+    limit = f"max_slot_wal_keep_size ({keep_size})"
+    match reason:
+        case "idle_timeout":
+            return f"nobody read it for longer than idle_replication_slot_timeout ({idle_timeout})"
+        case "wal_level_insufficient":
+            return "wal_level was not 'logical' for a while"
+        case "rows_removed":
+            return "the origin removed catalog rows that it needs"
+        case "wal_removed":
+            return f"it held back more WAL than {limit} allows"
+        case _:
+            return f"the origin invalidated it, most likely since it held back more WAL than {limit} allows"
 
 
 def create(
@@ -73,7 +112,10 @@ def create(
     Raises `OriginBusy` naming who blocks it when older writing transactions do not end in time, `OriginUnfit`
     when no slot is free or wal_level is too low.
     """
-    export = "(SNAPSHOT 'export')" if version >= 15 else "EXPORT_SNAPSHOT"
+    if version >= 17 and not temporary:
+        export = "(SNAPSHOT 'export', FAILOVER)"  # of no effect unless a standby asks for such slots
+    else:
+        export = "(SNAPSHOT 'export')" if version >= 15 else "EXPORT_SNAPSHOT"
     kind = "TEMPORARY LOGICAL" if temporary else "LOGICAL"
     try:
         row = connection.row(
@@ -111,9 +153,33 @@ def _blockers(client: PostgresClient) -> str:
     return f"The slot waits for open writing transactions to end: {shown}."
 
 
-def drop(client: PostgresClient, name: str) -> None:
-    """Drop slot and publication of that name, whichever exists. A walsender still on the slot is ended first."""
-    release(client, name)
+def waits(client: PostgresClient, name: str) -> str | None:
+    """Who keeps a slot of ours from being made, the temporary ones of copies included; None when nobody does.
+
+    CREATE_REPLICATION_SLOT waits for each transaction that was writing when it began, on that transaction's lock.
+    """
+    rows = client.query(
+        "SELECT DISTINCT CASE WHEN p.gid IS NULL "
+        "THEN format('pid %%s (%%s %%s, open for %%s)', b.pid, b.usename, b.application_name, now() - b.xact_start) "
+        "ELSE format('prepared transaction %%L (%%s)', p.gid, now() - p.prepared) END "
+        "FROM pg_catalog.pg_stat_activity AS w "
+        "JOIN pg_catalog.pg_locks AS l ON l.pid = w.pid AND l.locktype = 'transactionid' AND NOT l.granted "
+        "LEFT JOIN pg_catalog.pg_prepared_xacts AS p ON p.transaction = l.transactionid "
+        "LEFT JOIN pg_catalog.pg_locks AS h "
+        "ON h.locktype = 'transactionid' AND h.transactionid = l.transactionid AND h.granted "
+        "LEFT JOIN pg_catalog.pg_stat_activity AS b ON b.pid = h.pid "
+        "WHERE w.backend_type = 'walsender' AND starts_with(w.application_name, %s)",
+        [name[:_PREFIX_BYTES]],
+    )
+    return f"Waits for a transaction that is open at the origin: {'; '.join(one for (one,) in rows)}" if rows else None
+
+
+def drop(client: PostgresClient, name: str, seal: str) -> None:
+    """Drop slot and publication of that name, whichever exists. A stale walsender of ours is ended first.
+
+    Raises `OriginBusy` when somebody else reads the slot; nothing is dropped then.
+    """
+    release(client, name, seal)
     client.query(
         "SELECT pg_drop_replication_slot(slot_name) FROM pg_catalog.pg_replication_slots "
         "WHERE slot_name = %s AND database = current_database()",
@@ -122,23 +188,33 @@ def drop(client: PostgresClient, name: str) -> None:
     _publishing(client, f"DROP PUBLICATION IF EXISTS {quote(name)}")
 
 
-def release(client: PostgresClient, name: str) -> None:
-    """End the walsender that holds our slot: this process holds the database file's lock, so it is a stale one.
+def release(client: PostgresClient, name: str, seal: str) -> None:
+    """End the walsender that holds the slot, if it bears our seal: then whoever it served is gone.
 
-    Waits up to 10 s for it to let go. Raises `OriginBusy` when it is somebody else's or does not end.
+    Waits up to 10 s for it to let go. Raises `OriginBusy`, naming the consumer, when it is somebody else's (another
+    copy of this file, most likely) or does not end.
     """
     client.query(
         "SELECT pg_terminate_backend(s.active_pid, 10000) "
         "FROM pg_catalog.pg_replication_slots AS s JOIN pg_catalog.pg_stat_activity AS a ON a.pid = s.active_pid "
-        "WHERE s.slot_name = %s AND a.application_name = %s",
-        [name, name],
+        "WHERE s.slot_name = %s AND s.database = current_database() AND a.application_name = %s",
+        [name, application_name(name, seal)],
     )
-    slot = find(client, name)
-    if slot is not None and slot.active_pid is not None:
+    readers = client.query(
+        "SELECT s.active_pid, coalesce(a.usename, '?'), coalesce(a.application_name, ''), "
+        "coalesce(host(a.client_addr), 'the origin''s own machine') "
+        "FROM pg_catalog.pg_replication_slots AS s LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = s.active_pid "
+        "WHERE s.slot_name = %s AND s.database = current_database() AND s.active_pid IS NOT NULL",
+        [name],
+    )
+    if readers:
+        pid, user, program, address = readers[0]
+        owner = read_comment(comment(client, name))
         raise errors.OriginBusy(
-            f"slot {name} at origin {client.name} is in use by process {slot.active_pid}",
-            hint="Another consumer reads it. Two consumers on one slot would share the changes between them; "
-            "end the other one.",
+            f"slot {name} at origin {client.name} is in use by process {pid} ({user} {program}, from {address})"
+            + (f"; it belongs to {owner}" if owner else ""),
+            hint="A slot has one consumer. If that is a copy of this database file, let only one of the two sync. "
+            "If it is a connection left behind on another machine, the origin ends it after its wal_sender_timeout.",
         )
 
 
@@ -157,35 +233,48 @@ def published(client: PostgresClient, name: str) -> set[tuple[str, str]] | None:
     return {(schema, table) for schema, table in rows if table is not None} if rows else None
 
 
-def publish(client: PostgresClient, name: str, tables: Iterable[tuple[str, str]]) -> None:
-    """Make the publication hold exactly these tables, creating it when it does not exist."""
+def publish(client: PostgresClient, name: str, tables: Iterable[tuple[str, str]], owner: Owner) -> None:
+    """Make the publication hold exactly these tables and name its owner, creating it when it does not exist."""
     wanted = set(tables)
     present = published(client, name)
+    signature = f"COMMENT ON PUBLICATION {quote(name)} IS {literal(owner.comment())}"
     if present is None:
         target = f" FOR TABLE {_names(sorted(wanted))}" if wanted else ""
         options = "publish_via_partition_root = true"
         if client.version >= 18:
             options += ", publish_generated_columns = stored"
-        _publishing(client, f"CREATE PUBLICATION {quote(name)}{target} WITH ({options})")
+        _publishing(client, f"CREATE PUBLICATION {quote(name)}{target} WITH ({options})", signature)
         return
     added, dropped = sorted(wanted - present), sorted(present - wanted)
     if added:
         _publishing(client, f"ALTER PUBLICATION {quote(name)} ADD TABLE {_names(added)}")
     if dropped:
         _publishing(client, f"ALTER PUBLICATION {quote(name)} DROP TABLE {_names(dropped)}")
+    if read_comment(comment(client, name)) != owner:
+        with suppress(errors.OriginUnfit):  # another role made it for us: it does without
+            _publishing(client, signature)
 
 
-def _publishing(client: PostgresClient, statement: str) -> None:
-    """Run it, but do not queue for long behind a lock (VACUUM, CREATE INDEX): writers would queue behind us.
+def comment(client: PostgresClient, name: str) -> str | None:
+    """The publication's comment; None when it has none, or there is no such publication."""
+    rows = client.query(
+        "SELECT obj_description(oid, 'pg_publication') FROM pg_catalog.pg_publication WHERE pubname = %s", [name]
+    )
+    return rows[0][0] if rows else None
+
+
+def _publishing(client: PostgresClient, *statements: str) -> None:
+    """Run them as one, but do not queue for long behind a lock (VACUUM, CREATE INDEX): writers would queue behind.
 
     Raises `OriginUnfit` when the publication belongs to a role that ours is not a member of.
     """
     try:
         with client.connection() as connection, connection.transaction():
             connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'".encode())
-            connection.execute(statement.encode())
+            for statement in statements:
+                connection.execute(statement.encode())
     except errors.OriginRefused as error:
-        hint = f"Run at the origin, as a role that may: {statement};"
+        hint = f"Run at the origin, as a role that may: {statements[0]};"
         raise errors.OriginUnfit(error.message, hint=hint) from error
 
 
