@@ -22,6 +22,7 @@ from flashql.origins.base import Progress, Received
 from flashql.origins.postgres.origin import HeldSlot, PostgresOrigin
 from flashql.origins.postgres.slot import slot_name
 from flashql.origins.postgres.stream import Stream
+from flashql.retention import Watch
 from flashql.store import Store
 from flashql.store.copies import copies, delete_copy, save_copy
 from flashql.store.owner import owner_of, seal
@@ -84,6 +85,7 @@ class Session:
         self._feed: Feed | None = None
         self._received: Received | None = None
         self._moments = Moments(origin, self._slot, self._go_on)
+        self._watch: Watch | None = None
 
     # -- asked by the worker, from other threads
 
@@ -120,6 +122,7 @@ class Session:
             joining.clear_unfinished(self._store, self._origin.name)
             if not self._look():
                 return
+            self._watch = Watch(self._store, self._origin, self._slot, self._starting)
             self._connect()
             self._start_pass()
             while not self._boss.stopping:
@@ -131,6 +134,9 @@ class Session:
             pass
         finally:
             self._close()
+
+    def _starting(self) -> bool:
+        return self._stream is None or self._pass is not None
 
     def _reconsider(self) -> bool:
         """Look again when asked, or when it is time; False when nothing is left to follow."""
@@ -145,6 +151,8 @@ class Session:
 
     def _close(self) -> None:
         self._moments.close()
+        if self._watch is not None:
+            self._watch.close()
         if self._pass is not None:
             self._pass.cancel()
         if self._held is not None:

@@ -22,15 +22,29 @@ from flashql.origins.postgres import PostgresOrigin
 from flashql.origins.postgres.slot import slot_name
 from flashql.passes import Passes, SyncReport
 from flashql.populating import populate
+from flashql.retention import asked, retained_now
 from flashql.selecting import Selector, select
 from flashql.store import Store
 from flashql.store.copies import copies, delete_copy, delete_origin, origin_record
 from flashql.store.definitions import realtime_views, views
-from flashql.store.jobs import JobStatus, blank, delete_job, jobs, make_job, set_job
+from flashql.store.jobs import (
+    JobStatus,
+    Retained,
+    blank,
+    delete_job,
+    jobs,
+    last_retained,
+    make_job,
+    set_job,
+    with_retained,
+)
 from flashql.store.owner import seal
 from flashql.store.relations import freeze, relation_rows
 from flashql.verifying import VerifyReport, verify
 from flashql.worker import Worker
+
+# How long `status` waits for an origin that nothing here follows.
+_ANSWER_SECONDS = 2.0
 
 
 class Sync:
@@ -70,37 +84,41 @@ class Sync:
     def status(self, selector: Selector = "*") -> list[JobStatus]:
         """One record per selected view, also of views never synced.
 
-        Asks nothing of an origin, unless all its realtime views are stopped: then `lag_bytes` is the WAL that the
-        waiting slot makes it keep (None when it does not answer).
+        Asks an origin only while nothing here follows it, and then for its slot alone, for at most two seconds: then
+        `lag_bytes` and what the slot retains are as of now (None when it does not answer).
         """
         known = jobs(self._store)
         chosen = select(views(self._store), selector, strict=False)
         origins = {view.origin for view in chosen if view.persistence is Persistence.REALTIME and view.origin}
-        retained = {name: self._retained_bytes(name) for name in origins if self._all_stopped(name, known)}
-        return [self._fresh(view, known.get(view.relation_id, blank(view)), retained) for view in chosen]
+        waiting = {name: self._waiting_slot(name) for name in sorted(origins) if self._slot_waits(name)}
+        return [self._fresh(view, known.get(view.relation_id, blank(view)), waiting) for view in chosen]
 
-    def _all_stopped(self, origin: str, known: Mapping[str, JobStatus]) -> bool:
-        """Whether the origin has a slot of ours that no view makes use of."""
+    def _slot_waits(self, origin: str) -> bool:
+        """Whether the origin has a slot of ours that no session makes use of."""
         worker = self._workers.get(origin)
-        active = joining.active_views(self._store, origin, worker.halted if worker is not None else ())
-        synced = [view for view in realtime_views(self._store, origin) if view.relation_id in known]
-        return bool(synced) and not active and origin_record(self._store, origin).slot is not None
+        if origin_record(self._store, origin).slot is None or self._store.in_memory:
+            return False
+        return worker is None or not worker.running
 
-    def _retained_bytes(self, origin: str) -> int | None:
+    def _waiting_slot(self, origin: str) -> tuple[int, Retained] | None:
+        """How far its copies are behind and what the slot that waits retains; None when the origin does not say."""
         with suppress(errors.FlashQLError):
-            state = self._origins(origin).slot_state(slot_name(self._store.database_id, origin))
-            return None if state is None else state.retained_bytes
+            state = asked(self._origins(origin), slot_name(self._store.database_id, origin), _ANSWER_SECONDS)
+            if state is not None and state.lost is None:
+                lag_bytes = max(0, state.origin_lsn - origin_record(self._store, origin).applied_lsn)
+                return lag_bytes, retained_now(state, last_retained(self._store, origin))
         return None
 
-    def _fresh(self, view: View, job: JobStatus, retained: Mapping[str, int | None]) -> JobStatus:
-        rows = relation_rows(self._store, view)
-        if view.persistence is Persistence.REALTIME and job.slot_id is not None and (view.origin or "") in retained:
-            return replace(job, rows=rows, lag_bytes=retained[view.origin or ""])
-        worker = self._workers.get(view.origin or "")
-        if view.persistence is not Persistence.REALTIME or worker is None or job.phase != "stream":
-            return replace(job, rows=rows)
-        lag = worker.lag_bytes()
-        return replace(job, rows=rows, lag_bytes=job.lag_bytes if lag is None else lag)
+    def _fresh(self, view: View, job: JobStatus, waiting: Mapping[str, tuple[int, Retained] | None]) -> JobStatus:
+        origin = view.origin or ""
+        job = replace(job, rows=relation_rows(self._store, view))
+        if view.persistence is not Persistence.REALTIME:
+            return job
+        if origin in waiting and job.slot_id is not None:
+            return with_retained(job, waiting[origin])
+        worker = self._workers.get(origin)
+        lag = worker.lag_bytes() if worker is not None and job.phase == "stream" else None
+        return job if lag is None else replace(job, lag_bytes=lag)
 
     def stop(self, selector: Selector = "*", *, disable: bool = True) -> None:
         """Halt realtime jobs; with `disable`, `sync()` leaves them alone until `resume()`. Rows stay as they are.

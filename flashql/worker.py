@@ -103,6 +103,11 @@ class Worker:
         """The views that were halted in this process."""
         return frozenset(self._halted)
 
+    @property
+    def running(self) -> bool:
+        """Whether its thread runs: it follows, or will try again."""
+        return self._thread is not None
+
     def lag_bytes(self) -> int | None:
         """WAL the origin has written beyond what the copies contain, as of its last message."""
         session = self._session

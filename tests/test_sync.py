@@ -183,7 +183,8 @@ def test_auto_sync_syncs_on_connect_and_after_ddl(shop: Origin, database_path: s
 
 def test_status_has_the_fields_of_the_contract() -> None:
     wanted = "relation_id namespace name persistence mode enabled state slot_id last_seen_commit retry_count "
-    wanted += "last_error updated_at next_retry_at last_success_at lag_bytes rows phase"
+    wanted += "last_error updated_at next_retry_at last_success_at lag_bytes rows phase "
+    wanted += "retained_bytes safe_bytes seconds_to_loss"
     assert set(wanted.split()) == {field.name for field in dataclasses.fields(JobStatus)}
 
 
@@ -269,9 +270,10 @@ def test_while_all_are_stopped_the_slot_waits_and_resume_goes_on(shop: Origin, d
         until(lambda: slots(shop)[0][1] is False, "the walsender ends")
         shop.execute("UPDATE orders SET note = repeat('x', 1000)")
         assert sorted(db.execute(LOCAL_ORDERS).fetchall()) == sorted(before)
-        retained = job(db, "shop.orders").lag_bytes
-        assert retained is not None
-        assert retained > 100_000
+        waiting = job(db, "shop.orders")
+        assert waiting.lag_bytes is not None
+        assert waiting.retained_bytes is not None
+        assert 100_000 < waiting.lag_bytes <= waiting.retained_bytes
         assert db.sync.sync().realtime == ()
         db.sync.resume()
         db.sync.wait(timeout=30)

@@ -78,6 +78,10 @@ class EmbeddedPostgres:
         self.stop(mode)
         self.start()
 
+    def promote(self) -> None:
+        """End a standby's recovery and wait until it accepts writes."""
+        self._pg_ctl("promote")
+
     @property
     def running(self) -> bool:
         """Whether the server has its lock file; it removes it as its last act."""

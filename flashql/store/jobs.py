@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 
 import duckdb
@@ -21,6 +21,10 @@ class JobStatus:
     `mode` says how its rows come: query (at the origin, each time), snapshot (of the query's result) or stream.
     `last_seen_commit` is the LSN of the last origin transaction its copy contains. Times are in UTC. `lag_bytes`
     counts WAL the origin has written and the copy does not contain, as of the origin's last message.
+
+    The last three are the slot's, the same for all views that it feeds, as it was last looked at: the WAL it makes the
+    origin keep, how much more may be written before it can be lost (None without a limit), and in how many seconds
+    that is if it goes on as in the last minute or so (None while what it keeps does not grow).
     """
 
     relation_id: str
@@ -40,6 +44,19 @@ class JobStatus:
     lag_bytes: int | None
     rows: int | None
     phase: str | None
+    retained_bytes: int | None
+    safe_bytes: int | None
+    seconds_to_loss: int | None
+
+
+@dataclass(frozen=True)
+class Retained:
+    """What a slot makes its origin keep, at one moment (Unix time); the other fields are those of `JobStatus`."""
+
+    retained_bytes: int
+    safe_bytes: int | None
+    seconds_to_loss: int | None
+    at_seconds: float
 
 
 _FIELDS = ", ".join(JobStatus.__dataclass_fields__)
@@ -72,6 +89,9 @@ def blank(view: View) -> JobStatus:
         lag_bytes=None,
         rows=None,
         phase=None,
+        retained_bytes=None,
+        safe_bytes=None,
+        seconds_to_loss=None,
     )
 
 
@@ -113,3 +133,57 @@ def advance_jobs(writer: duckdb.DuckDBPyConnection, origin: str, lsn: LSN, lag_b
         "WHERE origin = ? AND state = 'running' AND phase = 'stream'",
         [str(lsn), lag_bytes, origin],
     )
+
+
+def set_retained(writer: duckdb.DuckDBPyConnection, origin: str, slot: str, seen: Retained | None) -> None:
+    """What the slot retains, for all views that it feeds; None when there is no such slot."""
+    values = (None,) * 4 if seen is None else astuple(seen)
+    writer.execute(
+        "UPDATE flashql.sync_jobs SET retained_bytes = ?, safe_bytes = ?, seconds_to_loss = ?, "
+        "retained_at = to_timestamp(?) WHERE origin = ? AND slot_id = ?",
+        [*values, origin, slot],
+    )
+
+
+def last_retained(store: Store, origin: str) -> Retained | None:
+    """What the origin's slot retained when it was last looked at; None when it never was."""
+    rows = store.rows(
+        "SELECT retained_bytes, safe_bytes, seconds_to_loss, epoch(retained_at) FROM flashql.sync_jobs "
+        "WHERE origin = ? AND retained_at IS NOT NULL ORDER BY retained_at DESC LIMIT 1",
+        [origin],
+    )
+    return Retained(*rows[0]) if rows else None
+
+
+def with_retained(job: JobStatus, waiting: tuple[int, Retained] | None) -> JobStatus:
+    """The job of a view whose slot waits: how far it is behind, in bytes, and what the slot retains; None: unknown."""
+    if waiting is None:
+        return replace(job, lag_bytes=None, retained_bytes=None, safe_bytes=None, seconds_to_loss=None)
+    lag_bytes, seen = waiting
+    return replace(
+        job,
+        lag_bytes=lag_bytes,
+        retained_bytes=seen.retained_bytes,
+        safe_bytes=seen.safe_bytes,
+        seconds_to_loss=seen.seconds_to_loss,
+    )
+
+
+def set_waiting(writer: duckdb.DuckDBPyConnection, origin: str, text: str | None, before: str | None) -> None:
+    """Views without rows of their own yet wait for a slot, and this is why; None when they do so no longer.
+
+    `before` is what was said last. A view that failed, and is not tried again by itself, keeps its own error.
+    """
+    if before is not None and before != text:
+        writer.execute(
+            "UPDATE flashql.sync_jobs SET last_error = NULL, phase = nullif(phase, 'slot') "
+            "WHERE origin = ? AND last_error = ?",
+            [origin, before],
+        )
+    if text is not None:
+        writer.execute(
+            "UPDATE flashql.sync_jobs SET last_error = ?, phase = coalesce(phase, 'slot') WHERE origin = ? "
+            "AND persistence = 'realtime' AND enabled AND phase IS DISTINCT FROM 'stream' "
+            "AND NOT (state = 'failed' AND next_retry_at IS NULL)",
+            [text, origin],
+        )

@@ -101,6 +101,14 @@ class PostgresOrigin:
         """The slot of that name, None when there is none."""
         return slot.find(self.client, name)
 
+    def slot_state_apart(self, name: str) -> SlotState | None:
+        """The same over a connection of its own, which leaves nothing behind: for whoever may not wait for it."""
+        client = PostgresClient(self.name, lambda: self.client.conninfo(connect_timeout="2"))
+        try:
+            return slot.find(client, name)
+        finally:
+            client.close()
+
     def slot_waits(self, name: str) -> str | None:
         """Who keeps the slot, or one of its temporary ones, from being made; None when nobody does."""
         return slot.waits(self.client, name)
