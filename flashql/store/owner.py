@@ -13,7 +13,7 @@ import os
 import socket
 import uuid
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from flashql.store.duck import Store
@@ -25,14 +25,15 @@ _SEAL_DIGITS = 8
 class Owner:
     """The database that a slot or publication belongs to, as the publication's comment names it.
 
-    `file` is its absolute path, None in memory, where `pid` is its process. `host` is for people, `machine` tells the
-    machine (or container) from others.
+    `file` is its absolute path and `device` the number of the disk it is on; both are None in memory, where `pid` is
+    its process. `host` is for people, `machine` tells the machine (or container) from others.
     """
 
     database_id: str
-    file: str | None
     host: str
     machine: str
+    file: str | None = None
+    device: int | None = None
     pid: int | None = None
 
     def comment(self) -> str:
@@ -45,8 +46,11 @@ class Owner:
 
 def owner_of(store: Store) -> Owner:
     """The owner that this database is."""
-    place = None if store.in_memory else str(Path(store.path).resolve())
-    return Owner(store.database_id, place, socket.gethostname(), machine(), os.getpid() if store.in_memory else None)
+    here = Owner(store.database_id, socket.gethostname(), machine())
+    if store.in_memory:
+        return replace(here, pid=os.getpid())
+    file = Path(store.path).resolve()
+    return replace(here, file=str(file), device=file.stat().st_dev)
 
 
 def read_comment(text: str | None) -> Owner | None:
@@ -54,8 +58,9 @@ def read_comment(text: str | None) -> Owner | None:
     with suppress(ValueError, TypeError, AttributeError):
         said = json.loads(text or "")
         owner = Owner(**{field.name: said[field.name] for field in fields(Owner) if field.name in said})
-        if isinstance(owner.database_id, str) and isinstance(owner.file, str | None) and isinstance(owner.host, str):
-            return owner
+        texts, numbers = (owner.database_id, owner.host, owner.machine), (owner.device, owner.pid)
+        if all(isinstance(text, str) for text in texts) and all(isinstance(number, int | None) for number in numbers):
+            return owner if isinstance(owner.file, str | None) else None
     return None
 
 
