@@ -32,7 +32,6 @@ class Holding:
     has_slot: bool
     has_publication: bool
     active_pid: int | None
-    is_temporary: bool
     retained_bytes: int
     owner: Owner | None
 
@@ -47,8 +46,8 @@ def holdings(client: PostgresClient) -> list[Holding]:
     """What FlashQL, of whichever database, holds in the origin's database."""
     rows = client.query(sql_text("origin/holdings.sql"))
     return [
-        Holding(called, slot, publication, pid, temporary, retained, read_comment(comment))
-        for called, slot, publication, pid, temporary, retained, comment in rows
+        Holding(called, slot, publication, pid, retained, read_comment(comment))
+        for called, slot, publication, pid, retained, comment in rows
     ]
 
 

@@ -21,7 +21,8 @@ from flashql.store.jobs import Retained, set_retained, set_waiting
 
 _LOOK_SECONDS = 10.0
 _LOOK_SECONDS_AT_START = 1.0  # while a view waits for its rows, people look at what it waits for
-_WINDOW_SECONDS = 90.0
+# Long enough for each half of it to have a trough of the saw (see below), and the least that is judged by.
+_WINDOW_SECONDS, _SETTLED_SECONDS = 120.0, 60.0
 _CLOSE_SECONDS = 2.0
 
 _log = logging.getLogger(__name__)
@@ -39,8 +40,8 @@ def seconds_to_loss(samples: Sequence[Sample], safe_bytes: int | None) -> int | 
     """How long until the slot is lost, if what it retains goes on growing as it does; None when it does not grow.
 
     The slot is lost when the WAL it retains exceeds a limit that is `safe_bytes` away, so the time left is
-    `safe_bytes` over the growth per second. A slot that is being read lets WAL go in steps, every 15 s or so
-    (whenever the server logs its running transactions): what it retains is a saw. Its growth is that of the saw's
+    `safe_bytes` over the growth per second. A slot that is being read lets WAL go in steps, every 15 to 30 s (when the
+    server logs its running transactions, and we confirm): what it retains is a saw. Its growth is that of the saw's
     troughs, so the least of the older half of the samples is compared with the least of the newer half. Of a slot
     that stands still they are the first of each half, and the growth is the rate at which WAL is written.
 
@@ -134,5 +135,6 @@ class Watch:
         self._samples.append(Sample(now, state.retained_bytes))
         while self._samples[0].at_seconds < now - _WINDOW_SECONDS:
             self._samples.popleft()
-        loss = seconds_to_loss(self._samples, state.safe_bytes)
+        settled = now - self._samples[0].at_seconds >= _SETTLED_SECONDS
+        loss = seconds_to_loss(self._samples, state.safe_bytes) if settled else None
         return Retained(state.retained_bytes, state.safe_bytes, loss, now)

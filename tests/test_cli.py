@@ -10,16 +10,19 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from flashql.catalog import Persistence, View
 from flashql.cli import main
 from flashql.cli.demo.shop import load_shop
+from flashql.cli.output import is_nearly_lost, slot_text
 from flashql.cli.settings import load
 from flashql.origins.base import no_progress
 from flashql.resources import sql_files
+from flashql.store.jobs import blank
 from tests.fix_postgres import Origin
 
 ORDERS = 500
@@ -151,6 +154,26 @@ def test_status_is_watched_until_interrupted(flashql: FlashQL, shop: Origin, tmp
     assert (process.returncode, err) == (0, "")
     assert shown[:2] == shown[2:]
     assert shown[1].startswith("shop.orders\trealtime\tidle")
+
+
+@pytest.mark.parametrize(
+    ("retained", "safe", "seconds", "text", "alarm"),
+    [
+        (None, None, None, "", False),
+        (5_000, None, None, "keeps 5.0 kB", False),
+        (5_000, 95_000, None, "keeps 5.0 kB, 95.0 kB left", False),
+        (5_000, 95_000, 3_600, "keeps 5.0 kB, 95.0 kB left, lost in 60 min", False),
+        (5_000, 95_000, 3_599, "! keeps 5.0 kB, 95.0 kB left, lost in 59 min", True),
+        (95_000, 5_000, None, "! keeps 95.0 kB, 5.0 kB left", True),
+        (95_000, -7, 0, "! keeps 95.0 kB, 0 B left, lost in 0 s", True),
+    ],
+)
+def test_status_warns_of_a_slot_that_may_be_lost(
+    retained: int | None, safe: int | None, seconds: int | None, text: str, alarm: bool
+) -> None:
+    view = View("shop", "orders", Persistence.REALTIME, "primary", "SELECT 1", ())
+    job = replace(blank(view), retained_bytes=retained, safe_bytes=safe, seconds_to_loss=seconds)
+    assert (slot_text(job), is_nearly_lost(job)) == (text, alarm)
 
 
 def test_doctor_finds_a_table_without_a_key(flashql: FlashQL, shop: Origin) -> None:

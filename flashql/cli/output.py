@@ -16,7 +16,7 @@ from rich.text import Text
 
 from flashql import JobStatus
 
-STATUS_COLUMNS = ("view", "persistence", "state", "rows", "last_seen_commit", "lag", "last_error")
+STATUS_COLUMNS = ("view", "persistence", "state", "rows", "last_seen_commit", "lag", "slot", "last_error")
 
 _STATE_STYLES = {"running": "green", "synced": "green", "failed": "bold red", "idle": "dim", "stopped": "dim"}
 _CONTROL = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
@@ -111,8 +111,9 @@ def _distinct(names: Sequence[str]) -> list[str]:
 def status_table(jobs: Sequence[JobStatus], title: str | None = None) -> Table:
     """What people want to see of each job, for a terminal; errors take room only when there are any."""
     rows = status_rows(jobs)
-    for row in rows:
+    for row, job in zip(rows, jobs, strict=True):
         row[2] = Text(row[2], style=_STATE_STYLES.get(row[2], "yellow"))
+        row[-2] = Text(row[-2], style="bold red" if is_nearly_lost(job) else "")
     shown = len(STATUS_COLUMNS) if any(row[-1] for row in rows) else len(STATUS_COLUMNS) - 1
     return table(STATUS_COLUMNS[:shown], [row[:shown] for row in rows], title)
 
@@ -127,10 +128,43 @@ def status_rows(jobs: Iterable[JobStatus]) -> list[list[Any]]:
             job.rows,
             job.last_seen_commit,
             None if job.lag_bytes is None else bytes_text(job.lag_bytes),
+            slot_text(job),
             (job.last_error or "").partition("\n")[0],
         ]
         for job in jobs
     ]
+
+
+def slot_text(job: JobStatus) -> str:
+    """What the view's slot makes its origin keep, what may still be written, and when it is lost at that rate."""
+    if job.retained_bytes is None:
+        return ""
+    parts = [f"keeps {bytes_text(job.retained_bytes)}"]
+    if job.safe_bytes is not None:
+        parts.append(f"{bytes_text(max(0, job.safe_bytes))} left")
+    if job.seconds_to_loss is not None:
+        parts.append(f"lost in {seconds_text(job.seconds_to_loss)}")
+    return ("! " if is_nearly_lost(job) else "") + ", ".join(parts)
+
+
+def is_nearly_lost(job: JobStatus) -> bool:
+    """Whether somebody should look now: less than an hour, or a tenth of the room, is left."""
+    if job.safe_bytes is None or job.retained_bytes is None:
+        return False
+    soon = job.seconds_to_loss is not None and job.seconds_to_loss < 3600
+    return soon or job.safe_bytes * 10 < job.safe_bytes + job.retained_bytes
+
+
+def seconds_text(seconds: int) -> str:
+    """A time, roughly.
+
+    >>> seconds_text(59), seconds_text(3600), seconds_text(200_000), seconds_text(10**12)
+    ('59 s', '60 min', '55 h', 'years')
+    """
+    for size, unit, most in ((1, "s", 120), (60, "min", 120), (3600, "h", 72), (86400, "days", 365)):
+        if seconds < size * most:
+            return f"{seconds // size} {unit}"
+    return "years"
 
 
 def bytes_text(count: int) -> str:

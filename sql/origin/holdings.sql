@@ -5,11 +5,10 @@ SELECT
     s.slot_name IS NOT NULL AS has_slot,
     p.pubname IS NOT NULL AS has_publication,
     s.active_pid,
-    coalesce(s.temporary, false) AS is_temporary,
     coalesce(pg_wal_lsn_diff(pg_current_wal_insert_lsn(), s.restart_lsn), 0)::int8 AS retained,
     obj_description(p.oid, 'pg_publication') AS comment
 FROM (
-    SELECT slot_name, active_pid, temporary, restart_lsn FROM pg_catalog.pg_replication_slots
+    SELECT slot_name, active_pid, restart_lsn FROM pg_catalog.pg_replication_slots
     WHERE database = current_database() AND slot_name ~ '^flashql_[0-9a-f]{12}_'
         AND NOT (temporary AND slot_name ~ '_copy_[0-9a-f]{4}$')
 ) AS s
