@@ -42,6 +42,19 @@ class Attachment:
     lost: str | None = None
 
 
+def require_alone(store: Store, origin: PostgresOrigin, slot: str) -> None:
+    """End a stale stream of this file's; to be called before anything at the origin is changed.
+
+    Raises `OriginBusy` when somebody else reads the slot: another copy of this file, whose publication that is.
+    """
+    origin.release(slot, seal(store))
+
+
+def publish(store: Store, origin: PostgresOrigin, slot: str, tables: Collection[tuple[str, str]]) -> None:
+    """Make the publication hold exactly these tables, in the name of this database."""
+    origin.publish(slot, tables, owner_of(store))
+
+
 def attach(
     store: Store, origin: PostgresOrigin, slot: str, tables: Collection[tuple[str, str]], waiting: Waiting
 ) -> Attachment:
@@ -62,7 +75,7 @@ def attach(
         _not_too_often(slot, origin.name, why)
     # A change before the publication was made would fail the new slot's stream: the publication comes first.
     origin.drop(slot, ours)
-    origin.publish(slot, tables, owner_of(store))
+    publish(store, origin, slot, tables)
     held = origin.create_slot(slot, temporary=store.in_memory, waiting=waiting, seal=ours)
     start = held.snapshot.lsn
     try:

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Self
 
 from flashql import errors
 from flashql.origins.base import SlotState
@@ -100,7 +101,10 @@ class Watch:
         self._thread = threading.Thread(target=self._run, name=f"flashql-watch-{origin.name}", daemon=True)
         self._thread.start()
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """End the thread; when it waits for the origin it is left to its time limits, and writes nothing more."""
         self._ended.set()
         self._thread.join(_CLOSE_SECONDS)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from flashql import errors, joining, pending
-from flashql.attaching import attach
+from flashql.attaching import attach, publish, require_alone
 from flashql.catalog import Copy, CopyState, Table, View
 from flashql.copying import Copied, CopyPass
 from flashql.feeding import Feed, Stopped
@@ -25,7 +25,6 @@ from flashql.origins.postgres.stream import Stream
 from flashql.retention import Watch
 from flashql.store import Store
 from flashql.store.copies import copies, delete_copy, save_copy
-from flashql.store.owner import owner_of, seal
 from flashql.store.relations import show_copy
 from flashql.widening import widened_by_waiting
 
@@ -85,7 +84,6 @@ class Session:
         self._feed: Feed | None = None
         self._received: Received | None = None
         self._moments = Moments(origin, self._slot, self._go_on)
-        self._watch: Watch | None = None
 
     # -- asked by the worker, from other threads
 
@@ -122,21 +120,18 @@ class Session:
             joining.clear_unfinished(self._store, self._origin.name)
             if not self._look():
                 return
-            self._watch = Watch(self._store, self._origin, self._slot, self._starting)
-            self._connect()
-            self._start_pass()
-            while not self._boss.stopping:
-                if not self._reconsider():
-                    return
-                self._moments.begin()
-                self._step()
+            with Watch(self._store, self._origin, self._slot, lambda: self._stream is None or self._pass is not None):
+                self._connect()
+                self._start_pass()
+                while not self._boss.stopping:
+                    if not self._reconsider():
+                        return
+                    self._moments.begin()
+                    self._step()
         except Stopped:
             pass
         finally:
             self._close()
-
-    def _starting(self) -> bool:
-        return self._stream is None or self._pass is not None
 
     def _reconsider(self) -> bool:
         """Look again when asked, or when it is time; False when nothing is left to follow."""
@@ -151,8 +146,6 @@ class Session:
 
     def _close(self) -> None:
         self._moments.close()
-        if self._watch is not None:
-            self._watch.close()
         if self._pass is not None:
             self._pass.cancel()
         if self._held is not None:
@@ -184,12 +177,11 @@ class Session:
             except errors.DefinitionError as error:
                 self._fail(need.views, error)
         if self._stream is None:
-            # Before anything is changed there: it may belong to another copy of this file, which follows it now.
-            self._origin.release(self._slot, seal(self._store))
+            require_alone(self._store, self._origin, self._slot)
         # Before it is mended: whatever happens next, it must be known that the publication had holes.
         lost = joining.doubt(self._store, self._origin.name, self._origin.published(self._slot))
         joining.claim(self._store, self._origin.name, self._slot)
-        self._origin.publish(self._slot, self._tables, owner_of(self._store))
+        publish(self._store, self._origin, self._slot, self._tables)
         if lost and self._stream is not None:
             raise errors.SlotLost(f"origin {self._origin.name}: publication {self._slot} was dropped there")
         return True

@@ -10,7 +10,7 @@ SELECT
 FROM (
     SELECT slot_name, active_pid, restart_lsn FROM pg_catalog.pg_replication_slots
     WHERE database = current_database() AND slot_name ~ '^flashql_[0-9a-f]{12}_'
-        AND NOT (temporary AND slot_name ~ '_copy_[0-9a-f]{4}$')
+        AND NOT (temporary AND slot_name ~ '_(copy|look)_[0-9a-f]{4}$')
 ) AS s
 FULL JOIN (
     SELECT oid, pubname FROM pg_catalog.pg_publication WHERE pubname ~ '^flashql_[0-9a-f]{12}_'

@@ -229,11 +229,12 @@ def test_a_standby_without_the_slot_is_promoted(private_server: PrivateServer, d
 
 @pytest.mark.parametrize("behind_us", [False, True])
 def test_a_standby_with_the_slot_is_promoted(
-    private_server: PrivateServer, database_path: str, behind_us: bool
+    private_server: PrivateServer, database_path: str, monkeypatch: pytest.MonkeyPatch, behind_us: bool
 ) -> None:
     """Postgres 17 and later keep failover slots on standbys: the stream goes on, if nothing that we saw was lost."""
     if private_server.version < 17:
         pytest.skip("failover slots are new in Postgres 17")
+    monkeypatch.setattr(session, "_IDLE_SECONDS", 0.1)  # a slot is kept there once it has moved far enough
     private_server.conf(hot_standby_feedback="on")
     private_server.execute(TABLES + "; SELECT pg_create_physical_replication_slot('standby')")
     more = {"hot_standby_feedback": "on", "primary_slot_name": "standby"}
