@@ -6,6 +6,7 @@ Otherwise it is replaced, and every table copied again.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import defaultdict, deque
 from collections.abc import Collection
@@ -23,6 +24,8 @@ from flashql.store.copies import copies, origin_record, save_copy, save_origin
 from flashql.store.owner import owner_of, seal
 
 _LOSSES_AN_HOUR = 12
+
+_log = logging.getLogger(__name__)
 
 # When each permanent slot was found lost lately, over all sessions of this process.
 _lost_at: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_LOSSES_AN_HOUR))
@@ -71,6 +74,8 @@ def attach(
             save_origin(writer, replace(record, timeline=server.timeline))
         return Attachment(origin.follow(slot, record.applied_lsn, ours), record.applied_lsn)
     lost = f"slot {slot} at origin {origin.name} was lost: {why}; its tables are copied again" if why else None
+    if lost:
+        _log.warning(lost)
     if why and not store.in_memory:
         _not_too_often(slot, origin.name, why)
     # A change before the publication was made would fail the new slot's stream: the publication comes first.

@@ -269,6 +269,33 @@ def _synced(primary: Origin, behind: Origin) -> bool:
     return rows == [(True,)]
 
 
+@pytest.mark.parametrize("by", ["max_slot_wal_keep_size", "idle_replication_slot_timeout"])
+def test_what_took_a_slot_is_named(
+    private_server: PrivateServer, database_path: str, caplog: pytest.LogCaptureFixture, by: str
+) -> None:
+    """Edge case 13."""
+    if by == "idle_replication_slot_timeout" and private_server.version < 18:
+        pytest.skip("new in Postgres 18")
+    private_server.conf(max_wal_size="32MB", min_wal_size="32MB", wal_keep_size=0)
+    private_server.execute(TABLES + "; CREATE TABLE noise (t text)")
+    with following(private_server, database_path, **VIEWS) as pair:
+        pair.db.close()
+        private_server.conf(**{by: "1MB" if "size" in by else "1s"})
+
+        def lost() -> bool:
+            private_server.execute("INSERT INTO noise SELECT md5(g::text) FROM generate_series(1, 50000) g")
+            private_server.execute("SELECT pg_switch_wal(); CHECKPOINT")
+            return private_server.query("SELECT wal_status FROM pg_replication_slots") == [("lost",)]
+
+        until(lost)
+        with flashql.connect(database_path, read_only=True, origins={"primary": private_server.dsn}) as db:
+            assert db.sync.status("s.a")[0].retained_bytes is None
+        pair.db = pair._open()
+        pair.sync()
+        assert any("was lost: " in line and f"{by} (1" in line for line in caplog.messages), caplog.messages
+        pair.check()
+
+
 def test_a_slot_that_is_lost_again_and_again(
     origin: Origin, database_path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
