@@ -35,6 +35,7 @@ from flashql.origins.postgres.stream import Stream
 from flashql.quoting import quote
 from flashql.store import Store
 from flashql.store.copies import save_copy
+from flashql.store.owner import Owner
 from tests.fix_postgres import Origin, fresh_origin
 from tests.fix_walsender import COPY_BOTH, COPY_DONE, READY, Walsender, copy_data, failure, message
 
@@ -42,6 +43,8 @@ SECONDS = float(os.environ.get("FLASHQL_FUZZ_SECONDS", "10"))
 HEADER_BYTES = 25
 # Long before this a reader must have said what it makes of a few kilobytes.
 PATIENCE_SECONDS = 20.0
+
+SEAL, NOBODY = "01234567", Owner("0123456789ab", "nowhere", "none")
 
 TABLES = """
 CREATE TYPE mood AS ENUM ('sad', 'glad');
@@ -72,17 +75,17 @@ def captured(postgres_dsn: str) -> Iterator[tuple[list[bytes], list[Table]]]:
             tables = [postgres.table("public", name) for name in ("plain", "bag", "keyed")]
             yield record(origin, postgres, tables), tables
         finally:
-            postgres.drop("flashql_capture")
+            postgres.drop("flashql_capture", SEAL)
             postgres.close()
 
 
 def record(origin: Origin, postgres: PostgresOrigin, tables: Sequence[Table]) -> list[bytes]:
-    postgres.publish("flashql_capture", [(table.schema, table.name) for table in tables])
+    postgres.publish("flashql_capture", [(table.schema, table.name) for table in tables], NOBODY)
     held = postgres.create_slot("flashql_capture", temporary=False)
     for statement in WORK:
         origin.execute(statement)
     end = postgres.current_lsn()
-    stream = postgres.follow("flashql_capture", held.snapshot.lsn)
+    stream = postgres.follow("flashql_capture", held.snapshot.lsn, SEAL)
     frames: list[bytes] = []
     try:
         position = LSN(0)

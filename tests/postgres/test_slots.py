@@ -20,6 +20,7 @@ from flashql.catalog import Origin as Record
 from flashql.cli.embedded import EmbeddedPostgres
 from flashql.lsn import LSN
 from flashql.origins.base import Server, SlotState
+from flashql.origins.postgres.slot import timelines_left
 from flashql.retention import Sample, seconds_to_loss
 from flashql.store.owner import owner_of, read_comment, seal
 from tests.fix_postgres import Origin, PrivateServer, fresh_origin
@@ -50,6 +51,11 @@ def test_why_a_slot_cannot_be_adopted(state: SlotState | None, server: Server, w
     """Edge cases 12 and 15."""
     found = why_unusable(state, RECORD, server)
     assert (found is None) if why is None else (why in (found or ""))
+
+
+@pytest.mark.parametrize("history", ["", "# a comment", "x", "1", "99999999999\t0/0", "1\t0/GG", "1\t", "\x00\t0/0"])
+def test_a_history_that_is_none(history: str) -> None:
+    assert timelines_left(history) == {}
 
 
 # -- one consumer
