@@ -79,10 +79,12 @@ class ReplicationConnection:
             if result.status == pq.ExecStatus.COPY_BOTH:
                 return last
 
-    def row(self, sql: str, *, timeout_seconds: float = 30.0, waiting: Waiting | None = None) -> list[str]:
-        """The row of four that such a command answers with, as text; NULL is empty."""
+    def row(
+        self, sql: str, *, timeout_seconds: float = 30.0, waiting: Waiting | None = None, fields: int = _ROW_FIELDS
+    ) -> list[str]:
+        """The row of so many that such a command answers with, as text; NULL is empty."""
         result = self.command(sql, timeout_seconds=timeout_seconds, waiting=waiting)
-        if (result.ntuples, result.nfields) != (1, _ROW_FIELDS):
+        if (result.ntuples, result.nfields) != (1, fields):
             raise errors.ProtocolError(f"origin {self.origin} answered {sql.split()[0]} with something else")
         return [(result.get_value(0, at) or b"").decode(errors="replace") for at in range(result.nfields)]
 

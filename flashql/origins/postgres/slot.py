@@ -52,7 +52,7 @@ def identify(connection: ReplicationConnection) -> Server:
     if re.fullmatch("[0-9]{1,10}", timeline) is None:
         raise errors.ProtocolError(f"origin {connection.origin}: {timeline!r} is not a timeline")
     # A server on its first timeline has no history file.
-    history = connection.row(f"TIMELINE_HISTORY {timeline}")[-1] if int(timeline) > 1 else ""
+    history = connection.row(f"TIMELINE_HISTORY {timeline}", fields=2)[-1] if int(timeline) > 1 else ""
     return Server(system, int(timeline), timelines_left(history))
 
 
