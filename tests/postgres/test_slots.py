@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import flashql
-from flashql import attaching, session
+from flashql import attaching, feeding
 from flashql.attaching import why_unusable
 from flashql.catalog import Origin as Record
 from flashql.cli.embedded import EmbeddedPostgres
@@ -240,7 +240,7 @@ def test_a_standby_with_the_slot_is_promoted(
     """Postgres 17 and later keep failover slots on standbys: the stream goes on, if nothing that we saw was lost."""
     if private_server.version < 17:
         pytest.skip("failover slots are new in Postgres 17")
-    monkeypatch.setattr(session, "_IDLE_SECONDS", 0.1)  # a slot is kept there once it has moved far enough
+    monkeypatch.setattr(feeding, "_IDLE_SECONDS", 0.1)  # a slot is kept there once it has moved far enough
     private_server.conf(hot_standby_feedback="on")
     private_server.execute(TABLES + "; SELECT pg_create_physical_replication_slot('standby')")
     more = {"hot_standby_feedback": "on", "primary_slot_name": "standby"}
@@ -340,7 +340,7 @@ def test_what_other_databases_write_is_let_go(
     A checkpoint writes the record of running transactions that `restart_lsn` moves to, as the server by itself does
     every 15 s while anything is written.
     """
-    monkeypatch.setattr(session, "_IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(feeding, "_IDLE_SECONDS", 0.1)
     origin.execute(TABLES)
     with following(origin, database_path, **VIEWS) as pair, fresh_origin(postgres_dsn) as other:
         other.execute("CREATE TABLE noise (t text)")
