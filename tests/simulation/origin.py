@@ -18,10 +18,12 @@ from flashql import errors
 from flashql.catalog import Column, Shape, Table
 from flashql.datatypes import PgType
 from flashql.lsn import LSN
+from flashql.origins import base
 from flashql.origins.base import Progress, Received, SlotState, Snapshot
 from flashql.origins.postgres import PostgresOrigin
 from flashql.origins.postgres.origin import HeldSlot
 from flashql.origins.postgres.stream import Stream
+from flashql.store.owner import Owner
 from tests.simulation.server import OIDS, ModelColumn, ModelTable, Sender, Server, Slot
 
 QUERY = re.compile(r"SELECT (.+) FROM (\w+)(?: WHERE (\w+) (IS NULL|IS NOT NULL|> \d+))?$")
@@ -166,10 +168,11 @@ class SimulatedOrigin(PostgresOrigin):
         self._conductor.called("current_lsn")
         return LSN(self._server.lsn)
 
-    def identity(self, application_name: str) -> tuple[str, int]:
-        """System identifier and timeline."""
+    def identity(self, application_name: str) -> base.Server:
+        """System identifier and timelines."""
         self._conductor.called("identity")
-        return str(self._server.system), self._server.timeline
+        left = {number: LSN(lsn) for number, lsn in self._server.left.items()}
+        return base.Server(str(self._server.system), self._server.timeline, left)
 
     def published(self, name: str) -> set[tuple[str, str]] | None:
         """The publication's tables."""
@@ -177,7 +180,7 @@ class SimulatedOrigin(PostgresOrigin):
         oids = self._server.publications.get(name)
         return None if oids is None else {("public", t.name) for t in self._server.state.values() if t.oid in oids}
 
-    def publish(self, name: str, tables: Iterable[tuple[str, str]]) -> None:
+    def publish(self, name: str, tables: Iterable[tuple[str, str]], owner: Owner) -> None:
         """Make it hold exactly these."""
         self._conductor.called("publish")
         wanted = [self._server.state.get(table) for _, table in tables]
@@ -189,9 +192,15 @@ class SimulatedOrigin(PostgresOrigin):
         """The slot, if there is one."""
         self._conductor.called("slot_state")
         slot = self._server.slots.get(name)
-        return None if slot is None else SlotState(name, None, LSN(slot.confirmed), slot.lost, 0)
+        if slot is None:
+            return None
+        lost = "it was invalidated" if slot.lost else None
+        return SlotState(name, None, LSN(slot.confirmed), lost, 0, None, LSN(self._server.lsn))
 
-    def create_slot(self, name: str, *, temporary: bool, waiting: Any = None) -> HeldSlot:
+    def release(self, name: str, seal: str) -> None:
+        """Nobody else reads it."""
+
+    def create_slot(self, name: str, *, temporary: bool, waiting: Any = None, seal: str | None = None) -> HeldSlot:
         """Wait twice for the transactions under way (snapbuild.c: FULL_SNAPSHOT, then CONSISTENT)."""
         self._conductor.called("create_slot")
         role = "copy" if threading.current_thread().name.startswith("flashql-copy") else "worker"
@@ -209,7 +218,7 @@ class SimulatedOrigin(PostgresOrigin):
         self._server.slots[name] = Slot(self._server.lsn)
         return SimulatedHeldSlot(self._server, self._server.lsn, name if temporary else None)
 
-    def follow(self, name: str, start: LSN, held: HeldSlot | None = None) -> Stream:
+    def follow(self, name: str, start: LSN, seal: str, held: HeldSlot | None = None) -> Stream:
         """Stream from `start`, or from the slot's position if that is later (CreateDecodingContext)."""
         self._conductor.called("follow")
         slot = self._server.slots.get(name)
@@ -220,7 +229,7 @@ class SimulatedOrigin(PostgresOrigin):
         self.streams.append(stream)
         return stream
 
-    def drop(self, name: str) -> None:
+    def drop(self, name: str, seal: str) -> None:
         """Drop slot and publication."""
         self._conductor.called("drop")
         self._server.slots.pop(name, None)

@@ -141,6 +141,7 @@ class Server:
     def __init__(self) -> None:
         self.lsn = 0x1000000
         self.system, self.timeline = 7_000_000_000, 1
+        self.left: dict[int, int] = {}  # where each older timeline was left
         self.state: State = {}
         self.history: list[tuple[int, State]] = [(0, {})]
         self.lost_histories: list[list[tuple[int, State]]] = []  # before a restore
@@ -397,7 +398,9 @@ class Server:
         self.transactions = {}
         known = {table.oid for table in self.state.values()}
         self.publications = {name: oids & known for name, oids in self.publications.items()}
-        self.timeline += new_timeline
+        if new_timeline:
+            self.left = {number: lsn for number, lsn in self.left.items() if lsn <= end} | {self.timeline: end}
+            self.timeline += 1
         if not keeps_slots:
             self.slots = {}
         for slot in self.slots.values():
