@@ -125,7 +125,7 @@ class CopyPass:
             return Copied(replace(made, columns=kept_columns))
         except errors.FlashQLError as error:
             self._drop(local_table)
-            return Copied(copy, error)
+            return Copied(copy, error if held.connection.alive else _snapshot_lost(error))
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         cursor = self._store.cursor()
@@ -136,3 +136,8 @@ class CopyPass:
     def _drop(self, table: str | None) -> None:
         with self._store.transaction() as writer:
             drop_table(writer, table)
+
+
+def _snapshot_lost(error: errors.FlashQLError) -> errors.FlashQLError:
+    """The error when who exported the snapshot is gone: no fault of the table's, so it is read again from another."""
+    return errors.OriginUnreachable(f"the connection that held the snapshot ended: {error.message}")

@@ -88,6 +88,16 @@ class ReplicationConnection:
             raise errors.ProtocolError(f"origin {self.origin} answered {sql.split()[0]} with something else")
         return [(result.get_value(0, at) or b"").decode(errors="replace") for at in range(result.nfields)]
 
+    @property
+    def alive(self) -> bool:
+        """Whether the server still holds this connection, which is idle; asks nothing of it."""
+        with suppress(psycopg.Error):
+            # A server that ends a connection says so first: the end itself comes only with a further read.
+            while readable([self.pgconn.socket], 0):
+                self.pgconn.consume_input()
+            return True
+        return False
+
     def _cancel(self) -> None:
         """Ask the server to stop; what it answers is not waited for, since the caller closes the connection."""
         with suppress(psycopg.Error):
