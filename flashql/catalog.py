@@ -38,7 +38,7 @@ class Column:
 class Shape:
     """What in an origin's catalog tells that a table's rows changed without a word in its stream (shape.sql).
 
-    Tokens are compared, never read. `joining.undisturbed` says which differences matter.
+    Tokens are compared, never read. `shapes.undisturbed` says which differences matter.
     """
 
     file: int  # pg_class.relfilenode: 0 for a partitioned table

@@ -21,9 +21,13 @@ from flashql.origins.base import Progress
 from flashql.origins.postgres.origin import HeldSlot, PostgresOrigin
 from flashql.quoting import qualified
 from flashql.renewing import renewed, twin
+from flashql.shapes import shape_of, undisturbed
 from flashql.store import DATA_SCHEMA, Store
 from flashql.store.copies import drop_table, next_id
 from flashql.store.loading import TargetColumn, fill
+
+# How often a table that is written anew (ALTER TABLE, TRUNCATE) just then is read again from a newer snapshot.
+_MORE_SNAPSHOTS = 2
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Copied:
 
     copy: Copy
     error: errors.FlashQLError | None = None
+    again: Table | None = None  # the table as it is now, when a newer snapshot has rows that this one lacked
 
 
 class CopyPass:
@@ -83,19 +88,28 @@ class CopyPass:
 
     def _run(self) -> None:
         try:
-            held = self._held or self._origin.create_slot(
-                f"{self._slot_name[:52]}_copy_{secrets.token_hex(2)}", temporary=True, waiting=self._go_on
-            )
-            try:
-                self.lsn = held.snapshot.lsn
-                self.results = [self._copied(held, copy, table) for copy, table in self.tables]
-            finally:
-                held.close()
+            done = self._read(self._held, self.tables)
+            for _ in range(_MORE_SNAPSHOTS):
+                again = [(one.copy, one.again) for one in done if one.again is not None]
+                newer = iter(self._read(None, again) if again else [])
+                done = [one if one.again is None else next(newer) for one in done]
+            self.results = done
         except errors.FlashQLError as error:
             self.results = [Copied(copy, error) for copy, _ in self.tables]
         finally:
             self._finished = True
             self._notify()
+
+    def _read(self, held: HeldSlot | None, tables: Sequence[tuple[Copy, Table]]) -> list[Copied]:
+        """Copy the tables from one snapshot: that of the slot just made, or a new one."""
+        held = held or self._origin.create_slot(
+            f"{self._slot_name[:52]}_copy_{secrets.token_hex(2)}", temporary=True, waiting=self._go_on
+        )
+        try:
+            self.lsn = held.snapshot.lsn
+            return [self._copied(held, copy, table) for copy, table in tables]
+        finally:
+            held.close()
 
     def _go_on(self, _waited_seconds: float) -> None:
         if self._cancelled:
@@ -111,7 +125,7 @@ class CopyPass:
             made = replace(copy, local_table=local_table, lsn=held.snapshot.lsn)
             older = twin(self._store, copy)
             if older and renewed(self._cursor, self._origin, held.snapshot, made, older, table, self._progress):
-                return Copied(made)
+                return self._checked(made, copy, table)
             columns = [
                 TargetColumn(kept.local_name, kept.column.type, copy.numeric, kept.rung) for kept in copy.columns
             ]
@@ -122,10 +136,36 @@ class CopyPass:
             kept_columns = tuple(
                 CopyColumn(kept.column, column.rung) for kept, column in zip(copy.columns, filled, strict=True)
             )
-            return Copied(replace(made, columns=kept_columns))
+            return self._checked(replace(made, columns=kept_columns), copy, table)
         except errors.FlashQLError as error:
             self._drop(local_table)
             return Copied(copy, error if held.connection.alive else _snapshot_lost(error))
+
+    def _checked(self, made: Copy, wanted: Copy, before: Table) -> Copied:
+        """What was made, if the table is still as it was described before the snapshot was taken."""
+        now = self._origin.table(made.schema, made.name)
+        alike = (now.oid, now.key) == (before.oid, before.key)
+        alike = alike and all(now.column(kept.name).declared == kept.column.declared for kept in made.columns)
+        if alike and self._is_whole(made, before, now):
+            return Copied(made)
+        self._drop(made.local_table)
+        changed = errors.SchemaChanged(f"{made.schema}.{made.name} changed at the origin while it was copied")
+        if not alike:
+            return Copied(wanted, changed)
+        return Copied(replace(wanted, shape=shape_of(now, [kept.name for kept in wanted.columns])), changed, now)
+
+    def _is_whole(self, made: Copy, before: Table, now: Table) -> bool:
+        """Whether the snapshot's rows were there to be read.
+
+        To a snapshot older than an ALTER TABLE that writes the table anew, the table is empty (documentation: "MVCC
+        Caveats"), and the stream says nothing. So it is after TRUNCATE; VACUUM FULL and CLUSTER keep rows visible.
+        """
+        if made.shape is None or before.shape is None or now.shape is None:
+            return True
+        if not undisturbed(made.shape, now.shape):
+            return False
+        ((has_rows,),) = self._store.rows(f"SELECT count(*) > 0 FROM {qualified(DATA_SCHEMA, made.local_table or '')}")
+        return has_rows or before.shape.file == now.shape.file
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         cursor = self._store.cursor()

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 import duckdb
 
 from flashql import errors, pending
-from flashql.catalog import Copy, CopyColumn, CopyState, Shape, Table, View
+from flashql.catalog import Copy, CopyColumn, CopyState, Table, View
 from flashql.copying import Copied
 from flashql.lifecycle import Event, moved
 from flashql.lsn import LSN
+from flashql.shapes import shape_of, undisturbed
 from flashql.store import Store
 from flashql.store.copies import (
     copies,
@@ -82,50 +83,13 @@ def serves(copy: Copy, need: Need, table: Table) -> bool:
     return copy.shape is None or table.shape is None or undisturbed(copy.shape, table.shape)
 
 
-def undisturbed(before: Shape, now: Shape) -> bool:
-    """Whether everything that happened to a table's rows between two looks is in its stream.
-
-    - A name that belongs to another column now (dropped and added, or renamed) has that one's values.
-    - ALTER COLUMN ... TYPE ... USING writes the table to a new file and the column's catalog row anew, in one
-      transaction. TRUNCATE (in the stream), VACUUM FULL and CLUSTER do only the first, SET NOT NULL only the second.
-    - Of a partition nothing but its rows' changes is in the root's stream: neither its TRUNCATE, DROP, DETACH nor
-      ALTER, nor the rows it had when it was attached.
-    - A label or attribute that is gone, or renamed, changes how existing values are printed; labels may be added.
-
-    >>> undisturbed(Shape(7, (("a", 1, "90"),)), Shape(8, (("a", 1, "90"),)))
-    True
-    >>> undisturbed(Shape(7, (("a", 1, "90"),)), Shape(8, (("a", 1, "91"),)))
-    False
-    """
-    columns = {name: (number, version) for name, number, version in now.columns}
-    for name, number, version in before.columns:
-        number_now, version_now = columns.get(name, (0, ""))
-        if number_now != number or (version_now != version and now.file != before.file):
-            return False
-    added = set(now.partitions) - set(before.partitions)
-    return (
-        set(before.partitions) <= set(now.partitions)
-        and added <= set(now.streamed)
-        and set(before.types) <= set(now.types)
-    )
-
-
-def _shape_of(table: Table, columns: Collection[str]) -> Shape | None:
-    """What a copy of these columns keeps of the table's shape."""
-    if table.shape is None:
-        return None
-    kept = tuple(column for column in table.shape.columns if column[0] in columns)
-    types = tuple(part for part in table.shape.types if part[0] in columns)
-    return replace(table.shape, columns=kept, streamed=(), types=types)
-
-
 def remember(writer: duckdb.DuckDBPyConnection, copy: Copy, table: Table) -> None:
     """Keep the shape of a table that its copy was found to serve: the next look compares with this one.
 
     Without that a new partition's later end would go unnoticed, and two harmless changes on different days (VACUUM
     FULL, then SET NOT NULL) would together look like a rewrite.
     """
-    shape = _shape_of(table, {kept.name for kept in copy.columns})
+    shape = shape_of(table, {kept.name for kept in copy.columns})
     if shape is not None and shape != copy.shape:
         save_copy(writer, replace(copy, shape=shape))
 
@@ -146,7 +110,7 @@ def new_copy(store: Store, origin: str, need: Need, table: Table) -> Copy:
         number = next_id(writer)
     # The table was looked at before its snapshot is taken. What happens to it in between makes it look changed next
     # time though the snapshot may have it already: copied once too often, rather than once too seldom.
-    shape = _shape_of(table, need.columns)
+    shape = shape_of(table, need.columns)
     return Copy(number, origin, table.schema, table.name, table.oid, columns, table.key, need.numeric, shape=shape)
 
 

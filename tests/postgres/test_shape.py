@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from flashql.catalog import Shape
-from flashql.joining import undisturbed
+from flashql.shapes import undisturbed
 from tests.fix_postgres import Origin
 from tests.postgres.pair import Pair, following
 
