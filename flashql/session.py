@@ -136,11 +136,11 @@ class Session:
     def _reconsider(self) -> bool:
         """Look again when asked, or when it is time; False when nothing is left to follow."""
         now = time.monotonic()
-        if self._boss.requested != self._request or now - self._looked > _RECONCILE_SECONDS:
+        # What could not be copied may have changed: it is looked at again before it is tried again.
+        due = self._pass is None and self._retry_at and now >= self._retry_at
+        if due or self._boss.requested != self._request or now - self._looked > _RECONCILE_SECONDS:
             if not self._look():
                 return False
-            self._start_pass()
-        elif self._pass is None and self._retry_at and now >= self._retry_at:
             self._start_pass()
         return True
 
@@ -309,6 +309,7 @@ class Session:
         for done, (_, table) in zip(finished.results, finished.tables, strict=True):
             if done.error is None and done.copy.id in making and (table.schema, table.name) in self._needs:
                 good.append((done, table))
+                self._tables[table.schema, table.name] = table  # as it was when its rows were read
             else:
                 finished.discard(done)
         for done in finished.results:
