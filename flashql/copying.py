@@ -90,9 +90,10 @@ class CopyPass:
         try:
             done = self._read(self._held, self.tables)
             for _ in range(_MORE_SNAPSHOTS):
-                again = [(one.copy, one.again) for one in done if one.again is not None]
-                newer = iter(self._read(None, again) if again else [])
-                done = [one if one.again is None else next(newer) for one in done]
+                now = [(one.copy, one.again or table) for one, (_, table) in zip(done, self.tables, strict=True)]
+                newer = iter(self._read(None, [both for both, one in zip(now, done, strict=True) if one.again]))
+                self.tables = now
+                done = [next(newer) if one.again else one for one in done]
             self.results = done
         except errors.FlashQLError as error:
             self.results = [Copied(copy, error) for copy, _ in self.tables]
@@ -101,7 +102,9 @@ class CopyPass:
             self._notify()
 
     def _read(self, held: HeldSlot | None, tables: Sequence[tuple[Copy, Table]]) -> list[Copied]:
-        """Copy the tables from one snapshot: that of the slot just made, or a new one."""
+        """Copy the tables, if there are any, from one snapshot: that of the slot just made, or a new one."""
+        if not tables:
+            return []
         held = held or self._origin.create_slot(
             f"{self._slot_name[:52]}_copy_{secrets.token_hex(2)}", temporary=True, waiting=self._go_on
         )
