@@ -215,16 +215,27 @@ def _insert_all(copy: Copy, relation: str) -> str:
 def _keyed_statements(copy: Copy, relation: str) -> list[str]:
     values = ", ".join(_typed(copy, at, f"n{at}") for at in range(len(copy.columns)))
     return [
-        _delete_touched(copy, relation),
+        _delete_touched(copy, relation, ()),
         f"INSERT INTO {target(copy)} ({_names(copy)}) SELECT {values} FROM {relation} "
-        f"WHERE seq IN ({_winners(copy, relation)})",
+        f"WHERE seq IN ({_winners(copy, relation, ())})",
     ]
 
 
-def _delete_touched(copy: Copy, relation: str) -> str:
+def _new_key(copy: Copy, at: int, unchanged: Sequence[int]) -> str:
+    """A key column of the new row, as text: a toasted one that did not change is only in the old key.
+
+    Servers before the minor releases of May 2022 do not send it there either.
+    """
+    if at not in unchanged:
+        return f"n{at}"
+    nowhere = literal(f"the key {copy.columns[at].name} of {copy.schema}.{copy.name} was not sent: upgrade the origin")
+    return f"(CASE WHEN NOT u{at} THEN n{at} WHEN has_old THEN o{at} ELSE error({nowhere}) END)"
+
+
+def _delete_touched(copy: Copy, relation: str, unchanged: Sequence[int]) -> str:
     """Delete the rows whose key a change names; inserts name a key that is not there."""
     places = _key_places(copy)
-    new = ", ".join(f"{_typed(copy, at, f'n{at}')} AS k{at}" for at in places)
+    new = ", ".join(f"{_typed(copy, at, _new_key(copy, at, unchanged))} AS k{at}" for at in places)
     old = ", ".join(f"{_typed(copy, at, f'o{at}')} AS k{at}" for at in places)
     return _delete(
         copy,
@@ -244,13 +255,13 @@ def _delete(copy: Copy, touched: str) -> str:
     return f"DELETE FROM {target(copy)} AS t USING (SELECT DISTINCT * FROM ({touched})) AS touched WHERE {same}"
 
 
-def _winners(copy: Copy, relation: str) -> str:
+def _winners(copy: Copy, relation: str, unchanged: Sequence[int]) -> str:
     """The seq of the change that leaves each key with a row: its last one, unless that took the row away.
 
     A key is the same iff its text is: Postgres decides by its bytes whether an update changed the key.
     """
     places = _key_places(copy)
-    new = ", ".join(f"n{at} AS k{at}" for at in places)
+    new = ", ".join(f"{_new_key(copy, at, unchanged)} AS k{at}" for at in places)
     old = ", ".join(f"o{at} AS k{at}" for at in places)
     keys = ", ".join(f"k{at}" for at in places)
     return (
@@ -294,8 +305,8 @@ def _keyed_toast_statements(copy: Copy, relation: str, events: Events) -> list[s
         joins.append(f"LEFT JOIN {target(copy)} AS c ON {before}")
     return [
         f"CREATE OR REPLACE TEMP TABLE flashql_versions AS SELECT {', '.join(values)} "
-        f"FROM {relation} AS w {' '.join(joins)} WHERE w.seq IN ({_winners(copy, relation)})",
-        _delete_touched(copy, relation),
+        f"FROM {relation} AS w {' '.join(joins)} WHERE w.seq IN ({_winners(copy, relation, events.unchanged)})",
+        _delete_touched(copy, relation, events.unchanged),
         f"INSERT INTO {target(copy)} ({_names(copy)}) SELECT * FROM flashql_versions",
         "DROP TABLE flashql_versions",
     ]
