@@ -60,8 +60,10 @@ class Events:
 def column_places(copy: Copy, relation: Relation) -> tuple[int, ...]:
     """For each column of the copy, where it is in the relation's rows.
 
-    Raises `SchemaChanged` when the stream's table no longer has the column, its type or the copy's key.
+    Raises `SchemaChanged` when the stream's table no longer has the name, the column, its type or the copy's key.
     """
+    if (relation.schema, relation.name) != (copy.schema, copy.name):
+        raise errors.SchemaChanged(f"{copy.schema}.{copy.name} is named {relation.schema}.{relation.name} now")
     where = {column.name: at for at, column in enumerate(relation.columns)}
     places = []
     for kept in copy.columns:
@@ -109,10 +111,10 @@ def apply_changes(writer: duckdb.DuckDBPyConnection, copy: Copy, changes: RowCha
     Changes of transactions that the copy's snapshot contains are left out. Raises `SchemaChanged`, and DuckDB's
     conversion errors when a value does not fit its column's local type.
     """
-    places = column_places(copy, changes.relation)
     late = changes.final_lsns >= int(copy.lsn)
     if not late.any():
         return
+    places = column_places(copy, changes.relation)
     unchanged = tuple(at for at, place in enumerate(places) if _any(changes.new.unchanged[place]))
     if not unchanged and (copy.key or (changes.kinds == INSERT).all()):
         net = netted(changes, late, [places[at] for at in _key_places(copy)])

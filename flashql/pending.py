@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import duckdb
 
+from flashql import errors
 from flashql.apply import TRUNCATE, Events, apply_events, events_table, target
 from flashql.catalog import Copy
 from flashql.lsn import LSN
@@ -17,6 +18,7 @@ from flashql.quoting import qualified
 from flashql.store import DATA_SCHEMA, registered
 
 _BATCH = "flashql_waiting"
+_MISSHAPEN = ord("X")
 
 
 def pending_name(copy: Copy) -> str:
@@ -36,32 +38,38 @@ def keep(writer: duckdb.DuckDBPyConnection, copy: Copy, changes: RowChanges, fir
     """Append a run of changes; `first_seq` orders it after everything kept before.
 
     Toasted values that were not sent are filled in from old rows where those are whole (replica identity full): the
-    identity may be another when what waited is applied.
+    identity may be another when what waited is applied. Of changes with another shape than the copy it is only kept
+    that they came: they may be older than its snapshot.
     """
+    try:
+        events = events_table(copy, changes, all_columns=True, first_seq=first_seq)
+    except errors.SchemaChanged:
+        _mark(writer, copy, _MISSHAPEN, first_seq, LSN(int(changes.final_lsns.max())))
+        return
     columns = "*"
     if changes.relation.replica_identity == "f":
         whole = (
             f"CASE WHEN u{at} THEN o{at} ELSE n{at} END AS n{at}, false AS u{at}" for at in range(len(copy.columns))
         )
         columns = f"* REPLACE ({', '.join(whole)})"
-    with registered(writer, _BATCH, events_table(copy, changes, all_columns=True, first_seq=first_seq)):
+    with registered(writer, _BATCH, events):
         writer.execute(f"INSERT INTO {_table(copy)} BY NAME SELECT {columns} FROM {_BATCH}")
 
 
 def keep_truncation(writer: duckdb.DuckDBPyConnection, copy: Copy, seq: int, final_lsn: LSN) -> None:
     """Remember that the table was emptied at this point."""
-    writer.execute(
-        f"INSERT INTO {_table(copy)} (kind, seq, final_lsn, has_old) VALUES (?, ?, ?, false)",
-        [TRUNCATE, seq, int(final_lsn)],
-    )
+    _mark(writer, copy, TRUNCATE, seq, final_lsn)
 
 
 def release(writer: duckdb.DuckDBPyConnection, copy: Copy) -> None:
     """Apply what waited to the copy, whose table now holds its snapshot's rows, and drop the waiting table.
 
-    Only transactions that the snapshot does not contain count: those whose final LSN is at or after its LSN.
+    Only transactions that the snapshot does not contain count: those whose final LSN is at or after its LSN. Raises
+    `SchemaChanged` when one of them has another shape than the copy.
     """
     late = f"final_lsn >= {int(copy.lsn)}"
+    if _one(writer, f"SELECT max(seq) FROM {_table(copy)} WHERE kind = {_MISSHAPEN} AND {late}") is not None:
+        raise errors.SchemaChanged(f"{copy.schema}.{copy.name} changed at the origin while it was copied")
     emptied = _one(writer, f"SELECT max(seq) FROM {_table(copy)} WHERE kind = {TRUNCATE} AND {late}")
     if emptied is not None:
         writer.execute(f"DELETE FROM {target(copy)}")
@@ -91,6 +99,13 @@ def release(writer: duckdb.DuckDBPyConnection, copy: Copy) -> None:
 def drop(writer: duckdb.DuckDBPyConnection, copy: Copy) -> None:
     """Forget what waited."""
     writer.execute(f"DROP TABLE IF EXISTS {_table(copy)}")
+
+
+def _mark(writer: duckdb.DuckDBPyConnection, copy: Copy, kind: int, seq: int, final_lsn: LSN) -> None:
+    writer.execute(
+        f"INSERT INTO {_table(copy)} (kind, seq, final_lsn, has_old) VALUES (?, ?, ?, false)",
+        [kind, seq, int(final_lsn)],
+    )
 
 
 def _table(copy: Copy) -> str:

@@ -95,9 +95,10 @@ def test_keys_shifted_and_swapped_in_one_batch(origin: Origin) -> None:
     with following(origin, t="SELECT * FROM t") as pair:
         pair.db.sync.stop()  # so that all of it comes in one batch
         origin.execute(
-            "BEGIN; UPDATE t SET id = id + 10000; UPDATE t SET id = id - 9990; UPDATE t SET id = -id WHERE id IN (12, 14);"
-            "UPDATE t SET id = 14 WHERE id = -12; UPDATE t SET id = 12 WHERE id = -14; DELETE FROM t WHERE id = 16;"
-            "UPDATE t SET id = 16 WHERE id = 18; INSERT INTO t VALUES (18, 'new'); COMMIT;"
+            "BEGIN; UPDATE t SET id = id + 10000; UPDATE t SET id = id - 9990; "
+            "UPDATE t SET id = -id WHERE id IN (12, 14); UPDATE t SET id = 14 WHERE id = -12; "
+            "UPDATE t SET id = 12 WHERE id = -14; "
+            "DELETE FROM t WHERE id = 16; UPDATE t SET id = 16 WHERE id = 18; INSERT INTO t VALUES (18, 'new'); COMMIT;"
         )
         for at in range(50):
             origin.execute(f"UPDATE t SET id = id + 1 WHERE id = (SELECT max(id) FROM t); UPDATE t SET v = v || {at}")
