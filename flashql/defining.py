@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import duckdb
@@ -136,6 +137,7 @@ class Definer:
         if table is not None and view.origin is not None:
             self._origins(view.origin).require_followable(table)
             self._require_one_numeric(view)
+            self._require_apart(view, table)
         with self._store.transaction() as writer:
             follows = existing is not None and existing.persistence is view.persistence is Persistence.REALTIME
             follows = follows and existing is not None and existing.origin == view.origin
@@ -204,6 +206,17 @@ class Definer:
                     f"and has numeric = '{other.numeric}'",
                     hint="Give both views the same numeric option.",
                 )
+
+    def _require_apart(self, view: View, table: Table) -> None:
+        """A partition and the table that it is part of are not followed both: see `origins.postgres.preflight`."""
+        assert view.origin is not None
+        origin = self._origins(view.origin)
+        others = [one for one in realtime_views(self._store, view.origin) if one.relation_id != view.relation_id]
+        followed = {one.base_table for one in others if one.base_table is not None}
+        origin.require_apart(table, followed)
+        for name in followed:
+            with suppress(errors.UnknownName):  # gone meanwhile: its view says so
+                origin.require_apart(origin.table(*name), [(table.schema, table.name)])
 
     def alter_view(self, statement: AlterView) -> View:
         """Change a view's options: its query stays, what they change is made anew."""

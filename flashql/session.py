@@ -173,6 +173,7 @@ class Session:
                 for column in need.columns:
                     table.column(column)
                 self._origin.require_followable(table)
+                self._origin.require_apart(table, self._needs)
                 self._tables[name] = table
             except errors.DefinitionError as error:
                 self._fail(need.views, error)

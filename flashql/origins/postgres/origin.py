@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 
 import psycopg
@@ -59,6 +59,10 @@ class PostgresOrigin:
     def require_followable(self, table: Table) -> None:
         """Raise what keeps the table from feeding a realtime view."""
         preflight.require_followable(self.client, table)
+
+    def require_apart(self, table: Table, followed: Collection[tuple[str, str]]) -> None:
+        """Raise `NotSupported` when the table is a partition of one that is followed too."""
+        preflight.require_apart(self.client, table, followed)
 
     def current_lsn(self) -> LSN:
         """The end of the last record in the origin's WAL, once that is flushed: a stream sends nothing before.

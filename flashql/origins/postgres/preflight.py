@@ -5,7 +5,7 @@ Asked at DDL time, so that nothing fails later, and by `flashql doctor`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,6 +134,27 @@ def require_followable(client: PostgresClient, table: Table) -> None:
                 f"{finding.name}: {finding.detail}",
                 hint=finding.remedy if kind is errors.NotSupported else f"Run at the origin: {finding.remedy}",
             )
+
+
+def require_apart(client: PostgresClient, table: Table, followed: Collection[tuple[str, str]]) -> None:
+    """Raise `NotSupported` when the table is a partition, at any level, of a table that is followed too.
+
+    The stream names a row's topmost published table (documentation: CREATE PUBLICATION, publish_via_partition_root),
+    so it would say nothing of the partition itself.
+    """
+    rows = client.query(
+        "SELECT n.nspname, c.relname FROM pg_catalog.pg_partition_ancestors(%s) AS above "
+        "JOIN pg_catalog.pg_class AS c ON c.oid = above.relid "
+        "JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid <> %s",
+        [table.oid, table.oid],
+    )
+    for root in sorted(set(rows) & set(followed)):
+        partition, whole = f"{table.schema}.{table.name}", ".".join(root)
+        raise errors.NotSupported(
+            f"{partition} at origin {client.name} is a partition of {whole}, which a realtime view reads: "
+            f"its changes come as those of {whole}",
+            hint=f"Select from {whole} instead, with the partition's bounds in WHERE.",
+        )
 
 
 def diagnose(dsn: str, name: str = "origin") -> list[Finding]:
