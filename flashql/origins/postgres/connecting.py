@@ -1,8 +1,8 @@
 """How FlashQL connects to Postgres: settings every session gets, and Postgres's errors as ours.
 
 Snapshot and stream must print values alike, whatever ALTER ROLE or ALTER DATABASE say, so every connection fixes
-the settings that change how values are printed in its startup options (documentation: "Client Connection
-Defaults"; a walsender accepts no SET).
+the settings that change how values are printed, or end a snapshot, in its startup options (documentation: "Client
+Connection Defaults"; a walsender accepts no SET).
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ SETTINGS = {
     "TimeZone": "UTC",
     "extra_float_digits": "1",
     "bytea_output": "hex",
+    # A connection that holds an exported snapshot is idle in a transaction for as long as its rows are read.
+    "idle_in_transaction_session_timeout": "0",
 }
 
 # Notice a dead network within half a minute instead of the two hours of TCP's defaults (libpq: "Parameter Key
