@@ -8,6 +8,7 @@ from tests.fix_postgres import PrivateServer
 
 
 def test_everything_up_to_the_current_lsn_is_flushed(private_server: PrivateServer) -> None:
+    """Edge case 8."""
     origin = PostgresOrigin("primary", lambda: private_server.dsn)
     try:
         origin.current_lsn()  # connecting may write by itself

@@ -137,6 +137,7 @@ def test_the_connection_is_cut_again_and_again(origin: Origin, proxy: Proxy, dat
 
 
 def test_the_connection_is_cut_during_the_copy(origin: Origin, proxy: Proxy, database_path: str) -> None:
+    """Edge case 14. The slot of the snapshot goes with its connection; so does the copy, which is made again."""
     origin.execute(TABLES + "; INSERT INTO a SELECT g, 0 FROM generate_series(1001, 60000) g")
     pair = Pair(origin, database_path, proxy.dsn)
     try:
@@ -175,6 +176,7 @@ def _reaches_now(pair: Pair) -> bool:
 
 
 def test_the_publication_is_dropped(origin: Origin, database_path: str) -> None:
+    """Edge case 3. What was written meanwhile cannot be decoded, ever: another slot, and everything again."""
     origin.execute(TABLES)
     with following(origin, database_path, **VIEWS) as pair:
         origin.execute(f"DROP PUBLICATION {pair.publications()[0]}; UPDATE a SET v = 5; DELETE FROM b WHERE id < 50")
@@ -188,7 +190,7 @@ def test_the_publication_is_dropped(origin: Origin, database_path: str) -> None:
 
 @pytest.mark.parametrize("mutilation", ["DROP PUBLICATION {}", "ALTER PUBLICATION {} DROP TABLE a, b"])
 def test_a_publication_that_had_holes_is_mended_by_sync(origin: Origin, database_path: str, mutilation: str) -> None:
-    """The stream goes on without the tables' changes: they are lost, so the tables must be copied again."""
+    """Edge case 3. The stream goes on without the tables' changes: they are lost, so the tables are copied again."""
     origin.execute(TABLES)
     with following(origin, database_path, **VIEWS) as pair:
         origin.execute(mutilation.format(pair.publications()[0]))
@@ -201,6 +203,7 @@ def test_a_publication_that_had_holes_is_mended_by_sync(origin: Origin, database
 
 
 def test_the_slot_is_dropped(origin: Origin, database_path: str) -> None:
+    """Edge case 13. Dropped amid the stream, under load."""
     origin.execute(TABLES)
     with following(origin, database_path, **VIEWS) as pair:
         (slot,) = pair.slots()
@@ -223,6 +226,7 @@ def _dropped(origin: Origin, slot: str) -> bool:
 
 
 def test_the_slot_is_dropped_while_closed(origin: Origin, database_path: str) -> None:
+    """Edge case 12. Rows deleted meanwhile are gone here too: the copy is replaced, not added to."""
     origin.execute(TABLES)
     with following(origin, database_path, **VIEWS) as pair:
         (slot,) = pair.slots()
@@ -237,6 +241,7 @@ def test_the_slot_is_dropped_while_closed(origin: Origin, database_path: str) ->
 
 
 def test_a_slot_that_was_invalidated(private_server: PrivateServer, database_path: str) -> None:
+    """Edge case 13. Past max_slot_wal_keep_size."""
     private_server.conf(max_slot_wal_keep_size="1MB", max_wal_size="32MB", min_wal_size="32MB", wal_keep_size=0)
     private_server.execute(TABLES)
     with following(private_server, database_path, **VIEWS) as pair:
@@ -254,7 +259,7 @@ def test_a_slot_that_was_invalidated(private_server: PrivateServer, database_pat
 
 
 def test_a_stale_walsender_holds_the_slot(origin: Origin, proxy: Proxy, database_path: str) -> None:
-    """The network swallowed the end of a connection: the server still holds the slot for it."""
+    """Edge case 11. The network swallowed the end of a connection: the server still holds the slot for it."""
     origin.execute(TABLES)
     with following(origin, database_path, proxy.dsn, **VIEWS) as pair:
         (before,) = origin.query("SELECT active_pid FROM pg_replication_slots WHERE database = current_database()")
@@ -317,6 +322,7 @@ def test_the_first_sync_succeeds_when_the_origin_comes_up(private_server: Privat
 def test_a_slow_apply_outlasts_the_servers_patience(
     private_server: PrivateServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Edge case 7. Reports go out while a batch is applied for longer than wal_sender_timeout."""
     private_server.conf(wal_sender_timeout="1s")
     private_server.execute(TABLES)
     with following(private_server, **VIEWS) as pair:
@@ -342,7 +348,7 @@ def test_a_slow_apply_outlasts_the_servers_patience(
 
 
 def test_idle_positions_are_confirmed(origin: Origin, database_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only a table that nobody follows is written: the slot must not keep its WAL."""
+    """Edge case 5. Only a table that nobody follows is written: the slot must not keep its WAL."""
     monkeypatch.setattr(feeding, "_IDLE_SECONDS", 0.05)
     origin.execute(TABLES + "; CREATE TABLE unfollowed (t text)")
     with following(origin, database_path, **VIEWS) as pair:
@@ -384,7 +390,7 @@ def test_memory_recovers_from_a_cut(origin: Origin, proxy: Proxy) -> None:
 
 
 def test_an_older_state_of_the_file_is_noticed(origin: Origin, database_path: str) -> None:
-    """A file put back from a backup: the slot has forgotten what that file lacks, so its tables are copied again."""
+    """Edge case 15. A file from a backup: its slot has forgotten what that file lacks: its tables are copied again."""
     origin.execute(TABLES)
     with following(origin, database_path, **VIEWS) as pair:
         pair.db.close()
@@ -403,6 +409,7 @@ def test_an_older_state_of_the_file_is_noticed(origin: Origin, database_path: st
 
 
 def test_another_server_under_the_same_name(private_server: PrivateServer, origin: Origin, database_path: str) -> None:
+    """Edge case 15. Told by the system identifier."""
     private_server.execute(TABLES)
     origin.execute(TABLES + "; UPDATE a SET v = 99; DELETE FROM b WHERE id > 100")
     with following(private_server, database_path, **VIEWS) as pair:

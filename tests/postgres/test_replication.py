@@ -66,6 +66,7 @@ def test_statements(accounts: Pair, statement: str) -> None:
 
 
 def test_shifted_keys(origin: Origin) -> None:
+    """Edge case 25."""
     # Descending order of the heap lets a unique index accept the shift row by row.
     origin.execute(
         "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t SELECT -g, g FROM generate_series(1, 50) g"
@@ -193,6 +194,7 @@ def test_deferrable_key_under_full_identity(origin: Origin) -> None:
 
 
 def test_identity_by_another_index_than_the_key(origin: Origin) -> None:
+    """Edge case 24. An update of the primary key alone carries no old row."""
     origin.execute(
         "CREATE TABLE t (id int PRIMARY KEY, code text NOT NULL, v int, CONSTRAINT u UNIQUE (code));"
         "ALTER TABLE t REPLICA IDENTITY USING INDEX u;"
@@ -230,6 +232,7 @@ TOAST_STEPS = [
 @pytest.mark.parametrize("identity", ["DEFAULT", "FULL", "FULL without key"])
 @pytest.mark.parametrize("at_once", [False, True])
 def test_toasted_values_that_did_not_change(origin: Origin, identity: str, at_once: bool) -> None:
+    """Edge cases 27 and 28. Not sent: taken from the row before, in the copy or in the same batch."""
     key = "" if identity == "FULL without key" else "PRIMARY KEY"
     origin.execute(
         f"CREATE TABLE t (id int {key}, v int, body text, other text);"
@@ -250,6 +253,7 @@ def test_toasted_values_that_did_not_change(origin: Origin, identity: str, at_on
 
 
 def test_truncations(origin: Origin) -> None:
+    """Edge case 36. Several tables, CASCADE, in the order of their transaction."""
     origin.execute(
         "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY, a int REFERENCES a);"
         "CREATE TABLE unfollowed (id int PRIMARY KEY, a int REFERENCES a)"
@@ -303,6 +307,7 @@ def test_transactions_are_atomic_for_readers(origin: Origin) -> None:
 
 
 def test_partitioned_table(origin: Origin) -> None:
+    """Edge case 37. Rows move between partitions whose columns have another order."""
     origin.execute(
         "CREATE TABLE t (id int, region text, v int, PRIMARY KEY (id, region)) PARTITION BY LIST (region);"
         "CREATE TABLE t_eu PARTITION OF t FOR VALUES IN ('eu'); "
@@ -350,6 +355,7 @@ def test_columns_that_differ_by_case(origin: Origin) -> None:
 
 
 def test_generated_columns(origin: Origin) -> None:
+    """Edge case 35."""
     origin.execute(
         "CREATE TABLE t (id int PRIMARY KEY, v int, twice int GENERATED ALWAYS AS (v * 2) STORED);"
         "INSERT INTO t SELECT g, g FROM generate_series(1, 10) g"
@@ -361,6 +367,7 @@ def test_generated_columns(origin: Origin) -> None:
 
 
 def test_types_of_users(origin: Origin) -> None:
+    """Edge case 34."""
     origin.execute(
         "CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy'); CREATE DOMAIN age AS int CHECK (VALUE >= 0);"
         "CREATE DOMAIN price AS numeric(10,2); CREATE DOMAIN old AS age CHECK (VALUE > 10);"
@@ -383,6 +390,7 @@ def test_types_of_users(origin: Origin) -> None:
 
 
 def test_numeric_grows_wider_with_its_values(origin: Origin) -> None:
+    """Edge case 40. A column that gets NaN or too many digits is widened, in the end to text."""
     origin.execute("CREATE TABLE t (id int PRIMARY KEY, v numeric, note text); INSERT INTO t VALUES (1, 1.5, 'a')")
     with following(origin, t="SELECT * FROM t") as pair:
         assert pair.local_type("t", "v") == "DECIMAL(38,9)"
@@ -423,6 +431,7 @@ def test_numeric_grows_wider_with_its_values(origin: Origin) -> None:
 
 
 def test_dates_out_of_range(origin: Origin) -> None:
+    """Edge case 40."""
     origin.execute(
         "CREATE TABLE t (id int PRIMARY KEY, d date, at timestamp, tz timestamptz); "
         "INSERT INTO t VALUES (1, now(), now(), now())"
@@ -486,6 +495,7 @@ def test_views_of_a_table_share_its_copy(origin: Origin) -> None:
 
 
 def test_a_view_joins_under_load_and_nothing_is_lost(origin: Origin) -> None:
+    """Edge case 2."""
     origin.execute(
         "CREATE TABLE a (id int PRIMARY KEY, v int); CREATE TABLE b (id int PRIMARY KEY, v int);"
         "INSERT INTO a SELECT g, 0 FROM generate_series(1, 500) g; "
@@ -610,6 +620,7 @@ def test_a_table_is_dropped_and_made_again(origin: Origin) -> None:
 
 
 def test_savepoints_and_rollbacks(accounts: Pair) -> None:
+    """Edge case 38."""
     accounts.origin.execute(
         "BEGIN; INSERT INTO accounts VALUES (200, 'a', 1); SAVEPOINT one; DELETE FROM accounts; ROLLBACK TO one;"
         "SAVEPOINT two; INSERT INTO accounts VALUES (201, 'b', 1); RELEASE two; "
@@ -621,6 +632,7 @@ def test_savepoints_and_rollbacks(accounts: Pair) -> None:
 
 
 def test_prepared_transactions(private_server: PrivateServer) -> None:
+    """Edge case 39. They come when they are committed, at COMMIT PREPARED."""
     private_server.conf(max_prepared_transactions=10)
     private_server.execute("CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 1)")
     with following(private_server, t="SELECT * FROM t") as pair:

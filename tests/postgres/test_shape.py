@@ -85,6 +85,7 @@ def run(pair: Pair, statements: str) -> bool:
     ],
 )
 def test_silent_changes_of_a_table(origin: Origin, statements: str) -> None:
+    """Edge cases 31 and 34."""
     with following_plain(origin) as pair:
         assert run(pair, statements)
         assert not run(pair, "UPDATE t SET a = a + 1")
@@ -159,6 +160,7 @@ def test_a_rewrite_by_an_older_transaction_than_the_last_change(origin: Origin) 
     ],
 )
 def test_silent_changes_of_partitions(origin: Origin, statements: str) -> None:
+    """Edge cases 36 and 37."""
     origin.execute(PARTITIONED)
     with following(origin, t="SELECT id, day, note FROM t") as pair:
         assert run(pair, statements)
