@@ -26,6 +26,14 @@ from flashql.resources import sql_text
 
 OLDEST_VERSION = 14
 
+# A table takes as long as it takes, whatever the role's limits are (some are of newer servers only), but does not wait
+# for ever behind an ALTER TABLE: that may wait in turn for another reader of the same copy, unknown to the server.
+# Row security that came between is an error, not fewer rows.
+ALL_ROWS = (
+    "SELECT set_config(name, v.setting, true) FROM pg_catalog.pg_settings JOIN (VALUES ('statement_timeout', '0'), "
+    "('transaction_timeout', '0'), ('lock_timeout', '30s'), ('row_security', 'off')) AS v (name, setting) USING (name)"
+)
+
 # How long close() waits until the origin has been told to end what it still computes.
 _CANCEL_SECONDS = 2.0
 
@@ -124,6 +132,7 @@ class PostgresClient:
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             try:
                 connection.execute(f"SET TRANSACTION SNAPSHOT {literal(name)}".encode())
+                connection.execute(ALL_ROWS.encode())
                 yield lambda sql: connection.execute(sql.encode()).fetchall()
             finally:
                 connection.rollback()
