@@ -43,6 +43,7 @@ class Follower:
         self._store = store
         self._origin = origin
         self.applied_lsn = applied_lsn
+        self.described = False  # tables were described (anew): their catalog may tell more; who looks there resets it
         self._decoder = Decoder(self._wanted)
         self._copies: dict[int, list[Copy]] = {}
         self._version = -1
@@ -91,6 +92,7 @@ class Follower:
         return position
 
     def _apply(self, writer: duckdb.DuckDBPyConnection, batch: ChangeBatch) -> None:
+        self.described = self.described or bool(batch.relations)
         for item in batch.changes:
             if isinstance(item, Truncation):
                 self._truncate(writer, item)

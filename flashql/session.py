@@ -138,6 +138,8 @@ class Session:
         now = time.monotonic()
         # What could not be copied may have changed: it is looked at again before it is tried again.
         due = self._pass is None and self._retry_at and now >= self._retry_at
+        if self._follower is not None and self._follower.described and now - self._looked > 1.0:
+            due, self._follower.described = True, False
         if due or self._boss.requested != self._request or now - self._looked > _RECONCILE_SECONDS:
             if not self._look():
                 return False
