@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from flashql.datatypes import LocalType, PgType, ladder
-from flashql.errors import UnknownName
+from flashql.errors import NotSupported, UnknownName
 from flashql.lsn import LSN, NOWHERE
 from flashql.quoting import local_name
 
@@ -70,6 +70,16 @@ class Table:
             if column.name == name:
                 return column
         raise UnknownName(f'column "{name}" does not exist in {self.schema}.{self.name}')
+
+    def streamed_column(self, name: str) -> Column:
+        """The column of that name; raises `UnknownName`, or `NotSupported` when its values are not in the stream."""
+        column = self.column(name)
+        if column.generated:
+            raise NotSupported(
+                f"column {name} of {self.schema}.{self.name} is generated, and the origin does not stream it",
+                hint="Define the view again without it.",
+            )
+        return column
 
 
 @dataclass(frozen=True)

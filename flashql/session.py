@@ -173,7 +173,7 @@ class Session:
             try:
                 table = self._origin.table(*name)
                 for column in need.columns:
-                    table.column(column)
+                    table.streamed_column(column)
                 self._origin.require_followable(table)
                 self._origin.require_apart(table, self._needs)
                 self._tables[name] = table
