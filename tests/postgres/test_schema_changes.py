@@ -264,8 +264,10 @@ def test_generated_columns_are_followed_or_refused(origin: Origin) -> None:
         if origin.version >= 18:
             assert not failed
         else:
-            assert list(failed) == ["s.p"]
+            assert "s.p" in failed
+            pair.db.execute("DROP VIEW s.p")
             del pair.queries["p"]
+            pair.sync()
         origin.execute("UPDATE t SET v = v + 1")
         pair.db.sync.wait([f"s.{name}" for name in pair.queries], timeout=60)
         pair.compare()
