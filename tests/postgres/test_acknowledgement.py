@@ -10,7 +10,6 @@ import pytest
 
 import flashql
 from flashql import following as feeding
-from flashql import session
 from flashql.lsn import LSN
 from flashql.origins.base import ChangeBatch
 from flashql.origins.postgres import origin as postgres_origin
@@ -63,7 +62,7 @@ def test_a_keepalive_confirms_nothing_that_is_not_durable(
     origin: Origin, database_path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Edge case 4. A transaction was received and keepalives say more; the crash comes before its local commit."""
-    monkeypatch.setattr(session, "_IDLE_SECONDS", 0.0)
+    monkeypatch.setattr("flashql.feeding._IDLE_SECONDS", 0.0)
     origin.execute(TABLES)
     with following(origin, database_path, a="SELECT * FROM a", b="SELECT * FROM b") as pair:
         pair.check()
@@ -102,7 +101,7 @@ def test_a_view_that_failed_does_not_hold_the_slot_back(
     origin: Origin, database_path: str, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
     """Edge case 6. The origin forgets what the living views have, though a dead one will never have it."""
-    monkeypatch.setattr(session, "_IDLE_SECONDS", 0.05)
+    monkeypatch.setattr("flashql.feeding._IDLE_SECONDS", 0.05)
     origin.execute(TABLES + "; INSERT INTO b VALUES (1, 1)")
     with following(origin, database_path, a="SELECT * FROM a", b="SELECT * FROM b") as pair:
         origin.execute(trouble)
