@@ -142,7 +142,7 @@ class CopyPass:
             return self._checked(replace(made, columns=kept_columns), copy, table)
         except errors.FlashQLError as error:
             self._drop(local_table)
-            return Copied(copy, error if held.connection.alive else _snapshot_lost(error))
+            return Copied(copy, error if held.alive else _snapshot_lost(error))
 
     def _checked(self, made: Copy, wanted: Copy, before: Table) -> Copied:
         """What was made, if the table is still as it was described before the snapshot was taken."""

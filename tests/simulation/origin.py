@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -65,6 +65,11 @@ class SimulatedHeldSlot(HeldSlot):
         self.snapshot = Snapshot(str(lsn), LSN(lsn))
         self._server = server
         self._temporary = temporary
+
+    @property
+    def alive(self) -> bool:
+        """It is, until it is closed."""
+        return True
 
     def close(self) -> None:
         """Let it go."""
@@ -162,6 +167,10 @@ class SimulatedOrigin(PostgresOrigin):
     def require_followable(self, table: Table) -> None:
         """Every table of the model has an identity."""
         self._conductor.called("require_followable")
+
+    def require_apart(self, table: Table, followed: Collection[tuple[str, str]]) -> None:
+        """No table of the model has partitions."""
+        self._conductor.called("require_apart")
 
     def current_lsn(self) -> LSN:
         """The end of the WAL."""

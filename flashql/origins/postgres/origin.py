@@ -33,6 +33,11 @@ class HeldSlot:
         self.snapshot = snapshot
         self._temporary = temporary
 
+    @property
+    def alive(self) -> bool:
+        """Whether the snapshot can still be used."""
+        return self.connection.alive
+
     def close(self) -> None:
         """Let the snapshot go; a temporary slot goes with it, at once if the origin answers."""
         if self._temporary is not None:
