@@ -29,6 +29,7 @@ import numpy as np
 import pyarrow as pa
 
 from flashql import errors
+from flashql.arrays import to_arrow
 from flashql.catalog import Copy
 from flashql.netting import Netted, netted
 from flashql.origins.base import DELETE, INSERT, UPDATE, BoolArray, Relation, RowChanges
@@ -87,16 +88,16 @@ def events_table(copy: Copy, changes: RowChanges, *, all_columns: bool, first_se
     places = column_places(copy, changes.relation)
     count = len(changes)
     arrays: dict[str, pa.Array] = {
-        "kind": pa.array(changes.kinds, pa.uint8()),
-        "seq": pa.array(changes.sequence + first_seq, pa.int64()),
-        "final_lsn": pa.array(changes.final_lsns.astype(np.uint64), pa.uint64()),
-        "has_old": pa.array(changes.has_old, pa.bool_()),
+        "kind": to_arrow(changes.kinds),
+        "seq": to_arrow(changes.sequence + first_seq),
+        "final_lsn": to_arrow(changes.final_lsns.astype(np.uint64)),
+        "has_old": to_arrow(changes.has_old),
     }
     for at, place in enumerate(places):
         arrays[f"n{at}"] = _text(changes.new.values[place], count)
         unchanged = changes.new.unchanged[place]
         if unchanged is not None or all_columns:
-            arrays[f"u{at}"] = pa.array(np.zeros(count, np.bool_) if unchanged is None else unchanged)
+            arrays[f"u{at}"] = to_arrow(np.zeros(count, np.bool_) if unchanged is None else unchanged)
         arrays[f"o{at}"] = _text(changes.old.values[place] if changes.old is not None else None, count)
     return pa.table(arrays)
 
@@ -138,7 +139,7 @@ def _apply_netted(
             writer.execute(_delete(copy, f"SELECT {typed} FROM {_BATCH}"))
     if net.stays.any():
         rows = {f"n{at}": _text(changes.new.values[place], len(changes)) for at, place in enumerate(places)}
-        table = pa.table({**rows, "stays": pa.array(net.stays)})
+        table = pa.table({**rows, "stays": to_arrow(net.stays)})
         if len(changes) <= _FEW_ROWS:
             run_over(writer, _insert_all(copy, ""), table, "WHERE stays")
             return

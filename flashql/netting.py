@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute  # `take` and `filter` import it: not to be waited for amid the first batch
 
+from flashql.arrays import to_arrow
 from flashql.origins.base import DELETE, INSERT, UPDATE, BoolArray, RowChanges, Tuples
 
 Places = npt.NDArray[np.int64]
@@ -38,7 +40,7 @@ def netted(changes: RowChanges, late: BoolArray, key: Sequence[int]) -> Netted:
     arriving = np.flatnonzero(late & (changes.kinds != DELETE))
     in_place = (late & (changes.kinds == UPDATE) & ~changes.has_old)[arriving]
     new = [_taken(changes.new, place, arriving) for place in key]
-    touched, keys = [column.filter(pa.array(in_place)) for column in new], new
+    touched, keys = [column.filter(to_arrow(in_place)) for column in new], new
     if changes.old is not None and len(leaving):
         old = [_taken(changes.old, place, leaving) for place in key]
         touched, keys = ([pa.concat_arrays(pair) for pair in zip(old, more, strict=True)] for more in (touched, new))
@@ -50,7 +52,7 @@ def netted(changes: RowChanges, late: BoolArray, key: Sequence[int]) -> Netted:
 def _taken(rows: Tuples, place: int, wanted: Places) -> pa.Array:
     column = rows.values[place]
     assert column is not None, "a copy has its key's columns, so they were asked for"
-    return column.cast(pa.string()).take(pa.array(wanted))
+    return column.cast(pa.string()).take(to_arrow(wanted))
 
 
 def _staying(leaving: Places, arriving: Places, codes: Places) -> Places:

@@ -30,6 +30,8 @@ from flashql.widening import widened_by_waiting
 
 # The origin's catalog is compared this often, since many changes of a table say nothing in the stream.
 _RECONCILE_SECONDS = 60.0
+# At a description of a table in the stream it is compared too, but not more often than this.
+_RECONSIDER_SECONDS = 2.0
 _RECOPIES_AN_HOUR = 12
 
 
@@ -138,8 +140,9 @@ class Session:
         now = time.monotonic()
         # What could not be copied may have changed: it is looked at again before it is tried again.
         due = self._pass is None and self._retry_at and now >= self._retry_at
-        if self._follower is not None and self._follower.described and now - self._looked > 1.0:
-            due, self._follower.described = True, False
+        described = self._follower is not None and self._follower.described
+        if described and now - self._looked > _RECONSIDER_SECONDS:
+            due = True
         if due or self._boss.requested != self._request or now - self._looked > _RECONCILE_SECONDS:
             if not self._look():
                 return False
@@ -160,6 +163,8 @@ class Session:
     def _look(self) -> bool:
         """See what the active views need and make the origin publish it; False when nothing is active."""
         self._request, self._looked = self._boss.requested, time.monotonic()
+        if self._follower is not None:
+            self._follower.described = False
         self._active = joining.active_views(self._store, self._origin.name, self._boss.halted)
         if not self._active:
             self._boss.outcome(self._request, (), {})
