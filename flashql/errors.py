@@ -130,9 +130,9 @@ class QueryFailed(DatabaseError):
 
 
 class ValueUnrepresentable(DatabaseError):
-    """A value does not fit its column's local type. FlashQL widens the column and applies the change again."""
+    """A value does not fit its column's local type. FlashQL widens the column and copies its table again."""
 
-    retry = Retry.BACKOFF
+    retry = Retry.RECOPY
 
 
 class ViewNotReady(DatabaseError):

@@ -229,11 +229,12 @@ def go_live(
         older = [one for one in copies(store, origin) if (one.schema, one.name) == (copy.schema, copy.name)]
         save_copy(writer, copy)
         kept = {column.name for column in copy.columns}
-        for view in active:
-            # A view defined anew meanwhile may read more than was copied: the next pass is for it.
-            if view.base_table == (copy.schema, copy.name) and set(view.base_columns) <= kept:
+        for view in (view for view in active if view.base_table == (copy.schema, copy.name)):
+            if set(view.base_columns) <= kept:
                 show_copy(writer, store, view, copy)
                 mark_running(writer, store, view, max(position, copy.lsn))
+            else:  # a column of it is gone, or it was defined anew meanwhile and the next pass is for it
+                freeze(writer, store, view)
         for one in older:
             if one.id != copy.id:
                 pending.drop(writer, one)

@@ -173,17 +173,20 @@ class Session:
             joining.park(writer, self._store, self._origin.name, self._active)
         self._failed = {}
         self._tables: dict[tuple[str, str], Table] = {}
-        self._needs: dict[tuple[str, str], Need] = joining.needs(self._active)
-        for name, need in self._needs.items():
+        sound: list[View] = []
+        needs = joining.needs(self._active)
+        for name, need in needs.items():
             try:
                 table = self._origin.table(*name)
-                for column in need.columns:
-                    table.streamed_column(column)
                 self._origin.require_followable(table)
-                self._origin.require_apart(table, self._needs)
-                self._tables[name] = table
+                self._origin.require_apart(table, needs)
             except errors.DefinitionError as error:
                 self._fail(need.views, error)
+                continue
+            if views := self._whole(table, need):
+                self._tables[name] = table
+                sound += views
+        self._needs: dict[tuple[str, str], Need] = joining.needs(sound)
         if self._stream is None:
             require_alone(self._store, self._origin, self._slot)
         # Before it is mended: whatever happens next, it must be known that the publication had holes.
@@ -193,6 +196,18 @@ class Session:
         if lost and self._stream is not None:
             raise errors.SlotLost(f"origin {self._origin.name}: publication {self._slot} was dropped there")
         return True
+
+    def _whole(self, table: Table, need: Need) -> list[View]:
+        """The views whose columns the table all has; the others fail, and keep their rows."""
+        whole = []
+        for view in need.views:
+            try:
+                for column in view.base_columns:
+                    table.streamed_column(column)
+                whole.append(view)
+            except errors.DefinitionError as error:
+                self._fail([view], error)
+        return whole
 
     def _fail(self, views: Sequence[View], error: errors.FlashQLError) -> None:
         joining.mark_failed(self._store, views, error)
@@ -285,8 +300,8 @@ class Session:
 
     def _report(self) -> None:
         """Tell the worker which views follow the stream now, unless some are still being copied."""
-        live = {name for name in self._needs if self._live_copy(name) is not None}
-        names = [view.relation_id for view in self._active if view.base_table in live]
+        live = [need for name, need in self._needs.items() if self._live_copy(name) is not None]
+        names = [view.relation_id for need in live for view in need.views]
         self._boss.outcome(self._request, names, self._failed)
 
     def _step(self) -> None:

@@ -232,18 +232,26 @@ class Worker:
         return True
 
     def _back_off(self, error: errors.FlashQLError, attempt: int, request: int) -> bool:
-        """Show the failure, then wait before the next attempt; False when none should follow."""
+        """Show the failure, then wait before the next attempt; False when none should follow.
+
+        What a new copy heals is no failure to who waits for the views, as long as the first attempt at it is to come.
+        """
         delay = backoff_seconds(attempt, random.random())  # noqa: S311 - not a secret
         again = error.retry is not errors.Retry.MANUAL
+        heals = error.retry is errors.Retry.RECOPY and attempt == 1
         due = datetime.now(UTC) + timedelta(seconds=delay) if again else None
         with suppress(errors.FlashQLError):
             views = joining.active_views(self._store, self.origin.name, self.halted)
-            self._show_failure(views, error, due)
+            if heals:
+                joining.mark(self._store, views, lambda _: {"phase": "copy", "last_error": str(error)})
+            else:
+                self._show_failure(views, error, due)
         with self._condition:
             self._session = None
             self._live = frozenset()
-            self._session_error = error
-            self._served = max(self._served, request)
+            if not heals:
+                self._session_error = error
+                self._served = max(self._served, request)
             self._condition.notify_all()
             if again and not self._stopping:
                 self._condition.wait_for(lambda: self._stopping or self._requested > request, delay)

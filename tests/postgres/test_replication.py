@@ -602,6 +602,25 @@ def test_a_lost_column_fails_its_views_only(origin: Origin) -> None:
         pair.check()
 
 
+def test_a_lost_column_leaves_the_other_views_of_its_table_alone(origin: Origin) -> None:
+    origin.execute("CREATE TABLE t (id int PRIMARY KEY, v int, w int); INSERT INTO t VALUES (1, 1, 1)")
+    with following(origin, all="SELECT * FROM t", some="SELECT id, w FROM t WHERE w > 0") as pair:
+        lost = pair.queries.pop("all")
+        for statement in ("ALTER TABLE t DROP COLUMN v; INSERT INTO t VALUES (2, 2)", "INSERT INTO t VALUES (3, 3)"):
+            origin.execute(statement)
+            report = pair.db.sync.sync()
+            assert list(report.failed) == ["s.all"]
+            pair.db.sync.wait("s.some", timeout=30)
+            pair.compare()
+            assert pair.db.execute("SELECT * FROM s.all").fetchall() == [(1, 1, 1)]  # as of before
+        assert {job.name: job.state for job in pair.db.sync.status()} == {"all": "failed", "some": "running"}
+        origin.execute("ALTER TABLE t ADD COLUMN v int DEFAULT 4")
+        pair.queries["all"] = lost.replace("*", "id, v, w")
+        pair.sync()
+        pair.check()
+        assert not pair.leftover_tables()
+
+
 def test_a_table_is_dropped_and_made_again(origin: Origin) -> None:
     origin.execute(
         "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 1); CREATE TABLE u (id int PRIMARY KEY)"
