@@ -20,6 +20,7 @@ from benchmarks.measuring import (
     TABLE,
     VIEWS,
     Connection,
+    bounded,
     fill,
     in_own_process,
     medians,
@@ -33,7 +34,8 @@ from benchmarks.measuring import (
     timed,
 )
 
-ROWS, PAIRS = 1_000_000, 5
+ROWS, PAIRS = (1_000_000, 10_000_000), 5
+_AT_MOST_SECONDS = 900
 
 _EXTENSION = ("duckdb==1.5.5", "duckdb-extension-postgres-scanner==1.5.5")
 _ENVIRONMENT = Path(__file__).parent / ".environments" / "duckdb-postgres-1.5.5"
@@ -130,7 +132,7 @@ def measure(rows: int, pairs: int) -> dict[str, object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--rows", type=int, nargs="+", default=ROWS, help="sizes of the table")
     parser.add_argument("--pairs", type=int, default=PAIRS)
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows")
     parser.add_argument("--sync", nargs=2, metavar=("FILE", "DSN"), help=argparse.SUPPRESS)
@@ -138,9 +140,10 @@ def main() -> None:
     if options.sync:
         print(json.dumps(sync(Path(options.sync[0]), options.sync[1])))
         return
-    figures = measure(options.rows // (10 if options.quick else 1), options.pairs)
-    save("initial_copy", figures)
-    print(table([{key: value for key, value in figures.items() if key != "pairs"}]))
+    with bounded(_AT_MOST_SECONDS):
+        results = [measure(rows // (10 if options.quick else 1), options.pairs) for rows in options.rows]
+    save("initial_copy", {"results": results})
+    print(table([{key: value for key, value in result.items() if key != "pairs"} for result in results]))
 
 
 if __name__ == "__main__":

@@ -22,9 +22,12 @@ class JobStatus:
     `last_seen_commit` is the LSN of the last origin transaction its copy contains. Times are in UTC. `lag_bytes`
     counts WAL the origin has written and the copy does not contain, as of the origin's last message.
 
-    The last three are the slot's, the same for all views that it feeds, as it was last looked at: the WAL it makes the
+    The next three are the slot's, the same for all views that it feeds, as it was last looked at: the WAL it makes the
     origin keep, how much more may be written before it can be lost (None without a limit), and in how many seconds
     that is if it goes on as in the last minute or so (None while what it keeps does not grow).
+
+    `stale` says that a realtime view shows rows but does not follow its origin now: it is being copied again, has
+    failed, is stopped or its process has ended. It shows them as of `last_seen_commit`, at least.
     """
 
     relation_id: str
@@ -47,6 +50,7 @@ class JobStatus:
     retained_bytes: int | None
     safe_bytes: int | None
     seconds_to_loss: int | None
+    stale: bool
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,8 @@ class Retained:
     at_seconds: float
 
 
-_FIELDS = ", ".join(JobStatus.__dataclass_fields__)
+_STALE = "mode = 'stream' AND last_seen_commit IS NOT NULL AND phase IS DISTINCT FROM 'stream' AS stale"
+_FIELDS = ", ".join(_STALE if name == "stale" else name for name in JobStatus.__dataclass_fields__)
 
 
 def jobs(store: Store) -> dict[str, JobStatus]:
@@ -92,6 +97,7 @@ def blank(view: View) -> JobStatus:
         retained_bytes=None,
         safe_bytes=None,
         seconds_to_loss=None,
+        stale=False,
     )
 
 

@@ -225,6 +225,26 @@ def _dropped(origin: Origin, slot: str) -> bool:
     return True
 
 
+def test_a_view_that_is_copied_again_is_stale_and_readable(origin: Origin, database_path: str) -> None:
+    origin.execute(TABLES)
+    with following(origin, database_path, **VIEWS) as pair:
+        stale: list[bool] = []
+
+        def look(what: str, done: int, total: int | None) -> None:
+            assert pair.db.execute("SELECT count(*) FROM s.a").fetchone() is not None
+            stale.append(job(pair).stale)
+
+        assert not job(pair).stale
+        pair.db.sync.progress = look
+        origin.execute("ALTER TABLE a ALTER COLUMN v TYPE bigint; UPDATE a SET v = 7")
+        pair.check()
+        assert stale
+        assert all(stale)
+        assert not job(pair).stale
+        pair.db.sync.stop()
+        assert job(pair).stale
+
+
 def test_the_slot_is_dropped_while_closed(origin: Origin, database_path: str) -> None:
     """Edge case 12. Rows deleted meanwhile are gone here too: the copy is replaced, not added to."""
     origin.execute(TABLES)
