@@ -12,7 +12,7 @@ from collections import defaultdict, deque
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from flashql import errors
+from flashql import errors, joining
 from flashql.catalog import CopyState, Origin
 from flashql.lsn import LSN
 from flashql.origins.base import Server, SlotState
@@ -54,7 +54,13 @@ def require_alone(store: Store, origin: PostgresOrigin, slot: str) -> None:
 
 
 def publish(store: Store, origin: PostgresOrigin, slot: str, tables: Collection[tuple[str, str]]) -> None:
-    """Make the publication hold exactly these tables, in the name of this database."""
+    """Make the publication hold exactly these tables, in the name of this database.
+
+    The copies of others end here first: what was written before they left the publication still comes, and is not
+    for views that have failed; what is written after does not come.
+    """
+    with store.transaction() as writer:
+        joining.give_up(writer, store, origin.name, tables)
     origin.publish(slot, tables, owner_of(store))
 
 

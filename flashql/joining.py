@@ -145,17 +145,22 @@ def doubt(store: Store, origin: str, published: Collection[TableName] | None) ->
     whether that is so.
     """
     with store.transaction() as writer:
-        holes = {(copy.schema, copy.name) for copy in copies(store, origin)} - set(published or ())
-        detach(writer, store, origin, holes)
-        for copy in copies(store, origin):
-            if copy.state is CopyState.COPYING and (copy.schema, copy.name) in holes:
-                pending.drop(writer, copy)
-                save_copy(writer, replace(copy, state=CopyState.DETACHED))
+        give_up(writer, store, origin, published or ())
         record = origin_record(store, origin)
         lost = published is None and record.slot is not None
         if lost:
             save_origin(writer, replace(record, slot=None))
     return lost
+
+
+def give_up(writer: duckdb.DuckDBPyConnection, store: Store, origin: str, published: Collection[TableName]) -> None:
+    """Copies of tables that are not, or soon no longer, published take no change any more, nor join the stream."""
+    holes = {(copy.schema, copy.name) for copy in copies(store, origin)} - set(published)
+    detach(writer, store, origin, holes)
+    for copy in copies(store, origin):
+        if copy.state is CopyState.COPYING and (copy.schema, copy.name) in holes:
+            pending.drop(writer, copy)
+            save_copy(writer, replace(copy, state=CopyState.DETACHED))
 
 
 def claim(store: Store, origin: str, publication: str) -> None:
