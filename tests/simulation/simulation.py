@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,9 @@ from flashql.origins.base import Received
 from flashql.origins.postgres import assembling
 from flashql.store import Store
 from flashql.store.copies import copies
+from tests.simulation.altering import carried_out
 from tests.simulation.origin import SimulatedOrigin, SimulatedStream
-from tests.simulation.server import ModelTable, Server, Slot, State, value_of
+from tests.simulation.server import ModelTable, Server, Slot, State
 from tests.simulation.steps import Step
 
 STUCK_SECONDS = 30.0
@@ -73,6 +74,25 @@ class ModelView:
         if test == "IS NULL":
             return value is None
         return value is not None and (test == "IS NOT NULL" or int(value) > int(test.split()[1]))
+
+
+def view_of(
+    state: State, name: str, table: str, columns: Any, condition: tuple[str, str] | None
+) -> tuple[ModelView, str] | None:
+    """The view of a step and its query; None when there is no such table, or column, or it cannot be compared so."""
+    model = state.get(table)
+    kinds = {column.name: column.kind for column in model.columns} if model is not None else {}
+    shown = tuple(kinds) if columns == "*" else tuple(columns)
+    if model is None or not set(shown) <= set(kinds):
+        return None
+    query = f"SELECT {'*' if columns == '*' else ', '.join(shown)} FROM {table}"
+    if condition is not None:
+        if condition[0] not in kinds or (condition[1].startswith(">") and kinds[condition[0]] != "int"):
+            return None
+        query += f" WHERE {condition[0]} {condition[1]}"
+    key = [column.name for column in model.key] or list(kinds)
+    reads = tuple({*shown, *key, *([condition[0]] if condition else [])})
+    return ModelView(name, table, shown, condition, reads, kinds=kinds), query
 
 
 def plain(value: str | None, kind: str) -> str | None:
@@ -352,95 +372,7 @@ class Simulation:
 
     def _at_server(self, step: Step) -> bool:
         """Carry out a step at the server; False when it is none."""
-        server = self.server
-        server.done = []
-        match step:
-            case ("tx", operations):
-                server.begin("")
-                for operation in operations:
-                    server.operate("", operation)
-                server.commit("")
-            case ("begin" | "commit" | "abort" as kind, x):
-                getattr(server, kind)(x)
-            case ("op", x, operation):
-                server.operate(x, operation)
-            case ("create_table", name, identity, columns):
-                server.create_table(name, identity, dict(columns))
-            case ("drop_table", name):
-                server.drop_table(name)
-            case (
-                "rename_table"
-                | "add_column"
-                | "drop_column"
-                | "rename_column"
-                | "retype"
-                | "rewrite"
-                | "vacuum_full"
-                | "identity",
-                name,
-                *_,
-            ):
-                if name in server.state:
-                    self._alter(server.state[name], step)
-            case _:
-                return self._to_server(step)
-        return True
-
-    def _alter(self, table: ModelTable, step: Step) -> None:
-        server, name = self.server, table.name
-        columns = {column.name: column for column in table.columns}
-        silent: tuple[tuple[str, str], ...] = ()
-        changes: dict[str, object] = {}
-        match step:
-            case ("rename_table", _, new) if new not in server.state:
-                changes, silent = {"name": new}, ((name, "*"), (new, "*"))
-            case ("add_column", _, new, kind, number) if new not in columns:
-                made = replace(table.columns[0], name=new, number=server.new_number(), kind=kind)
-                value = value_of(kind, number)
-                changes = {"columns": (*table.columns, made)}
-                rows = {rid: {**row, made.number: value} for rid, row in table.rows.items()}
-                end = server.alter(name, **changes, rows=rows)
-                if end is not None:  # a default that is no expression rewrites nothing
-                    server.state = {
-                        **server.state,
-                        name: replace(server.state[name], file=table.file, emptied_lsn=table.emptied_lsn),
-                    }
-                    server.history[-1] = (end, server.state)
-                    server.silent[name, new] = end
-                return
-            case ("drop_column", _, gone) if gone in columns and not gone.startswith("k"):
-                kept = tuple(column for column in table.columns if column.name != gone)
-                changes, silent = {"columns": kept}, ((name, gone),)
-            case ("rename_column", _, old, new) if old in columns and new not in columns:
-                changes = {"columns": self._with(table, old, {"name": new})}
-                silent = ((name, old), (name, new))
-            case ("retype", _, column, kind, _) if (columns[column].kind if column in columns else "", kind) in (
-                ("int", "bigint"),
-                ("int", "text"),
-                ("bigint", "text"),
-                ("numeric", "text"),
-            ):
-                changes = {"columns": self._with(table, column, {"kind": kind}), "rows": dict(table.rows)}
-                silent = ((name, column),)
-            case ("rewrite", _, column) if column in columns and columns[column].kind in ("int", "bigint"):
-                at = columns[column].number
-                rows = {
-                    rid: {**row, at: None if row.get(at) is None else str(int(str(row[at])) + 1)}
-                    for rid, row in table.rows.items()
-                }
-                changes, silent = {"columns": self._with(table, column, {}), "rows": rows}, ((name, column),)
-            case ("vacuum_full", _):
-                changes = {"file": table.file + 1}
-            case ("identity", _, kind) if table.identity != "bag":
-                changes = {"identity": kind}
-        if changes and (end := server.alter(name, **changes)) is not None:
-            server.silent.update(dict.fromkeys(silent, end))
-
-    def _with(self, table: ModelTable, name: str, changes: dict[str, Any]) -> tuple[Any, ...]:
-        version = self.server.new_number()
-        return tuple(
-            replace(column, version=version, **changes) if column.name == name else column for column in table.columns
-        )
+        return carried_out(self.server, step) or self._to_server(step)
 
     def _to_server(self, step: Step) -> bool:
         """What happens to slots, publications and the server itself."""
@@ -551,26 +483,16 @@ class Simulation:
                 getattr(self.db.sync, kind)(relation)
 
     def _define(self, name: str, table: str, columns: Any, condition: tuple[str, str] | None) -> None:
-        model = self.server.state.get(table)
-        if model is None or (name in self.views and self._stopped(name)):
+        found = view_of(self.server.state, name, table, columns, condition)
+        if found is None or (name in self.views and self._stopped(name)):
             return
-        kinds = {column.name: column.kind for column in model.columns}
-        shown = tuple(kinds) if columns == "*" else tuple(columns)
-        if not set(shown) <= set(kinds):
-            return
-        query = f"SELECT {'*' if columns == '*' else ', '.join(shown)} FROM {table}"
-        if condition is not None:
-            if condition[0] not in kinds or (condition[1].startswith(">") and kinds[condition[0]] != "int"):
-                return
-            query += f" WHERE {condition[0]} {condition[1]}"
-        key = [column.name for column in model.key] or list(kinds)
-        reads = tuple({*shown, *key, *([condition[0]] if condition else [])})
+        view, query = found
         try:
             self.db.execute(f"CREATE OR REPLACE REALTIME VIEW s.{name} AS {query}")
         except errors.FlashQLError:
             self.views = {at: view for at, view in self.views.items() if f"s.{at}" in self.db.views}
             return
-        self.views[name] = ModelView(name, table, shown, condition, reads, kinds=kinds)
+        self.views[name] = view
 
     def _stopped(self, name: str) -> bool:
         return any(not job.enabled for job in self.db.sync.status(f"s.{name}"))
