@@ -7,6 +7,7 @@ have taken effect when they return.
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._flowing = asyncio.Event()
         self._flowing.set()
+        self._allowance_bytes = sys.maxsize
         self._writers: set[asyncio.StreamWriter] = set()
         self._pumps: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -62,6 +64,10 @@ class Proxy:
         """Let no byte through, either way, while connections stay open: a network that swallows packets."""
         self._run(self._set_flowing(False))
 
+    def trickle(self, count_bytes: int) -> None:
+        """Let so many bytes through, both ways together, then none: most likely it stops amid a message."""
+        self._run(self._set_flowing(True, count_bytes))
+
     def flow(self) -> None:
         """Let bytes through again, those held back first."""
         self._run(self._set_flowing(True))
@@ -90,7 +96,8 @@ class Proxy:
             self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
             self.port = self._server.sockets[0].getsockname()[1]
 
-    async def _set_flowing(self, flowing: bool) -> None:
+    async def _set_flowing(self, flowing: bool, allowance_bytes: int = sys.maxsize) -> None:
+        self._allowance_bytes = allowance_bytes
         if flowing:
             self._flowing.set()
         else:
@@ -128,9 +135,14 @@ class Proxy:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while chunk := await reader.read(_CHUNK_BYTES):
-                await self._flowing.wait()
-                writer.write(chunk)
-                await writer.drain()
+                while chunk:
+                    await self._flowing.wait()
+                    through, chunk = chunk[: self._allowance_bytes], chunk[self._allowance_bytes :]
+                    self._allowance_bytes -= len(through)
+                    if not self._allowance_bytes:
+                        self._flowing.clear()
+                    writer.write(through)
+                    await writer.drain()
         except OSError:
             pass  # cut, or a side went away: the other side learns it below
         finally:

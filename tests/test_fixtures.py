@@ -72,6 +72,16 @@ def test_the_proxy_holds_bytes_back(proxy: Proxy) -> None:
         assert answer.result().fetchone() == (1,)
 
 
+def test_the_proxy_stops_amid_an_answer(proxy: Proxy) -> None:
+    with psycopg.connect(proxy.dsn, autocommit=True) as connection, ThreadPoolExecutor(1) as threads:
+        proxy.trickle(5_000)
+        answer = threads.submit(connection.execute, "SELECT repeat('x', 10000)")
+        with pytest.raises(TimeoutError):
+            answer.result(0.1)
+        proxy.flow()
+        assert answer.result().fetchone() == ("x" * 10_000,)
+
+
 def test_same_rows_counts_duplicates_and_sees_nan(origin: Origin) -> None:
     local = duckdb.connect()
     origin.execute("CREATE TABLE t AS SELECT * FROM (VALUES (1, 'NaN'::float8, ARRAY[1, 2])) AS v(a, b, c)")
