@@ -113,14 +113,13 @@ class RealServer:
 
     # -- the oracle
 
-    def rows(self, view: ModelView) -> Counter[Any] | None:
-        """The view's rows at the real server, with values as text; None when it has no such table or column.
+    def rows(self, view: ModelView) -> Counter[Any]:
+        """The rows at the real server of a view that can be computed there, with values as text.
 
         Raises `AssertionError` when the model has others: then the replay itself is wrong.
         """
         modelled = view.rows(self.model.state)
-        if modelled is None:
-            return None
+        assert modelled is not None
         kinds = self.kinds(view)
         shown = ", ".join(f"{name}::text" for name in view.columns)
         condition = f" WHERE {' '.join(view.condition)}" if view.condition is not None else ""

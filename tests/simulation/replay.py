@@ -270,19 +270,20 @@ class Replay:
         self._proxy.flow()
         self.server.end_transactions(self.server.truncating)  # nobody could read their tables
         self._join()
-        expected = {name: self.server.rows(view) for name, view in self.views.items()}
-        following = self._settled({name for name, rows in expected.items() if rows is not None})
+        following = self._settled()
         for name in following:
-            self._compare(self.views[name], expected[name])
+            self._compare(self.views[name])
         if not self.server.model.transactions:  # a snapshot waits for them
             wrong = [report for report in self.db.sync.verify([f"s.{name}" for name in following]) if not report.equal]
             if wrong:
                 raise Mismatch(f"verify: {wrong}")
 
-    def _settled(self, possible: set[str]) -> list[str]:
+    def _settled(self) -> list[str]:
         """Bring every view to where it should be: the names of those that follow, which are all that can."""
         deadline = time.monotonic() + _REST_SECONDS
+        possible = {name for name, view in self.views.items() if view.rows(self.server.model.state) is not None}
         while True:
+            written = self.server.model.lsn
             self._awaited(self.db.sync.sync)
             jobs = {job.name: job for job in self.db.sync.status() if job.enabled and job.name in self.views}
             following = [name for name, job in jobs.items() if job.state == "running"]
@@ -291,7 +292,8 @@ class Replay:
             if not wrong:
                 with suppress(errors.OriginError):
                     self._awaited(self._wait, following)
-                    return following
+                    if written == self.server.model.lsn:  # else transactions were committed, maybe after the wait began
+                        return following
             if time.monotonic() > deadline:
                 raise Mismatch(f"it does not come to rest: {[jobs.get(name) for name in sorted(wrong)]}")
 
@@ -303,8 +305,8 @@ class Replay:
         table = self.views[name].table
         return any(view.table == table and other not in possible for other, view in self.views.items())
 
-    def _compare(self, view: ModelView, there: Any) -> None:
-        kinds = self.server.kinds(view)
+    def _compare(self, view: ModelView) -> None:
+        there, kinds = self.server.rows(view), self.server.kinds(view)
         shown = ", ".join(f'CAST("{name}" AS VARCHAR)' for name in view.columns)
         try:
             found = self.db.execute(f"SELECT {shown} FROM s.{view.name}").fetchall()

@@ -343,7 +343,7 @@ class Server:
 
     # -- schema changes: each a transaction of its own, none while another uses the table
 
-    def alter(self, name: str, **changes: object) -> int | None:
+    def alter(self, name: str, /, **changes: object) -> int | None:
         """Replace parts of a table; the end of that transaction, None when it did not happen."""
         table = self.state.get(name)
         if table is None or any(oid == table.oid for one in self.transactions.values() for oid, _, _ in one.effects):
