@@ -1,14 +1,15 @@
 """A copy beside its origin's table, both at one moment: which rows differ, found by sending few of them.
 
-Both sides add up the hashes of their rows by ranges of places (see fingerprint.py). Sums add in any order, so no side
-sorts. Where a range's count or sum differs it is divided again, until its rows are few enough to look at.
+Both sides add up the hashes of their rows by parts of all places (see fingerprint.py). Sums add in any order, so no
+side sorts. Where a part's count or sum differs it is divided again, until its rows are few enough to look at.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import duckdb
@@ -23,10 +24,14 @@ from flashql.store import translated
 
 # Runs SQL and returns its rows, on one side of the comparison.
 Query = Callable[[str], list[tuple[Any, ...]]]
-Range = tuple[int, int]  # of places, both ends included
+Sums = dict[int, tuple[int, int]]
 
-# A range is divided into so many; one with so few rows has its rows looked at, with others, so many at a time.
-_DIVISIONS, _FEW_ROWS, _AT_ONCE_ROWS = 1024, 2048, 200_000
+# A part is divided into so many (a power of two), and so many parts at once: each question may read the whole table.
+_DIVISIONS, _AT_ONCE_PARTS = 1024, 256
+# One with so few rows has its rows looked at, with others, so many at a time.
+_FEW_ROWS, _AT_ONCE_ROWS = 2048, 200_000
+# So few parts are asked for as ranges, which an index on the key finds.
+_FEW_PARTS = 16
 
 # So many differing rows are told one by one: with more than that a copy is better made anew.
 LISTED = 10_000
@@ -59,25 +64,38 @@ class _Side:
     def place(self) -> str:
         return self.numbers.place
 
-    def bounds(self) -> Range | None:
+    def bounds(self) -> tuple[int, int] | None:
         ((low, high),) = self.query(f"SELECT min({self.place}), max({self.place}) FROM {self.table}")
         return None if low is None else (low, high)
 
-    def sums(self, within: Range, width: int) -> dict[int, tuple[int, int]]:
-        """By number of the part: how many rows it has, and the sum of their hashes."""
+    def sums(self, width: int, within: _Parts | None) -> Sums:
+        """By number of the part of that width: how many rows it has, and the sum of their hashes."""
         rows = self.query(
             f"SELECT {self.place} {self.division} {width}, count(*), sum({self.numbers.hash}) FROM {self.table} "
-            f"WHERE {_any_of(self.place, [within])} GROUP BY 1"
+            f"WHERE {self._is_in(within) if within else 'true'} GROUP BY 1"
         )
         return {number: (count, int(total)) for number, count, total in rows}
 
-    def rows(self, ranges: Iterable[Range]) -> Counter[tuple[int, int]]:
+    def rows(self, within: _Parts) -> Counter[tuple[int, int]]:
         """How often each (place, hash) is there."""
         return Counter(
-            self.query(
-                f"SELECT {self.place}, {self.numbers.hash} FROM {self.table} WHERE {_any_of(self.place, ranges)}"
-            )
+            self.query(f"SELECT {self.place}, {self.numbers.hash} FROM {self.table} WHERE {self._is_in(within)}")
         )
+
+    def _is_in(self, parts: _Parts) -> str:
+        # The place is named once: it may be a hash, which is computed for each row as often as it is named.
+        if len(parts.numbers) > _FEW_PARTS or not self.numbers.is_key:
+            return is_one_of(f"{self.place} {self.division} {parts.width}", parts.numbers)
+        ranges = (_bounds(number, parts.width) for number in parts.numbers)
+        return " OR ".join(f"{self.place} BETWEEN {low} AND {high}" for low, high in ranges)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Some of the parts that places are divided into: `numbers` are the places' quotients by `width`."""
+
+    width: int  # a power of two, so that the parts of a smaller width lie within those of a larger one
+    numbers: Sequence[int]
 
 
 def compare(copy: Copy, cursor: duckdb.DuckDBPyConnection, origin: Query, *, listed: int = LISTED) -> Difference:
@@ -108,56 +126,66 @@ def _sides(copy: Copy, cursor: duckdb.DuckDBPyConnection, origin: Query) -> tupl
     )
 
 
-def _within(ours: _Side, theirs: _Side) -> Range | None:
-    """What both sides' places lie in; None when there are no rows."""
-    if not ours.numbers.is_key:
-        return PLACES
-    found = [bounds for bounds in (ours.bounds(), theirs.bounds()) if bounds is not None]
-    return (min(low for low, _ in found), max(high for _, high in found)) if found else None
+def _widest(ours: _Side, theirs: _Side) -> int | None:
+    """The width of the parts to begin with; None when there are no rows."""
+    bounds: tuple[int, ...] = PLACES
+    if ours.numbers.is_key:
+        bounds = tuple(bound for side in (ours, theirs) for bound in side.bounds() or ())
+        if not bounds:
+            return None
+    return 1 << max(0, (max(bounds) - min(bounds)).bit_length() - (_DIVISIONS.bit_length() - 1))
 
 
 def _differing(ours: _Side, theirs: _Side, listed: int) -> tuple[set[int], int]:
     """The places that differ, at least one more than `listed` if there are; and how many rows the origin has."""
-    within = _within(ours, theirs)
-    divide, look = [within] if within else list[Range](), list[Range]()
     places: set[int] = set()
-    rows, waiting = None, 0
-    while (divide or look) and len(places) <= listed:
-        if look and (not divide or waiting >= _AT_ONCE_ROWS):
-            mine, yours = ours.rows(look), theirs.rows(look)
-            places |= {place for place, _ in (mine - yours) + (yours - mine)}
-            look, waiting = [], 0
-            continue
-        low, high = divide.pop()
-        width = max(1, -(-(high - low + 1) // _DIVISIONS))
-        mine_by, yours_by = ours.sums((low, high), width), theirs.sums((low, high), width)
+    rows, width = None, _widest(ours, theirs)
+    divide: list[tuple[int, _Parts | None]] = [(width, None)] if width else []
+    while divide and len(places) <= listed:
+        width, within = divide.pop()
+        mine, yours = ours.sums(width, within), theirs.sums(width, within)
         if rows is None:
-            rows = sum(count for count, _ in yours_by.values())
-        for number in mine_by.keys() | yours_by.keys():
-            if mine_by.get(number) != yours_by.get(number):
-                part = _part(number, width, (low, high))
-                count = max(by.get(number, (0, 0))[0] for by in (mine_by, yours_by))
-                if count <= _FEW_ROWS or part[0] == part[1]:
-                    look.append(part)
-                    waiting += count
-                else:
-                    divide.append(part)
+            rows = sum(count for count, _ in yours.values())
+        counts = {
+            number: max(by.get(number, (0, 0))[0] for by in (mine, yours))
+            for number in sorted(mine.keys() | yours.keys())
+            if mine.get(number) != yours.get(number)
+        }
+        few = {number: count for number, count in counts.items() if count <= _FEW_ROWS or width == 1}
+        for numbers in _batches(few):
+            parts = _Parts(width, numbers)
+            found, expected = ours.rows(parts), theirs.rows(parts)
+            places |= {place for place, _ in (found - expected) + (expected - found)}
+            if len(places) > listed:
+                break
+        many = [number for number in counts if number not in few]
+        divide += [
+            (max(1, width // _DIVISIONS), _Parts(width, many[at : at + _AT_ONCE_PARTS]))
+            for at in range(0, len(many), _AT_ONCE_PARTS)
+        ]
     return places, rows or 0
 
 
-def _part(number: int, width: int, within: Range) -> Range:
-    """The places whose quotient by `width`, rounded towards zero, is `number`.
+def _batches(counts: Mapping[int, int]) -> Iterator[list[int]]:
+    """Numbers of parts, by their numbers of rows, together as many as are looked at at once."""
+    batch, waiting = list[int](), 0
+    for number, count in counts.items():
+        batch.append(number)
+        waiting += count
+        if waiting >= _AT_ONCE_ROWS:
+            yield batch
+            batch, waiting = [], 0
+    if batch:
+        yield batch
 
-    >>> _part(2, 10, (0, 99)), _part(0, 10, (-99, 99)), _part(-2, 10, (-25, 0))
-    ((20, 29), (-9, 9), (-25, -20))
+
+def _bounds(number: int, width: int) -> tuple[int, int]:
+    """The first and last place whose quotient by `width`, rounded towards zero, is `number`.
+
+    >>> _bounds(2, 8), _bounds(0, 8), _bounds(-2, 8)
+    ((16, 23), (-7, 7), (-23, -16))
     """
-    low = number * width - (width - 1 if number <= 0 else 0)
-    high = number * width + (width - 1 if number >= 0 else 0)
-    return max(low, within[0]), min(high, within[1])
-
-
-def _any_of(place: str, ranges: Iterable[Range]) -> str:
-    return " OR ".join(f"{place} BETWEEN {low} AND {high}" for low, high in ranges)
+    return number * width - (width - 1 if number <= 0 else 0), number * width + (width - 1 if number >= 0 else 0)
 
 
 def is_one_of(place: str, places: Sequence[int]) -> str:
@@ -179,7 +207,12 @@ def _keys(
     texts = ", ".join(select_text(kept.column.type, quote(kept.name)) for kept in columns)
     there = theirs.query(f"SELECT DISTINCT {texts} FROM {theirs.table} WHERE {is_one_of(theirs.place, places)}")
     found = {repr(key): key for key in [*here, *_values(copy, cursor, columns, there)]}
-    return tuple(sorted(found.values(), key=lambda key: [(part is None, str(type(part)), part) for part in key]))
+    return tuple(sorted(found.values(), key=lambda key: list(map(_ordered, key))))
+
+
+def _ordered(part: object) -> tuple[bool, str, object]:
+    """What parts of keys are sorted by: lists that hold NULL, or finite and infinite timestamptz, do not compare."""
+    return part is None, str(type(part)), part if isinstance(part, int | float | Decimal | str | bytes) else str(part)
 
 
 def _values(

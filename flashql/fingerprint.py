@@ -1,7 +1,8 @@
 """Rows as numbers that an origin and DuckDB compute alike, so that tables are compared without being sent.
 
 Each value has a canonical text that both sides print: the stream's own text, except where DuckDB cannot spell that
-(floats and intervals, compared by their bits; numerics, where zeros at the end are free). A row's text joins those
+(floats and intervals, compared by their bits, except that a NaN is one whatever its bits, which arithmetic and text
+make differently; numerics, where zeros at the end are free). A row's text joins those
 of its columns so that no two rows share one; its hash is the first 60 bits of the text's md5, which both sides have.
 A row's *place* bounds and orders it: its key where that is one integer, so that ranges of places are ranges of the
 key, else the hash of its key, or of the whole row where nothing identifies it.
@@ -42,8 +43,8 @@ class Fingerprint:
 
 def of_origin(copy: Copy) -> Fingerprint:
     """Over the columns of the origin's table, in Postgres's dialect."""
-    hashed = "('x' || left(md5(concat({fields})), 15))::bit(60)::int8"
-    return _fingerprint(copy, lambda kept: quote(kept.name), _origin_field, "{key}::int8", hashed)
+    hashed = f"('x' || left(md5({_in_utf8('concat({fields})')}), 15))::bit(60)::int8"
+    return _fingerprint(copy, lambda kept: quote(kept.name), _origin_field, "{key}", hashed)
 
 
 def of_local(copy: Copy) -> Fingerprint:
@@ -81,7 +82,12 @@ def _origin_field(type_: PgType, local: LocalType, value: str) -> str:
     text = _origin_text(type_, local, value)
     if _is_plain(local):
         return f"coalesce({text}, '-'), ','"
-    return f"coalesce(octet_length({text}) || ':' || {text}, '-')"
+    return f"coalesce(octet_length({_in_utf8(text)}) || ':' || {text}, '-')"
+
+
+def _in_utf8(text: str) -> str:
+    """The bytes that DuckDB holds, whatever encoding the origin's database has."""
+    return f"convert_to({text}, 'UTF8')"
 
 
 def _local_field(type_: PgType, local: LocalType, value: str) -> str:
@@ -99,7 +105,8 @@ def _origin_text(type_: PgType, local: LocalType, value: str) -> str:
         joined = f"(SELECT string_agg(concat({element}), '' ORDER BY nth) FROM generate_subscripts({value}, 1) AS nth)"
         return f"CASE WHEN {value} IS NOT NULL THEN concat(array_dims({value}), {joined}) END"
     if local.name in ("FLOAT", "DOUBLE"):
-        return f"encode(float{4 if local.name == 'FLOAT' else 8}send({value}), 'hex')"
+        bits = f"encode(float{4 if local.name == 'FLOAT' else 8}send({value}), 'hex')"
+        return f"CASE WHEN {value} = 'NaN' THEN 'nan' ELSE {bits} END"
     if local.name == "INTERVAL":
         return f"encode(interval_send({value}), 'hex')"
     if local.name.startswith("DECIMAL"):
@@ -116,7 +123,7 @@ def _local_text(type_: PgType, local: LocalType, value: str) -> str:
         dimensions = f"CASE WHEN len({value}) > 0 THEN '[1:' || len({value}) || ']' ELSE '' END"
         return f"({dimensions} || array_to_string([concat({element}) FOR flashql_item IN {value}], ''))"
     if local.name in ("FLOAT", "DOUBLE"):
-        return f"lower(hex(CAST(CAST({value} AS BIT) AS BLOB)))"
+        return f"CASE WHEN isnan({value}) THEN 'nan' ELSE lower(hex(CAST(CAST({value} AS BIT) AS BLOB))) END"
     if local.name == "INTERVAL":
         return _interval(value)
     if local.name.startswith("DECIMAL"):

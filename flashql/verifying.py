@@ -6,6 +6,7 @@ that shows exactly what the stream brought until then.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -90,27 +91,38 @@ class _Look:
     def lsn(self) -> LSN:
         return self.held.snapshot.lsn
 
+    def close(self) -> None:
+        self.cursor.close()
+        self.held.close()
+
 
 @contextmanager
 def _look(store: Store, worker: Worker) -> Iterator[_Look]:
     looks: list[_Look] = []
+    over, guard = threading.Event(), threading.Lock()
 
     def look(held: HeldSlot) -> None:
         try:
             cursor = store.cursor()
             cursor.execute("BEGIN")  # DuckDB takes its snapshot when something is read first
-            looks.append(_Look(held, cursor, copies_seen(cursor, worker.origin.name)))
+            taken = _Look(held, cursor, copies_seen(cursor, worker.origin.name))
         except BaseException:
             held.close()
             raise
+        with guard:
+            if not over.is_set():
+                looks.append(taken)
+                return
+        taken.close()
 
     try:
         _at_moment(worker, look)
         yield looks[0]
     finally:
-        for one in looks:
-            one.cursor.close()
-            one.held.close()
+        with guard:  # who waits for a moment may be interrupted; the moment comes nevertheless
+            over.set()
+        for taken in looks:
+            taken.close()
 
 
 def _at_moment(worker: Worker, act: Callable[[HeldSlot], None]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from flashql import comparing, errors, verifying
 from flashql.quoting import qualified
@@ -216,3 +218,68 @@ def test_a_cut_connection_is_told(origin: Origin, proxy: Proxy, monkeypatch: pyt
         pair.sync()
         pair.check()
         assert [report.equal for report in pair.db.sync.verify()] == [True]
+
+
+def test_a_nan_is_one_whatever_its_bits(origin: Origin) -> None:
+    """Processors make NaN with its sign set, text without: Postgres keeps both, and holds them for equal."""
+    made = "'inf'::float8 - 'inf'::float8, 'inf'::float4 - 'inf'::float4, ARRAY['inf'::float8 - 'inf'::float8, 'NaN']"
+    origin.execute("CREATE TABLE t (id int PRIMARY KEY, v float8, w float4, a float8[])")
+    origin.execute(f"INSERT INTO t SELECT 1, {made}")
+    with following(origin, t="SELECT * FROM t") as pair:
+        origin.execute(f"INSERT INTO t SELECT 2, {made}")
+        pair.check()
+
+
+def test_keys_that_python_does_not_compare_are_told(origin: Origin) -> None:
+    origin.execute("CREATE TABLE moments (at timestamptz PRIMARY KEY); CREATE TABLE lists (a float8[])")
+    origin.execute("ALTER TABLE lists REPLICA IDENTITY FULL; INSERT INTO lists VALUES (ARRAY[1, NULL]), (ARRAY[1, 2])")
+    origin.execute("INSERT INTO moments VALUES ('2024-01-01'), ('infinity'), ('4000-01-01 BC'), ('200000-01-01')")
+    with following(origin, moments="SELECT * FROM moments", lists="SELECT * FROM lists") as pair:
+        spoil(pair, "moments", "DELETE FROM {t}")
+        spoil(pair, "lists", "DELETE FROM {t}")
+        assert [len(report.differing_keys) for report in pair.db.sync.verify(repair=True)] == [2, 4]
+        assert all(report.equal for report in pair.db.sync.verify())
+
+
+def test_many_scattered_rows_of_a_table_whose_places_are_hashes(origin: Origin) -> None:
+    """Each question computes a row's hash few times, however many parts it is about: otherwise this takes minutes."""
+    origin.execute("CREATE TABLE t (id text PRIMARY KEY, n int)")
+    origin.execute("INSERT INTO t SELECT 'k' || g, g FROM generate_series(1, 300000) AS g")
+    with following(origin, t="SELECT * FROM t") as pair:
+        spoil(pair, "t", "UPDATE {t} SET n = -n WHERE n % 200 = 5")
+        assert keys(pair, "t") == {(f"k{n}",) for n in range(5, 300_001, 200)}
+
+
+def test_an_interrupted_verify_leaves_no_slot(pair: Pair) -> None:
+    """The moment that it waited for comes nevertheless, and its snapshot is let go."""
+    caller = threading.get_ident()
+
+    def interrupt() -> None:
+        until(lambda: any("_look_" in slot for slot in pair.slots()), "a slot of a moment")
+        signal.pthread_kill(caller, signal.SIGINT)
+
+    interrupter = threading.Thread(target=interrupt)
+    with pair.origin.connect() as writer, writer.transaction():
+        writer.execute("INSERT INTO numbered (id) VALUES (100000)")
+        interrupter.start()
+        with pytest.raises(KeyboardInterrupt):
+            pair.db.sync.verify()
+        interrupter.join()
+    pair.check()  # waits for a moment of its own, which comes after that one
+    until(lambda: not any("_look_" in slot for slot in pair.slots()), "the slots of moments to go")
+
+
+def test_a_database_that_is_not_in_utf8(origin: Origin) -> None:
+    name = f"{origin.name}_latin1"
+    origin.execute(f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    latin = Origin(make_conninfo(origin.dsn, dbname=name, client_encoding="UTF8"))
+    try:
+        latin.execute("CREATE TABLE t (id text PRIMARY KEY, v text[]); INSERT INTO t VALUES ('é', '{ä,b}')")
+        with following(latin, t="SELECT * FROM t") as pair:
+            latin.execute("INSERT INTO t VALUES ('ÿ', '{ç}')")
+            pair.check()
+            spoil(pair, "t", "DELETE FROM {t} WHERE id = 'é'")
+            assert keys(pair, "t") == {("é",)}
+    finally:
+        latin.disconnect()
+        origin.execute(f"DROP DATABASE {name} WITH (FORCE)")
