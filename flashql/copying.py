@@ -97,6 +97,10 @@ class CopyPass:
             self.results = done
         except errors.FlashQLError as error:
             self.results = [Copied(copy, error) for copy, _ in self.tables]
+        except Exception as error:  # a bug, or a dependency's: the views say so, instead of waiting for ever
+            fault = errors.ProtocolError(f"origin {self._origin.name}: {type(error).__name__}: {error}")
+            fault.__cause__ = error
+            self.results = [Copied(copy, fault) for copy, _ in self.tables]
         finally:
             self._finished = True
             self._notify()
