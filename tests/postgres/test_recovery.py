@@ -188,16 +188,50 @@ def test_the_publication_is_dropped(origin: Origin, database_path: str) -> None:
         assert not pair.leftover_tables()
 
 
-@pytest.mark.parametrize("mutilation", ["DROP PUBLICATION {}", "ALTER PUBLICATION {} DROP TABLE a, b"])
+_ALTERED_FROM = {"SET TABLE a (id), b": 15, "SET TABLE a WHERE (id < 20), b": 15, "generated": 18, "IN SCHEMA": 15}
+
+
+@pytest.mark.parametrize(
+    "mutilation",
+    [
+        "DROP PUBLICATION {}",
+        "ALTER PUBLICATION {} DROP TABLE a, b",
+        "ALTER PUBLICATION {} SET TABLE a (id), b",
+        "ALTER PUBLICATION {} SET TABLE a WHERE (id < 20), b",
+        "ALTER PUBLICATION {} SET (publish = 'insert')",
+        "ALTER PUBLICATION {} SET (publish = 'insert, update, delete')",
+        "ALTER PUBLICATION {} SET (publish_via_partition_root = false)",
+        "ALTER PUBLICATION {} SET (publish_generated_columns = none)",
+        "ALTER PUBLICATION {} ADD TABLES IN SCHEMA public",
+        "DROP PUBLICATION {0}; CREATE PUBLICATION {0} FOR ALL TABLES WITH (publish = 'insert')",
+        "ALTER PUBLICATION {} ADD TABLE whole",
+    ],
+)
 def test_a_publication_that_had_holes_is_mended_by_sync(origin: Origin, database_path: str, mutilation: str) -> None:
     """Edge case 3. The stream goes on without the tables' changes: they are lost, so the tables are copied again."""
+    if origin.version < max((version for what, version in _ALTERED_FROM.items() if what in mutilation), default=14):
+        pytest.skip(f"Postgres {origin.version} has no such publications")
     origin.execute(TABLES)
-    with following(origin, database_path, **VIEWS) as pair:
+    origin.execute(
+        "CREATE TABLE whole (id int PRIMARY KEY, v int) PARTITION BY RANGE (id);"
+        "CREATE TABLE part PARTITION OF whole FOR VALUES FROM (0) TO (1000);"
+        "CREATE TABLE root (id int PRIMARY KEY, v int, g int GENERATED ALWAYS AS (id * 2) STORED)"
+        " PARTITION BY RANGE (id);"
+        "CREATE TABLE leaf PARTITION OF root FOR VALUES FROM (0) TO (1000);"
+        "INSERT INTO whole SELECT g, 0 FROM generate_series(1, 99) g; INSERT INTO root SELECT * FROM whole"
+    )
+    columns = "id, v, g" if origin.version >= 18 else "id, v"
+    views = {**VIEWS, "part": "SELECT * FROM part", "root": f"SELECT {columns} FROM root"}
+    with following(origin, database_path, **views) as pair:
         origin.execute(mutilation.format(pair.publications()[0]))
-        origin.execute("UPDATE a SET v = 5; DELETE FROM b WHERE id < 50")
+        origin.execute("UPDATE a SET v = 5; DELETE FROM b WHERE id < 50; UPDATE whole SET v = 1; UPDATE root SET v = 2")
+        origin.execute("INSERT INTO a VALUES (1001, 7); TRUNCATE b; INSERT INTO root (id, v) VALUES (500, 3)")
         pair.sync()
-        origin.execute("UPDATE a SET v = v + 1 WHERE id < 10")
+        origin.execute("UPDATE a SET v = v + 1 WHERE id < 10; DELETE FROM part WHERE id < 7; UPDATE root SET v = v + 1")
         pair.check()
+        copied = {copy.id for copy in pair.copies()}
+        pair.sync()
+        assert {copy.id for copy in pair.copies()} == copied
         assert len(pair.slots()) == len(pair.publications()) == 1
         assert not pair.leftover_tables()
 

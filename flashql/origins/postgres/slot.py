@@ -222,29 +222,28 @@ def release(client: PostgresClient, name: str, seal: str) -> None:
 
 
 def published(client: PostgresClient, name: str) -> set[tuple[str, str]] | None:
-    """The (schema, table) names the publication was made for; None when there is no such publication."""
-    rows = client.query(
-        "SELECT n.nspname, c.relname FROM pg_catalog.pg_publication AS p "
-        "LEFT JOIN pg_catalog.pg_publication_rel AS r ON r.prpubid = p.oid "
-        "LEFT JOIN pg_catalog.pg_class AS c ON c.oid = r.prrelid "
-        "LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE p.pubname = %s",
-        [name],
-    )
-    return {(schema, table) for schema, table in rows if table is not None} if rows else None
+    """The (schema, table) names whose changes the publication sends all, and whole; None when there is none.
+
+    Anybody with the right may have altered it: a table with a row filter or a column list is not among these, none is
+    when its options are not FlashQL's or it sends what FlashQL did not list (documentation: CREATE PUBLICATION).
+    """
+    rows = client.query(sql_text("origin/publication.sql"), [name])
+    return {(schema, table) for schema, table, is_intact in rows if table and is_intact} if rows else None
 
 
 def publish(client: PostgresClient, name: str, tables: Iterable[tuple[str, str]], owner: Owner) -> None:
-    """Make the publication hold exactly these tables and name its owner, creating it when it does not exist."""
+    """Make the publication hold exactly these tables and name its owner; one that is missing or altered is made anew.
+
+    At no moment of the origin's history is there none where there was one: a stream needs it at every change.
+    """
     wanted = set(tables)
-    present = published(client, name)
     signature = f"COMMENT ON PUBLICATION {quote(name)} IS {literal(owner.comment())}"
-    if present is None:
-        target = f" FOR TABLE {_names(sorted(wanted))}" if wanted else ""
-        options = "publish_via_partition_root = true"
-        if client.version >= 18:
-            options += ", publish_generated_columns = stored"
-        _publishing(client, f"CREATE PUBLICATION {quote(name)}{target} WITH ({options})", signature)
+    rows = client.query(sql_text("origin/publication.sql"), [name])
+    if not rows or not all(is_intact for *_, is_intact in rows):
+        removal = [f"DROP PUBLICATION {quote(name)}"] if rows else []
+        _publishing(client, *removal, _creation(name, sorted(wanted), client.version), signature)
         return
+    present = {(schema, table) for schema, table, _ in rows if table}
     added, dropped = sorted(wanted - present), sorted(present - wanted)
     if added:
         _publishing(client, f"ALTER PUBLICATION {quote(name)} ADD TABLE {_names(added)}")
@@ -253,6 +252,14 @@ def publish(client: PostgresClient, name: str, tables: Iterable[tuple[str, str]]
     if read_comment(comment(client, name)) != owner:
         with suppress(errors.OriginUnfit):  # another role made it for us: it does without
             _publishing(client, signature)
+
+
+def _creation(name: str, tables: Sequence[tuple[str, str]], version: int) -> str:
+    target = f" FOR TABLE {_names(tables)}" if tables else ""
+    options = "publish_via_partition_root = true"
+    if version >= 18:
+        options += ", publish_generated_columns = stored"
+    return f"CREATE PUBLICATION {quote(name)}{target} WITH ({options})"
 
 
 def comment(client: PostgresClient, name: str) -> str | None:
@@ -270,11 +277,13 @@ def _publishing(client: PostgresClient, *statements: str) -> None:
     """
     try:
         with client.connection() as connection, connection.transaction():
+            # A role may begin its transactions read-only (default_transaction_read_only), which guards other statements.
+            connection.execute(b"SET TRANSACTION READ WRITE")
             connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'".encode())
             for statement in statements:
                 connection.execute(statement.encode())
     except errors.OriginRefused as error:
-        hint = f"Run at the origin, as a role that may: {statements[0]};"
+        hint = f"Run at the origin, as a role that may: {'; '.join(statements)};"
         raise errors.OriginUnfit(error.message, hint=hint) from error
 
 
