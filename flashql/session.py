@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -60,8 +60,8 @@ class Boss(Protocol):
         """The copies contain everything the origin committed before `lsn`."""
 
 
-# When each table was copied again lately, over all sessions of this process: (slot, table) -> times.
-_recopied: dict[tuple[str, tuple[str, str]], deque[float]] = defaultdict(lambda: deque(maxlen=_RECOPIES_AN_HOUR))
+# When and why each table's copy broke lately, over all sessions of this process, by (slot, table).
+_broken: dict[tuple[str, tuple[str, str]], list[tuple[float, errors.FlashQLError]]] = defaultdict(list)
 
 
 class Session:
@@ -252,9 +252,10 @@ class Session:
             need = self._needs[name]
             if self._live_copy(name) is not None:
                 continue
-            if self._too_often(name):
+            if reason := self._broken_too_often(name):
                 limit = f"{table.schema}.{table.name} was copied again {_RECOPIES_AN_HOUR} times within an hour"
-                self._fail(need.views, errors.OriginError(limit, hint="See the job's earlier errors in the log."))
+                hint = "End what does that at the origin, then sync() again when the hour is over."
+                self._fail(need.views, errors.OriginError(f"{limit}; now {reason.message}", hint=hint))
                 continue
             wanted.append((joining.new_copy(self._store, self._origin.name, need, table), table))
         if wanted:
@@ -270,9 +271,11 @@ class Session:
             self._held.close()
             self._held = None
 
-    def _too_often(self, name: tuple[str, str]) -> bool:
-        times = _recopied[self._slot, name]
-        return len(times) == _RECOPIES_AN_HOUR and time.monotonic() - times[0] < 3600
+    def _broken_too_often(self, name: tuple[str, str]) -> errors.FlashQLError | None:
+        """Why the table's copy broke last, when it was copied again as often as it may be and broke once more."""
+        lately = [(at, why) for at, why in _broken[self._slot, name] if time.monotonic() - at < 3600]
+        _broken[self._slot, name] = lately
+        return lately[-1][1] if len(lately) > _RECOPIES_AN_HOUR else None
 
     def _live_copy(self, name: tuple[str, str]) -> Copy | None:
         """The copy that follows the stream with all that the table's active views need."""
@@ -381,7 +384,7 @@ class Session:
     def _break(self, broken: CopyBroken) -> None:
         """Detach a copy that cannot go on: its rows stay readable, and the next session copies the table anew."""
         copy = broken.copy
-        _recopied[self._slot, (copy.schema, copy.name)].append(time.monotonic())
+        _broken[self._slot, (copy.schema, copy.name)].append((time.monotonic(), broken.reason))
         with self._store.transaction() as writer:
             pending.drop(writer, copy)
             was = {one.id: one.local_table for one in copies(self._store, self._origin.name)}

@@ -243,6 +243,21 @@ def test_a_role_that_may_not_log_in(tenant: Tenant) -> None:
         db.execute(create)
 
 
+def test_a_role_whose_transactions_begin_read_only(tenant: Tenant, database_path: str) -> None:
+    """That guards queries, which stay guarded; what FlashQL makes at the origin is made all the same."""
+    tenant.origin.execute(f"ALTER ROLE {quote(tenant.role)} SET default_transaction_read_only = on")
+    tenant.origin.execute(f"CREATE SEQUENCE shop.numbers; ALTER SEQUENCE shop.numbers OWNER TO {quote(tenant.owner)}")
+    with following(tenant.origin, database_path, tenant.dsn, orders=QUERIES["orders"]) as pair:
+        pair.define(events=QUERIES["events"])
+        pair.sync()
+        tenant.origin.execute("UPDATE shop.orders SET note = 'x'; DELETE FROM shop.events")
+        pair.check()
+        pair.db.execute("CREATE MATERIALIZED VIEW s.number AS SELECT nextval('shop.numbers') AS n")
+        assert "read-only" in str(pair.db.sync.sync("s.number").failed["s.number"])
+        pair.db.sync.forget("*")
+        assert pair.slots() == pair.publications() == []
+
+
 def test_a_publication_of_somebody_else(tenant: Tenant, database_path: str) -> None:
     """The role of the DSN was changed, say: what it may not alter is said with the statement to run."""
     with following(tenant.origin, database_path, tenant.dsn, orders=QUERIES["orders"]) as pair:
@@ -254,5 +269,13 @@ def test_a_publication_of_somebody_else(tenant: Tenant, database_path: str) -> N
         assert isinstance(error, errors.OriginUnfit)
         assert f'ALTER PUBLICATION "{name}" ADD TABLE "shop"."events";' in str(error)
         tenant.origin.execute(f"ALTER PUBLICATION {name} OWNER TO {quote(tenant.role)}")
+        pair.sync()
+        pair.check()
+        tenant.origin.execute(f"ALTER PUBLICATION {name} OWNER TO CURRENT_USER")
+        tenant.origin.execute(f"ALTER PUBLICATION {name} SET (publish = 'insert'); UPDATE shop.orders SET note = 'x'")
+        hint = str(pair.db.sync.sync().failed["s.orders"])
+        statements = hint[hint.index("BEGIN;") :]
+        assert f'CREATE PUBLICATION "{name}" FOR TABLE "shop"."events", "shop"."orders"' in statements
+        tenant.origin.execute(f"{statements} ALTER PUBLICATION {name} OWNER TO {quote(tenant.role)}")
         pair.sync()
         pair.check()

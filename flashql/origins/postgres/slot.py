@@ -283,7 +283,8 @@ def _publishing(client: PostgresClient, *statements: str) -> None:
             for statement in statements:
                 connection.execute(statement.encode())
     except errors.OriginRefused as error:
-        hint = f"Run at the origin, as a role that may: {'; '.join(statements)};"
+        whole = statements if len(statements) == 1 else ("BEGIN", *statements, "COMMIT")
+        hint = f"Run at the origin, as a role that may: {'; '.join(whole)};"
         raise errors.OriginUnfit(error.message, hint=hint) from error
 
 
