@@ -41,7 +41,7 @@ from flashql.store.prepared import run_over
 _TEXT = pa.string() if duckdb.__version__.startswith("1.") else pa.string_view()
 
 TRUNCATE = ord("T")
-_BATCH = "flashql_batch"
+_BATCH, _REPLACED = "flashql_batch", "flashql_replaced"
 # Up to here planning a statement takes longer than running it.
 _FEW_ROWS = 1000
 _NOBODY = literal("a toasted value was not sent and its row is not in the copy")
@@ -174,8 +174,7 @@ def apply_events(writer: duckdb.DuckDBPyConnection, copy: Copy, events: Events) 
     else:
         for low, high in _segments(events.splits):
             part = f"(SELECT * FROM {events.relation} WHERE seq >= {low} AND seq < {high})"
-            for statement in _keyed_toast_statements(copy, part, events):
-                writer.execute(statement)
+            _apply_lacking(writer, copy, part, events)
 
 
 def _segments(splits: Sequence[int]) -> list[tuple[int, int]]:
@@ -218,7 +217,7 @@ def _insert_all(copy: Copy, relation: str) -> str:
 def _keyed_statements(copy: Copy, relation: str) -> list[str]:
     values = ", ".join(_typed(copy, at, f"n{at}") for at in range(len(copy.columns)))
     return [
-        _delete_touched(copy, relation, ()),
+        _delete(copy, _touched(copy, relation, ())),
         f"INSERT INTO {target(copy)} ({_names(copy)}) SELECT {values} FROM {relation} "
         f"WHERE seq IN ({_winners(copy, relation, ())})",
     ]
@@ -235,15 +234,14 @@ def _new_key(copy: Copy, at: int, unchanged: Sequence[int]) -> str:
     return f"(CASE WHEN NOT u{at} THEN n{at} WHEN has_old THEN o{at} ELSE error({nowhere}) END)"
 
 
-def _delete_touched(copy: Copy, relation: str, unchanged: Sequence[int]) -> str:
-    """Delete the rows whose key a change names; inserts name a key that is not there."""
+def _touched(copy: Copy, relation: str, unchanged: Sequence[int]) -> str:
+    """The keys, as k<place>, of the rows there may be that a change names; inserts name a key that is not there."""
     places = _key_places(copy)
     new = ", ".join(f"{_typed(copy, at, _new_key(copy, at, unchanged))} AS k{at}" for at in places)
     old = ", ".join(f"{_typed(copy, at, f'o{at}')} AS k{at}" for at in places)
-    return _delete(
-        copy,
+    return (
         f"SELECT {new} FROM {relation} WHERE kind = {UPDATE} AND NOT has_old "
-        f"UNION ALL SELECT {old} FROM {relation} WHERE has_old",
+        f"UNION ALL SELECT {old} FROM {relation} WHERE has_old"
     )
 
 
@@ -274,12 +272,26 @@ def _winners(copy: Copy, relation: str, unchanged: Sequence[int]) -> str:
     )
 
 
-def _keyed_toast_statements(copy: Copy, relation: str, events: Events) -> list[str]:
-    """As above, where some new rows lack toasted values: each is what the row's previous version had.
+def _apply_lacking(writer: duckdb.DuckDBPyConnection, copy: Copy, relation: str, events: Events) -> None:
+    """Apply events to a copy with a key, where some new rows lack toasted values: those are the previous version's.
 
     That version is the old row of the message where it is whole, else the latest change of the same key in this
-    run that has the value, else the row in the copy (found by its key before the change).
+    run that has the value, else the row in the copy (found by its key before the change). So rows are inserted while
+    those they replace are still there, which are then deleted by their rowids. (A temporary table of the new versions
+    would hold its memory until the transaction ends.)
     """
+    same = " AND ".join(
+        f"t.{quote(local_name(name))} = touched.k{at}" for name, at in zip(copy.key, _key_places(copy), strict=True)
+    )
+    touched = _touched(copy, relation, events.unchanged)
+    found = f"SELECT t.rowid AS id FROM {target(copy)} AS t SEMI JOIN ({touched}) AS touched ON {same}"
+    replaced = writer.execute(found).fetchnumpy()["id"]
+    writer.execute(_insert_lacking(copy, relation, events))
+    with registered(writer, _REPLACED, pa.table({"id": to_arrow(replaced)})):
+        writer.execute(f"DELETE FROM {target(copy)} WHERE rowid IN (SELECT id FROM {_REPLACED})")
+
+
+def _insert_lacking(copy: Copy, relation: str, events: Events) -> str:
     places = _key_places(copy)
     keys = ", ".join(f"n{at}" for at in places)
     joins, values = [], []
@@ -306,17 +318,17 @@ def _keyed_toast_statements(copy: Copy, relation: str, events: Events) -> list[s
     )
     if not events.old_is_whole:
         joins.append(f"LEFT JOIN {target(copy)} AS c ON {before}")
-    return [
-        f"CREATE OR REPLACE TEMP TABLE flashql_versions AS SELECT {', '.join(values)} "
-        f"FROM {relation} AS w {' '.join(joins)} WHERE w.seq IN ({_winners(copy, relation, events.unchanged)})",
-        _delete_touched(copy, relation, events.unchanged),
-        f"INSERT INTO {target(copy)} ({_names(copy)}) SELECT * FROM flashql_versions",
-        "DROP TABLE flashql_versions",
-    ]
+    return (
+        f"INSERT INTO {target(copy)} ({_names(copy)}) SELECT {', '.join(values)} "
+        f"FROM {relation} AS w {' '.join(joins)} WHERE w.seq IN ({_winners(copy, relation, events.unchanged)})"
+    )
 
 
 def _bag_statements(copy: Copy, events: Events) -> list[str]:
-    """Replica identity full without a key: add up each distinct row's weight, then insert or delete that many."""
+    """Replica identity full without a key: add up each distinct row's weight, then delete or insert that many.
+
+    They are added up for each of the two: a temporary table would hold its memory until the transaction ends.
+    """
     count = len(copy.columns)
     names = [quote(column.local_name) for column in copy.columns]
     weight = _unlike("weight", names)
@@ -336,18 +348,18 @@ def _bag_statements(copy: Copy, events: Events) -> list[str]:
     leaving = ", ".join(f"{_typed(copy, at, f'o{at}')} AS {names[at]}" for at in range(count))
     kept = ", ".join(f"any_value(e.{name}) AS {name}" if vague[at] else f"e.{name}" for at, name in enumerate(names))
     same = " AND ".join(f"{exact(at, 'c')} IS NOT DISTINCT FROM {exact(at, 'w')}" for at in range(count))
-    return [
-        f"CREATE OR REPLACE TEMP TABLE flashql_weights AS SELECT {kept}, sum({weight})::BIGINT AS {weight} "
+    weighed = (
+        f"(SELECT {kept}, sum({weight})::BIGINT AS {weight} "
         f"FROM (SELECT {arriving}, 1 AS {weight} FROM {events.relation} WHERE kind <> {DELETE} "
         f"UNION ALL SELECT {leaving}, -1 FROM {events.relation} WHERE has_old) AS e "
-        f"GROUP BY {exactly('e')} HAVING sum({weight}) <> 0",
+        f"GROUP BY {exactly('e')} HAVING sum({weight})"
+    )
+    return [
         f"DELETE FROM {target(copy)} WHERE rowid IN (SELECT id FROM (SELECT c.rowid AS id, w.{weight} AS weight, "
         f"row_number() OVER (PARTITION BY {exactly('c')}) AS nth "
-        f"FROM {target(copy)} AS c JOIN flashql_weights AS w ON {same} WHERE w.{weight} < 0) WHERE nth <= -weight)",
-        f"INSERT INTO {target(copy)} ({', '.join(names)}) "
-        f"SELECT {', '.join(f'w.{name}' for name in names)} FROM flashql_weights AS w, "
-        f"range(w.{weight}) AS copies WHERE w.{weight} > 0",
-        "DROP TABLE flashql_weights",
+        f"FROM {target(copy)} AS c JOIN {weighed} < 0) AS w ON {same}) WHERE nth <= -weight)",
+        f"INSERT INTO {target(copy)} ({', '.join(names)}) SELECT {', '.join(f'w.{name}' for name in names)} "
+        f"FROM {weighed} > 0) AS w, range(w.{weight}) AS copies",
     ]
 
 

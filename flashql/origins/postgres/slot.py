@@ -277,7 +277,7 @@ def _publishing(client: PostgresClient, *statements: str) -> None:
     """
     try:
         with client.connection() as connection, connection.transaction():
-            # A role may begin its transactions read-only (default_transaction_read_only), which guards other statements.
+            # A role's default_transaction_read_only guards what users run, not this.
             connection.execute(b"SET TRANSACTION READ WRITE")
             connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'".encode())
             for statement in statements:
