@@ -188,7 +188,8 @@ def test_the_publication_is_dropped(origin: Origin, database_path: str) -> None:
         assert not pair.leftover_tables()
 
 
-_ALTERED_FROM = {"SET TABLE a (id), b": 15, "SET TABLE a WHERE (id < 20), b": 15, "generated": 18, "IN SCHEMA": 15}
+# What Postgres 14 does not have, and since which version there is such a thing.
+_NEWER = {"SET TABLE a": 15, "IN SCHEMA": 15, "generated": 18}
 
 
 @pytest.mark.parametrize(
@@ -209,7 +210,7 @@ _ALTERED_FROM = {"SET TABLE a (id), b": 15, "SET TABLE a WHERE (id < 20), b": 15
 )
 def test_a_publication_that_had_holes_is_mended_by_sync(origin: Origin, database_path: str, mutilation: str) -> None:
     """Edge case 3. The stream goes on without the tables' changes: they are lost, so the tables are copied again."""
-    if origin.version < max((version for what, version in _ALTERED_FROM.items() if what in mutilation), default=14):
+    if any(what in mutilation and origin.version < version for what, version in _NEWER.items()):
         pytest.skip(f"Postgres {origin.version} has no such publications")
     origin.execute(TABLES)
     origin.execute(
