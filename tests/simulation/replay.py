@@ -311,8 +311,7 @@ class Replay:
             self._awaited(self.db.sync.sync)
             jobs = {job.name: job for job in self.db.sync.status() if job.enabled and job.name in self.views}
             following = [name for name, job in jobs.items() if job.state == "running"]
-            lagging = {name for name in jobs if name in possible and not self._has_failing_sibling(name, possible)}
-            wrong = (lagging - set(following)) | (set(following) - possible)
+            wrong = (set(jobs) & possible) ^ set(following)
             if not wrong:
                 with suppress(errors.OriginError):
                     self._awaited(self._wait, following)
@@ -323,11 +322,6 @@ class Replay:
 
     def _wait(self, names: Sequence[str]) -> None:
         self.db.sync.wait([f"s.{name}" for name in names], timeout=_REST_SECONDS)
-
-    def _has_failing_sibling(self, name: str, possible: set[str]) -> bool:
-        """Known: a view that reads a column that is gone takes the other views of its table with it."""
-        table = self.views[name].table
-        return any(view.table == table and other not in possible for other, view in self.views.items())
 
     def _compare(self, view: ModelView) -> None:
         there, kinds = self.server.rows(view), self.server.kinds(view)
