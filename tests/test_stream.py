@@ -22,7 +22,7 @@ def test_gathering_settles_where_the_fixed_cost_of_a_commit_is_small(overhead: f
 
 @pytest.mark.parametrize("busy", [0.0, 0.001, 0.1, 1.0, 1000.0])
 def test_gathering_is_bounded(busy: float) -> None:
-    assert 0.005 <= gather_seconds(busy) <= 0.25
+    assert 0.005 <= gather_seconds(busy) <= 0.5
 
 
 @pytest.mark.parametrize("timeout", [0.0, 1.0, 60.0, 3600.0])

@@ -25,8 +25,8 @@ HEADER_BYTES = 25  # of a frame: 'w', start, end, send time (documentation: "Str
 BUFFER_BYTES = 64 << 20
 # This much waiting means that the origin is ahead of us: then what counts is throughput.
 FLOWING_BYTES = 64 << 10
-# Enough for one local commit: more would not make it cheaper per row, only bigger.
-ENOUGH_BYTES = 8 << 20
+# Enough for one local commit: each delete scans the copy's key once, so smaller ones cost more per row.
+ENOUGH_BYTES = 24 << 20
 
 _XLOG_DATA, _KEEPALIVE = ord("w"), ord("k")
 _ENDS = b"CEcA"  # Commit, Stream Stop, Stream Commit, Stream Abort: after these there may be nothing to send
@@ -61,7 +61,7 @@ def gather_seconds(busy_seconds: float) -> float:
     seconds is then for 5 f of flow: f = o + 5 c f. While c is small, f stays near o, and waiting 4 o is not felt;
     from c = 1/5 on f grows to the limit: the less we keep up, the larger the commits, and o no longer counts.
     """
-    return min(0.25, max(0.005, 4 * busy_seconds))
+    return min(0.5, max(0.005, 4 * busy_seconds))
 
 
 class Stream:
