@@ -218,7 +218,7 @@ def _ordered(part: object) -> tuple[bool, str, object]:
 def _values(
     copy: Copy, cursor: duckdb.DuckDBPyConnection, columns: Sequence[CopyColumn], texts: Sequence[tuple[str, ...]]
 ) -> list[tuple[object, ...]]:
-    """Rows of Postgres's texts as the copy holds them; a text it cannot hold stays one."""
+    """Rows of Postgres's texts as the copy holds them; NULL for a text that it cannot hold."""
     inputs = ", ".join(f"unnest(${at + 1}::VARCHAR[]) AS x{at}" for at in range(len(columns)))
     readers = [copy.local_type(kept) for kept in columns]
     values = ", ".join(
