@@ -32,7 +32,7 @@ from flashql import errors
 from flashql.arrays import to_arrow
 from flashql.catalog import Copy
 from flashql.netting import Netted, netted
-from flashql.origins.base import DELETE, INSERT, UPDATE, BoolArray, Relation, RowChanges
+from flashql.origins.base import DELETE, UPDATE, BoolArray, Relation, RowChanges
 from flashql.quoting import literal, local_name, qualified, quote
 from flashql.store import DATA_SCHEMA, registered
 from flashql.store.prepared import run_over
@@ -117,7 +117,7 @@ def apply_changes(writer: duckdb.DuckDBPyConnection, copy: Copy, changes: RowCha
         return
     places = column_places(copy, changes.relation)
     unchanged = tuple(at for at, place in enumerate(places) if _any(changes.new.unchanged[place]))
-    if not unchanged and (copy.key or (changes.kinds == INSERT).all()):
+    if not unchanged and (copy.key or changes.only_inserts):
         net = netted(changes, late, [places[at] for at in _key_places(copy)])
         _apply_netted(writer, copy, changes, places, net)
         return

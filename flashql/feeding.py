@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from flashql import errors
 from flashql.following import Follower
 from flashql.lsn import LSN
 from flashql.moments import Moments
 from flashql.origins.base import Progress, Received
 from flashql.origins.postgres.assembling import Assembler, Spooled, Whole
-from flashql.origins.postgres.stream import Stream
+from flashql.origins.postgres.stream import ENOUGH_BYTES, PIECE_BYTES, Stream
 
+# While inserts flow, what came before is committed after this long, and the next is waited for that long.
+_COMMIT_SECONDS, _PIECE_SECONDS = 0.5, 0.1
 # An idle position is made durable, and confirmed, at most this often.
 _IDLE_SECONDS = 5.0
 
@@ -46,6 +50,8 @@ class Feed:
         self._stopping = stopping
         self._tell = reached
         self._assembler = Assembler(folder)  # large transactions wait in this folder
+        self._received: Received | None = None  # the last
+        self._ended: deque[Whole | Spooled] = deque()  # by what was received, and not applied yet
         self._confirmed_at = 0.0
         self._tell(self.position)
 
@@ -55,22 +61,38 @@ class Feed:
         Raises what `Follower.feed` and `Assembler.feed` do, and `Stopped`. What is raised has confirmed nothing that is
         not durable; the feed is of no more use.
         """
-        for ended in self._assembler.feed(received.frames):
-            before, after = ended.divided(self._moments.lsn)
+        self._assemble(received)
+        while self._ended:
+            before, after = self._ended.popleft().divided(self._moments.lsn)
             if before is not None:
-                self._apply(before, received.origin_lsn)
+                self._apply(before)
             if after is not None:
                 self._moments.reached()
-                self._apply(after, received.origin_lsn)
-        if received.position is not None and not self._assembler.amid_transaction:
-            self._idle(received.position, received.origin_lsn)
+                self._apply(after)
+        last = self._last
+        if last.position is not None and not self._assembler.amid_transaction:
+            self._idle(last.position, last.origin_lsn)
 
     def close(self) -> None:
         """Forget what has not ended."""
         self._assembler.close()
 
-    def _apply(self, ended: Whole | Spooled, origin_lsn: LSN) -> None:
-        reached = self._follower.feed(self._chunks(ended), origin_lsn)
+    @property
+    def enough_bytes(self) -> int:
+        """How much to gather before it is worth to apply it."""
+        return PIECE_BYTES if self._follower.appending else ENOUGH_BYTES
+
+    @property
+    def _last(self) -> Received:
+        assert self._received is not None
+        return self._received
+
+    def _assemble(self, received: Received) -> None:
+        self._received = received
+        self._ended.extend(self._assembler.feed(received.frames))
+
+    def _apply(self, ended: Whole | Spooled) -> None:
+        reached = self._follower.feed(self._chunks(ended), lambda: self._last.origin_lsn)
         self._stream.confirm(reached)
         self._reached(reached)
         self.followed = True
@@ -78,7 +100,7 @@ class Feed:
     def _chunks(self, ended: Whole | Spooled) -> Iterator[Sequence[bytes]]:
         """What to apply; a large transaction shows how far it is, and is left when the session should end."""
         if isinstance(ended, Whole):
-            yield ended.frames
+            yield from self._pieces(ended)
             return
         what, done = f"transaction {ended.xid} of {self._origin}", 0
         for frames in ended.chunks():
@@ -87,6 +109,29 @@ class Feed:
             yield frames
             done += len(frames)
             self._progress(what, done, ended.count)
+
+    def _pieces(self, ended: Whole) -> Iterator[Sequence[bytes]]:
+        """Ordinary transactions and, as long as inserts flow, those that come meanwhile: all for one local commit."""
+        began = time.monotonic()
+        size_bytes = piece_bytes = ended.frames.size_bytes
+        yield ended.frames
+        while self._flows(piece_bytes) and size_bytes < ENOUGH_BYTES and time.monotonic() - began < _COMMIT_SECONDS:
+            try:
+                received = self._stream.take(_PIECE_SECONDS, PIECE_BYTES)
+            except errors.FlashQLError:
+                return  # what came before counts; the stream has ended for the next take, too
+            self._assemble(received)
+            if not self._ended or not isinstance(following := self._ended[0], Whole):
+                return
+            self._ended.popleft()
+            piece_bytes = following.frames.size_bytes
+            size_bytes += piece_bytes
+            yield following.frames
+
+    def _flows(self, piece_bytes: int) -> bool:
+        """Whether more of the same is surely coming, and nobody waits for something else."""
+        alone = not self._ended and self._moments.lsn is None and not self._stopping()
+        return alone and self._follower.appending and piece_bytes >= PIECE_BYTES
 
     def _idle(self, position: LSN, origin_lsn: LSN) -> None:
         """The origin has sent everything that ends before `position`; what it streams in progress ends later."""

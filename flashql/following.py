@@ -5,7 +5,7 @@ Each call of `feed` is one local transaction of whole origin transactions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -44,6 +44,7 @@ class Follower:
         self._origin = origin
         self.applied_lsn = applied_lsn
         self.described = False  # tables were described (anew): their catalog may tell more; who looks there resets it
+        self.appending = False  # the last chunk was of inserts alone
         self._decoder = Decoder(self._wanted)
         self._copies: dict[int, list[Copy]] = {}
         self._version = -1
@@ -63,9 +64,10 @@ class Follower:
         names = {kept.name for copy in self._copies.get(relation.oid, ()) for kept in copy.columns}
         return [at for at, column in enumerate(relation.columns) if column.name in names]
 
-    def feed(self, chunks: Iterable[Sequence[bytes]], origin_lsn: LSN) -> LSN:
+    def feed(self, chunks: Iterable[Sequence[bytes]], origin_lsn: Callable[[], LSN]) -> LSN:
         """Apply frames that are whole transactions together; returns the LSN reached once that is durable here.
 
+        `chunks` may come while they are applied; `origin_lsn` tells the end of the origin's log, at their end.
         Raises `CopyBroken` when a copy must be made anew; whatever is raised, also by `chunks`, has rolled back.
         """
         with self._store.transaction(of_stream=True) as writer:
@@ -76,7 +78,7 @@ class Follower:
                 self._apply(writer, batch)
             assert batch.end_lsn is not None
             advance(writer, self._origin, batch.end_lsn)
-            advance_jobs(writer, self._origin, batch.end_lsn, max(0, origin_lsn - batch.end_lsn))
+            advance_jobs(writer, self._origin, batch.end_lsn, max(0, origin_lsn() - batch.end_lsn))
         self.applied_lsn = batch.end_lsn
         return batch.end_lsn
 
@@ -93,6 +95,7 @@ class Follower:
 
     def _apply(self, writer: duckdb.DuckDBPyConnection, batch: ChangeBatch) -> None:
         self.described = self.described or bool(batch.relations)
+        self.appending = all(isinstance(item, RowChanges) and item.only_inserts for item in batch.changes)
         for item in batch.changes:
             if isinstance(item, Truncation):
                 self._truncate(writer, item)

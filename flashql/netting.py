@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute  # `take` and `filter` import it: not to be waited for amid the first batch
 
 from flashql.arrays import to_arrow
-from flashql.origins.base import DELETE, INSERT, UPDATE, BoolArray, RowChanges, Tuples
+from flashql.origins.base import DELETE, UPDATE, BoolArray, RowChanges, Tuples
 
 Places = npt.NDArray[np.int64]
 
@@ -34,7 +34,7 @@ def netted(changes: RowChanges, late: BoolArray, key: Sequence[int]) -> Netted:
     A key is the same iff its text is: Postgres decides by its bytes whether an update changed the key. Inserts
     touch nothing: they name a key that is not there.
     """
-    if (changes.kinds == INSERT).all():
+    if changes.only_inserts:
         return Netted((), late)
     leaving = np.flatnonzero(late & changes.has_old)
     arriving = np.flatnonzero(late & (changes.kinds != DELETE))

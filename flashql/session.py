@@ -310,7 +310,7 @@ class Session:
     def _step(self) -> None:
         """Take what came, apply it, confirm it; let a finished pass join."""
         assert self._stream is not None and self._feed is not None
-        received = self._stream.take(0.2 if self._pass is not None else 1.0)
+        received = self._stream.take(0.2 if self._pass is not None else 1.0, self._feed.enough_bytes)
         self._received = received
         try:
             self._feed.take(received)

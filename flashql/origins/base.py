@@ -8,7 +8,7 @@ tolerates being sent anything twice.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -80,6 +80,11 @@ class RowChanges:
     def __len__(self) -> int:
         return len(self.kinds)
 
+    @property
+    def only_inserts(self) -> bool:
+        """Whether it has no other changes."""
+        return bool((self.kinds == INSERT).all())
+
 
 @dataclass(frozen=True)
 class Truncation:
@@ -132,12 +137,12 @@ def no_progress(what: str, done: int, total: int | None) -> None:
 class Received:
     """What came since the last take.
 
-    `frames` are whole messages for the decoder. `position`, when not None, says that the origin has sent every
-    transaction that ends before it, and nothing came after it. `origin_lsn` is the end of the origin's log, as of
-    its last message.
+    `frames` are whole messages for the decoder, true until the next take. `position`, when not None, says that the
+    origin has sent every transaction that ends before it, and nothing came after it. `origin_lsn` is the end of the
+    origin's log, as of its last message.
     """
 
-    frames: list[bytes]
+    frames: Sequence[bytes]
     position: LSN | None
     origin_lsn: LSN
 

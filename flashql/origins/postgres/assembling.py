@@ -26,11 +26,11 @@ import re
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
 from pathlib import Path
 
 from flashql.errors import ProtocolError
 from flashql.lsn import LSN
+from flashql.origins.postgres.frames import HEADER_BYTES, Frames
 from flashql.origins.postgres.spool import Spool
 
 # An ordinary transaction that has sent more than this without ending goes to disk.
@@ -38,8 +38,7 @@ HOLD_BYTES = 32 << 20
 # As much of a transaction is read back at once.
 CHUNK_BYTES = 8 << 20
 
-_HEADER_BYTES = 25  # of a frame: 'w', start, end, send time
-_XID = slice(_HEADER_BYTES + 1, _HEADER_BYTES + 5)  # behind the type of each streamed message
+_XID = slice(HEADER_BYTES + 1, HEADER_BYTES + 5)  # behind the type of each streamed message
 _STREAMED_BYTES = _XID.stop
 _SEGMENT_MARKS = re.compile(b"[SEcA]")
 _STREAMED = re.compile(b"[RYIUDTMO]*")
@@ -48,13 +47,11 @@ _STOP = b"E"
 _ORDINARY_BEGIN, _ORDINARY_COMMIT = struct.Struct("!cQ8sI"), struct.Struct("!cBQQ8s")
 
 _FINAL_LSN = struct.Struct("!Q")
-_type_of = itemgetter(_HEADER_BYTES)
-_xid_of = itemgetter(_XID)
 
 
 def _final_lsn_of(begin: bytes) -> int:
     try:
-        return int(_FINAL_LSN.unpack_from(begin, _HEADER_BYTES + 1)[0])
+        return int(_FINAL_LSN.unpack_from(begin, HEADER_BYTES + 1)[0])
     except struct.error as problem:
         raise ProtocolError(f"a malformed Begin: {problem}") from None
 
@@ -63,9 +60,9 @@ def _final_lsn_of(begin: bytes) -> int:
 class Whole:
     """Ordinary transactions, end to end, each from its Begin to its Commit."""
 
-    frames: list[bytes]
+    frames: Frames
 
-    def chunks(self) -> Iterator[list[bytes]]:
+    def chunks(self) -> Iterator[Frames]:
         """The frames, at once."""
         yield self.frames
 
@@ -73,7 +70,7 @@ class Whole:
         """Those that commit before `lsn` (None: all), then the others; None where there are none."""
         if lsn is None:
             return self, None
-        begins = (at for at, frame in enumerate(self.frames) if frame[_HEADER_BYTES] == ord("B"))
+        begins = (at for at, kind in enumerate(self.frames.types()) if kind == ord("B"))
         cut = next((at for at in begins if _final_lsn_of(self.frames[at]) >= lsn), len(self.frames))
         before, after = self.frames[:cut], self.frames[cut:]
         return Whole(before) if before else None, Whole(after) if after else None
@@ -86,7 +83,7 @@ class Spooled:
     xid: int
     final_lsn: LSN
     spool: Spool
-    begin: list[bytes] = field(default_factory=list)  # its Begin, where that is not in the spool
+    begin: Frames = field(default_factory=lambda: Frames.of(()))  # its Begin, where that is not in the spool
 
     def divided(self, lsn: LSN | None) -> tuple[Spooled | None, Spooled | None]:
         """As of `Whole`: it is one transaction, so one of the two is None."""
@@ -97,10 +94,10 @@ class Spooled:
         """How many frames it has."""
         return len(self.begin) + self.spool.count
 
-    def chunks(self) -> Iterator[list[bytes]]:
+    def chunks(self) -> Iterator[Frames]:
         """The frames, in parts of a bounded size; the space is given back behind the last."""
         try:
-            if self.begin:
+            if len(self.begin):
                 yield self.begin
             yield from self.spool.chunks(CHUNK_BYTES)
         finally:
@@ -115,16 +112,16 @@ class _InProgress:
     spool: Spool
     firsts: dict[bytes, int] = field(default_factory=dict)
 
-    def take(self, frames: Sequence[bytes], types: bytes) -> None:
+    def take(self, frames: Frames, types: bytes) -> None:
         """Keep the frames of a segment as an ordinary transaction has them: without xid."""
         if not _STREAMED.fullmatch(types):
             raise ProtocolError(f"transaction {self.xid}: a message that cannot be in a streamed segment")
-        if b"O" in types:  # has no xid, and nobody reads it
-            frames = [frame for frame, kind in zip(frames, types, strict=True) if kind != ord("O")]
-        if frames and min(map(len, frames)) < _STREAMED_BYTES:
+        # An Origin message has no xid, and nobody reads it.
+        kept = [frame for frame, kind in zip(frames, types, strict=True) if kind != ord("O")]
+        if kept and min(map(len, kept)) < _STREAMED_BYTES:
             raise ProtocolError(f"transaction {self.xid}: a streamed message without xid")
-        self._note_subtransactions(list(map(_xid_of, frames)))
-        self.spool.append([frame[: _XID.start] + frame[_XID.stop :] for frame in frames])
+        self._note_subtransactions([frame[_XID] for frame in kept])
+        self.spool.append(Frames.of([frame[: _XID.start] + frame[_XID.stop :] for frame in kept]))
 
     def _note_subtransactions(self, xids: list[bytes]) -> None:
         """Remember where those begin that are new; the transaction's own changes go only with all of it."""
@@ -151,8 +148,7 @@ class Assembler:
     def __init__(self, directory: Path | None) -> None:
         """Large transactions are kept in `directory`; None: that of temporary files."""
         self._directory = directory
-        self._held: list[bytes] = []  # of the ordinary transaction that has not ended
-        self._held_bytes = 0
+        self._held = Frames.of(())  # of the ordinary transaction that has not ended
         self._large: Spooled | None = None  # that one, once it is larger than what is held
         self._streamed: dict[int, _InProgress] = {}
         self._segment: _InProgress | None = None  # the streamed one whose segment is open
@@ -161,25 +157,24 @@ class Assembler:
     @property
     def amid_transaction(self) -> bool:
         """Whether an ordinary transaction is half received; streamed ones end after whatever has come."""
-        return bool(self._held) or self._large is not None
+        return len(self._held) > 0 or self._large is not None
 
     def feed(self, frames: Sequence[bytes]) -> list[Whole | Spooled]:
         """Take in XLogData frames in stream order; returns the transactions that have ended by them, in order.
 
-        Each is to be read, or closed, before the next call. Raises `ProtocolError` where the order of messages is
-        not the documented one, and `DatabaseBusy` when the disk does not take what has to wait.
+        Each is to be read, or closed, before the next call and as long as `frames` are true. Raises `ProtocolError`
+        where the order of messages is not the documented one, and `DatabaseBusy` when the disk does not take what has
+        to wait.
         """
-        try:
-            types = bytes(map(_type_of, frames))
-        except IndexError:
-            raise ProtocolError("a frame holds no message") from None
+        received = Frames.of(frames)
+        types = received.types()
         self._ended = []
         at = 0
         for mark in _SEGMENT_MARKS.finditer(types):
-            self._take(frames[at : mark.start()], types[at : mark.start()])
-            self._turn(frames[mark.start()])
+            self._take(received[at : mark.start()], types[at : mark.start()])
+            self._turn(received[mark.start()])
             at = mark.end()
-        self._take(frames[at:], types[at:])
+        self._take(received[at:], types[at:])
         return self._ended
 
     def close(self) -> None:
@@ -191,7 +186,7 @@ class Assembler:
 
     # -- between the messages that begin and end segments
 
-    def _take(self, frames: Sequence[bytes], types: bytes) -> None:
+    def _take(self, frames: Frames, types: bytes) -> None:
         if self._segment is not None:
             self._segment.take(frames, types)
             return
@@ -202,32 +197,37 @@ class Assembler:
                 return
             self._ended.append(self._large)
             self._large, frames, types = None, frames[cut:], types[cut:]
-        if cut := types.rfind(b"C") + 1:
-            whole, frames = [*self._held, *frames[:cut]], frames[cut:]
-            self._held, self._held_bytes = [], 0
-            if self._ended and isinstance(last := self._ended[-1], Whole):
-                last.frames += whole
-            else:
-                self._ended.append(Whole(whole))
-        self._held += frames
-        self._held_bytes += sum(map(len, frames))
-        if self._held_bytes > HOLD_BYTES:
+        if not types:
+            return
+        frames, before = frames.behind(self._held), len(self._held)
+        cut = before + types.rfind(b"C") + 1
+        if cut > before:
+            self._give_out(frames[:cut])
+            frames = frames[cut:]
+        self._held = frames.copied()
+        if self._held.size_bytes > HOLD_BYTES:
             self._spill()
+
+    def _give_out(self, whole: Frames) -> None:
+        if self._ended and isinstance(last := self._ended[-1], Whole):
+            last.frames = Frames.joined((last.frames, whole))
+        else:
+            self._ended.append(Whole(whole))
 
     def _spill(self) -> None:
         """Move the ordinary transaction that is under way to disk."""
         begin = self._held[0]
-        if begin[_HEADER_BYTES] != ord("B") or len(begin) != _HEADER_BYTES + _ORDINARY_BEGIN.size:
+        if begin[HEADER_BYTES] != ord("B") or len(begin) != HEADER_BYTES + _ORDINARY_BEGIN.size:
             raise ProtocolError("changes that are in no transaction")
-        _, final_lsn, _time, xid = _ORDINARY_BEGIN.unpack_from(begin, _HEADER_BYTES)
+        _, final_lsn, _time, xid = _ORDINARY_BEGIN.unpack_from(begin, HEADER_BYTES)
         self._large = Spooled(xid, LSN(final_lsn), Spool(self._directory))
         self._large.spool.append(self._held)
-        self._held, self._held_bytes = [], 0
+        self._held = Frames.of(())
 
     # -- those messages
 
     def _turn(self, frame: bytes) -> None:
-        message = frame[_HEADER_BYTES:]
+        message = frame[HEADER_BYTES:]
         if message == _STOP and self._segment is not None:
             self._segment = None
             return
@@ -265,6 +265,7 @@ class Assembler:
         streamed = self._streamed.pop(xid, None)
         if streamed is None:
             raise ProtocolError(f"transaction {xid} commits without having begun")
-        header = frame[:_HEADER_BYTES]
-        streamed.spool.append([header + _ORDINARY_COMMIT.pack(b"C", flags, lsn, end_lsn, time)])
-        return Spooled(xid, LSN(lsn), streamed.spool, [header + _ORDINARY_BEGIN.pack(b"B", lsn, time, xid)])
+        header = frame[:HEADER_BYTES]
+        streamed.spool.append(Frames.of([header + _ORDINARY_COMMIT.pack(b"C", flags, lsn, end_lsn, time)]))
+        begin = Frames.of([header + _ORDINARY_BEGIN.pack(b"B", lsn, time, xid)])
+        return Spooled(xid, LSN(lsn), streamed.spool, begin)

@@ -11,7 +11,7 @@ the end arrive exactly at its message's end; so a length that lies is always fou
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn, Self
 
@@ -30,14 +30,13 @@ from flashql.origins.base import (
     RowChanges,
     Tuples,
 )
+from flashql.origins.postgres.frames import Frames
 
 WordArray = npt.NDArray[np.uint64]
 LengthArray = npt.NDArray[np.uint32]
 
 # Arrow's views hold signed 32-bit offsets into their buffer.
 MAX_JOINED_BYTES = 2**31 - 64
-# A gather at a checked position reads at most 17 bytes from there.
-_PADDING = bytes(32)
 # What kind of tuple follows: the old row's key, the old row, the new row.
 _KEY, _OLD, _NEW = b"KON"
 LEAST_ROW_BYTES = 8  # of a row change: type, oid, kind of tuple, number of columns
@@ -61,30 +60,27 @@ _UPPER_HALF_BITS = np.uint64(32)
 class Payloads:
     """Messages laid end to end: message i is `data[starts[i]:ends[i]]` and at least one byte long."""
 
-    data: bytes
+    data: memoryview
     octets: ByteArray  # data, as numbers
     words: WordArray  # words[i] is data[i:i + 8], little-endian: overlapping, unaligned
     starts: Int64Array
     ends: Int64Array
-    total_bytes: int  # without the padding behind the last message
+    total_bytes: int  # where the last message ends; a gather at a checked position reads at most 17 bytes from there
 
     @classmethod
-    def join(cls, frames: Sequence[bytes], header_bytes: int) -> Self:
-        """Join frames of `header_bytes` ('w' first, if any) followed by a message. Raises `ProtocolError`."""
-        lengths = np.fromiter(map(len, frames), np.int64, len(frames))
-        total_bytes = int(lengths.sum())
+    def of(cls, frames: Frames, header_bytes: int) -> Self:
+        """Of frames of `header_bytes` ('w' first, if any) followed by a message. Raises `ProtocolError`."""
+        total_bytes = int(frames.bounds[-1])
         if total_bytes > MAX_JOINED_BYTES:
             raise ProtocolError(f"{total_bytes} bytes to decode at once; the limit is {MAX_JOINED_BYTES}")
+        lengths = frames.lengths()
         if (lengths <= header_bytes).any():
             raise ProtocolError(f"frame {int((lengths <= header_bytes).argmax())} holds no message")
-        data = b"".join((*frames, _PADDING))
-        octets = np.frombuffer(data, np.uint8)
-        words: WordArray = np.ndarray((len(data) - 7,), "<u8", data, 0, (1,))
-        ends = lengths.cumsum()
-        frame_starts = ends - lengths
-        if header_bytes and (strange := octets[frame_starts] != ord("w")).any():
+        octets, starts = frames.octets, frames.bounds[:-1]
+        if header_bytes and (strange := octets[starts] != ord("w")).any():
             raise ProtocolError(f"frame {int(strange.argmax())} is not XLogData")
-        return cls(data, octets, words, frame_starts + header_bytes, ends, total_bytes)
+        words: WordArray = np.ndarray((len(octets) - 7,), "<u8", frames.data, 0, (1,))
+        return cls(frames.data, octets, words, starts + header_bytes, frames.bounds[1:], total_bytes)
 
     def uint32(self, at: Int64Array) -> LengthArray:
         """The unsigned 32-bit numbers (network order) at these positions."""

@@ -27,6 +27,7 @@ from flashql.origins.base import (
     WireColumn,
 )
 from flashql.origins.postgres.columns import LEAST_ROW_BYTES, Payloads, read_run, refuse
+from flashql.origins.postgres.frames import Frames
 
 Wanted = Callable[[Relation], Sequence[int] | None]
 
@@ -97,7 +98,7 @@ class Decoder:
         Frames may begin and end inside a transaction. `rows` of the batch counts the changes it holds. Raises
         `ProtocolError`, and `ValueError` when `wanted` names a column that the relation does not have.
         """
-        payloads = Payloads.join(frames, header_bytes)
+        payloads = Payloads.of(Frames.of(frames), header_bytes)
         tags = payloads.octets[payloads.starts]
         if (strange := ~_IS_KNOWN[tags]).any():
             first = int(strange.argmax())
@@ -124,7 +125,7 @@ class Decoder:
     def _read_singles(self, payloads: Payloads, tags: ByteArray, transactions: _Transactions) -> _Singles:
         singles = _Singles(dict(self._known))
         for i in np.flatnonzero(_IS_SINGLE[tags]).tolist():
-            message = payloads.data[payloads.starts[i] : payloads.ends[i]]
+            message = bytes(payloads.data[payloads.starts[i] : payloads.ends[i]])
             try:
                 content = _READERS[message[:1]](_Fields(message))
             except (struct.error, ValueError) as problem:

@@ -19,6 +19,7 @@ from typing import IO
 import numpy as np
 
 from flashql.errors import DatabaseBusy
+from flashql.origins.postgres.frames import PADDING, Frames
 
 # What is less than a block stays in memory: many transactions may be open at once, and most of them stay small.
 BLOCK_BYTES = 1 << 20
@@ -46,46 +47,49 @@ class Spool:
         self._directory = directory
         self._file: IO[bytes] | None = None
         self._blocks: list[_Block] = []
-        self._held: list[bytes] = []  # the frames behind the last block
+        self._held: list[Frames] = []  # what is behind the last block
         self._held_bytes = 0
 
     def append(self, frames: Sequence[bytes]) -> None:
         """Add frames at the end."""
-        self._held += frames
-        self._held_bytes += sum(map(len, frames))
-        self.count += len(frames)
+        added = Frames.of(frames)
+        self._held_bytes += added.size_bytes
+        self.count += len(added)
         if self._held_bytes > _HELD_BYTES:
+            self._held.append(added)
             self._write()
+        else:
+            self._held.append(added.copied())
 
     def truncate(self, count: int) -> None:
         """Keep the first `count` frames only."""
         assert count <= self.count
-        written = self.count - len(self._held)
+        held = Frames.joined(self._held)
+        written = self.count - len(held)
         if count < written:
             at = bisect_right(self._blocks, count, key=lambda block: block.first) - 1
             block = self._blocks[at]
-            self._held = self._read(block)[: count - block.first]
+            held, written = self._read(block), block.first
             del self._blocks[at:]
             with self._disk() as file:
                 file.truncate(block.offset)
-        else:
-            del self._held[count - written :]
-        self._held_bytes = sum(map(len, self._held))
+        held = held[: count - written]
+        self._held, self._held_bytes = [held], held.size_bytes
         self.count = count
 
-    def chunks(self, chunk_bytes: int) -> Iterator[list[bytes]]:
-        """All frames in order, in lists of about `chunk_bytes`."""
-        chunk: list[bytes] = []
+    def chunks(self, chunk_bytes: int) -> Iterator[Frames]:
+        """All frames in order, about `chunk_bytes` of them at once."""
+        chunk: list[Frames] = []
         size_bytes = 0
         for block in self._blocks:
-            chunk += self._read(block)
+            chunk.append(self._read(block))
             size_bytes += block.size_bytes
             if size_bytes >= chunk_bytes:
-                yield chunk
+                yield Frames.joined(chunk)
                 chunk, size_bytes = [], 0
-        chunk += self._held
-        if chunk:
-            yield chunk
+        rest = Frames.joined([*chunk, *self._held])
+        if len(rest):
+            yield rest
 
     def close(self) -> None:
         """Give the space back."""
@@ -95,18 +99,18 @@ class Spool:
 
     def _write(self) -> None:
         """Move what is held to the file, in blocks."""
-        lengths = np.fromiter(map(len, self._held), np.uint32, len(self._held))
-        ends = lengths.cumsum(dtype=np.int64)
+        held = Frames.joined(self._held)
+        lengths = held.lengths().astype(np.uint32)
+        ends = held.bounds[1:] - held.bounds[0]
         cuts = np.searchsorted(ends, np.arange(BLOCK_BYTES, ends[-1], BLOCK_BYTES)) + 1
-        first = self.count - len(self._held)
+        first = self.count - len(held)
         bounds = sorted({0, *cuts.tolist(), len(lengths)})
         with self._disk() as file:
             offset = file.seek(self._end)
             for low, high in pairwise(bounds):
-                content = lengths[low:high].tobytes() + b"".join(self._held[low:high])
-                file.write(content)
-                self._blocks.append(_Block(first + low, high - low, offset, len(content)))
-                offset += len(content)
+                size_bytes = file.write(lengths[low:high].tobytes()) + file.write(held[low:high].content)
+                self._blocks.append(_Block(first + low, high - low, offset, size_bytes))
+                offset += size_bytes
             file.flush()
         self._held, self._held_bytes = [], 0
 
@@ -114,15 +118,15 @@ class Spool:
     def _end(self) -> int:
         return self._blocks[-1].offset + self._blocks[-1].size_bytes if self._blocks else 0
 
-    def _read(self, block: _Block) -> list[bytes]:
+    def _read(self, block: _Block) -> Frames:
+        content = memoryview(bytearray(block.size_bytes + len(PADDING)))
         with self._disk() as file:
             file.seek(block.offset)
-            content = file.read(block.size_bytes)
-            if len(content) != block.size_bytes:
+            if file.readinto(content[: block.size_bytes]) != block.size_bytes:  # type: ignore[attr-defined]
                 raise OSError("the file is shorter than what was written")
-        head_bytes = block.frames * _LENGTH_BYTES
-        ends = (np.frombuffer(content, np.uint32, block.frames).cumsum(dtype=np.int64) + head_bytes).tolist()
-        return [content[start:end] for start, end in zip([head_bytes, *ends], ends, strict=False)]
+        bounds = np.full(block.frames + 1, block.frames * _LENGTH_BYTES, np.int64)
+        bounds[1:] += np.frombuffer(content, np.uint32, block.frames).cumsum(dtype=np.int64)
+        return Frames(content, bounds)
 
     @contextmanager
     def _disk(self) -> Iterator[IO[bytes]]:

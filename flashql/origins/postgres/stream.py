@@ -19,16 +19,18 @@ from flashql import errors
 from flashql.lsn import LSN
 from flashql.origins.base import Received
 from flashql.origins.postgres.connecting import as_ours
+from flashql.origins.postgres.frames import HEADER_BYTES, NOTHING_YET, Inbox
 from flashql.origins.postgres.replication import ReplicationConnection, readable
 
-HEADER_BYTES = 25  # of a frame: 'w', start, end, send time (documentation: "Streaming Replication Protocol")
 BUFFER_BYTES = 64 << 20
 # This much waiting means that the origin is ahead of us: then what counts is throughput.
 FLOWING_BYTES = 64 << 10
 # Enough for one local commit: each delete scans the copy's key once, so smaller ones cost more per row.
 ENOUGH_BYTES = 24 << 20
+# Inserts cost the same in parts of this size: then apply goes on beside the walsender instead of by fits and starts.
+PIECE_BYTES = 2 << 20
 
-_XLOG_DATA, _KEEPALIVE = ord("w"), ord("k")
+_KEEPALIVE = ord("k")
 _ENDS = b"CEcA"  # Commit, Stream Stop, Stream Commit, Stream Abort: after these there may be nothing to send
 # How long a socket is left alone when little came while the origin is ahead. A walsender sends each message by
 # itself: whoever reads at each of them makes both sides work for many more wake-ups. A local socket holds about 1 ms.
@@ -72,10 +74,10 @@ class Stream:
         self._pgconn = connection.pgconn
         self._interval = interval_seconds
         self._condition = threading.Condition()
-        self._frames: list[bytes] = []
-        self._buffered = 0
+        self._inbox, self._taken = Inbox(BUFFER_BYTES), Inbox(BUFFER_BYTES)  # to receive in, and what `take` gave
         self._awaited = self._anything  # what `take` waits for: it is not woken before
         self._taken_at = time.monotonic()
+        self._enough_bytes = ENOUGH_BYTES
         self._position: LSN | None = None
         self._origin_lsn = LSN(0)
         self._confirmed = LSN(0)
@@ -98,50 +100,57 @@ class Stream:
         stream._thread.start()
         return stream
 
-    def take(self, timeout_seconds: float) -> Received:
+    def take(self, timeout_seconds: float, enough_bytes: int = ENOUGH_BYTES) -> Received:
         """Everything received since the last call; waits up to the timeout for something to come.
 
-        While the origin is ahead, or amid a transaction, waits a little for more. Raises the error that ended the
-        stream once everything before it has been taken.
+        Its frames are true until the next call. While the origin is ahead, or amid a transaction, waits a little for
+        more, up to `enough_bytes`. Raises the error that ended the stream once everything before it has been taken.
         """
         busy_seconds = time.monotonic() - self._taken_at
         with self._condition:
+            self._enough_bytes = enough_bytes
             self._condition.wait_for(self._anything, timeout_seconds)
             self._gather(gather_seconds(busy_seconds))
             self._interrupted = False
-            if not self._frames and self._error is not None:
+            if not len(self._inbox) and self._error is not None:
                 raise self._error
-            received = Received(self._frames, self._position, self._origin_lsn)
-            was_full = self._buffered >= BUFFER_BYTES
-            self._frames, self._buffered, self._position = [], 0, None
+            self._taken.clear()
+            self._inbox, self._taken = self._taken, self._inbox
+            frames, was_full = self._taken.frames, self._taken.is_full
+            received = Received(frames, self._position, self._origin_lsn)
+            self._position = None
             self._taken_at = time.monotonic()
         if was_full:
             self._wake()
+        if not frames.are_xlog_data():
+            raise errors.ProtocolError(
+                f"origin {self._connection.origin} sent a message of another kind than asked for"
+            )
         return received
 
     def _anything(self) -> bool:
-        came = bool(self._frames) or self._position is not None
+        came = len(self._inbox) > 0 or self._position is not None
         return came or self._error is not None or self._closing or self._interrupted
 
     def _gather(self, at_most_seconds: float) -> None:
         """Wait for more while more is coming: until there is enough, or none has come for a moment."""
         self._awaited = self._enough
         until, before = time.monotonic() + at_most_seconds, -1
-        while self._buffered != before and (remaining := until - time.monotonic()) > 0:
-            before = self._buffered
+        while self._inbox.size_bytes != before and (remaining := until - time.monotonic()) > 0:
+            before = self._inbox.size_bytes
             if self._condition.wait_for(self._enough, min(remaining, _QUIET_SECONDS)):
                 break
         self._awaited = self._anything
 
     def _enough(self) -> bool:
-        full = self._buffered >= ENOUGH_BYTES or not self._more_is_coming()
+        full = self._inbox.size_bytes >= self._enough_bytes or not self._more_is_coming()
         return full or self._error is not None or self._closing or self._interrupted
 
     def _more_is_coming(self) -> bool:
         """A transaction, or a segment of one, is sent all at once: frames that end inside are followed by others."""
-        if not self._frames:
+        if not len(self._inbox):
             return False
-        return self._buffered >= FLOWING_BYTES or self._frames[-1][HEADER_BYTES] not in _ENDS
+        return self._inbox.size_bytes >= FLOWING_BYTES or self._inbox.last()[HEADER_BYTES] not in _ENDS
 
     def confirm(self, lsn: LSN) -> None:
         """Everything up to `lsn` is durable here: the origin may forget it. Never moves back."""
@@ -208,10 +217,10 @@ class Stream:
                 due = now + self._interval
             if closing:
                 return
-            full = self._buffered >= BUFFER_BYTES
+            full = self._inbox.is_full
             if not full and (received_bytes := self._receive()):
                 heard = time.monotonic()
-                if received_bytes < _FEW_BYTES and self._buffered >= FLOWING_BYTES:
+                if received_bytes < _FEW_BYTES and self._inbox.size_bytes >= FLOWING_BYTES:
                     time.sleep(_PAUSE_SECONDS)
                 continue
             self._check_alive(now - heard, full)
@@ -234,40 +243,33 @@ class Stream:
             self._reply_wanted = True
 
     def _receive(self) -> int:
-        """Move what libpq has into the buffer; returns how many bytes that was."""
-        get, origin = self._pgconn.get_copy_data, self._connection.origin
-        frames: list[bytes] = []
-        size = 0
-        position: LSN | None = None
-        while size < 4 << 20:
-            length, content = get(1)
-            if length > 0:
-                size += length
-                kind = content[0]
-                if kind == _XLOG_DATA and length > HEADER_BYTES:
-                    frames.append(bytes(content))
-                    position = None
-                elif kind == _KEEPALIVE and length >= _KEEPALIVE_BYTES:
-                    position = self._lsn(content, 1)
-                    if content[_KEEPALIVE_BYTES - 1]:
-                        self._report_wanted = True
-                else:
-                    raise errors.ProtocolError(f"origin {origin}: a message of kind {kind} and {length} bytes")
-            elif length == 0:
-                break
-            else:
-                self._raise_end(length)
-        if not frames and position is None:
-            return 0
-        end = position if position is not None else self._lsn(frames[-1], 9)
+        """Move what libpq has into the inbox; returns how many bytes that was, at least 1 for anything at all."""
         with self._condition:
-            self._frames += frames
-            self._buffered += size
-            self._position = position
-            self._origin_lsn = max(self._origin_lsn, end)
-            if self._awaited():
+            inbox, before = self._inbox, self._inbox.size_bytes
+            ended, short = inbox.fill(self._pgconn.get_copy_data)
+            for count, content in short:
+                self._hear(content, is_last=count == len(inbox))
+            size = inbox.size_bytes - before
+            if size:
+                self._origin_lsn = max(self._origin_lsn, self._lsn(inbox.last(), 9))
+                if not short or short[-1][0] < len(inbox):
+                    self._position = None
+            if (size or short) and self._awaited():
                 self._condition.notify_all()
-        return size
+        if ended != NOTHING_YET:
+            self._raise_end(ended)
+        return size + len(short)
+
+    def _hear(self, content: bytes, *, is_last: bool) -> None:
+        """A message that is no frame: nothing but a keepalive is expected."""
+        if content[0] != _KEEPALIVE or len(content) < _KEEPALIVE_BYTES:
+            origin = self._connection.origin
+            raise errors.ProtocolError(f"origin {origin}: a message of kind {content[0]} and {len(content)} bytes")
+        end = self._lsn(content, 1)
+        self._origin_lsn = max(self._origin_lsn, end)
+        self._position = end if is_last else None
+        if content[_KEEPALIVE_BYTES - 1]:
+            self._report_wanted = True
 
     def _lsn(self, content: bytes | memoryview, at: int) -> LSN:
         lsn = LSN(_LSN.unpack_from(content, at)[0])
