@@ -214,7 +214,7 @@ def follow(parts: list[list[bytes]], tables: Sequence[Table]) -> None:
         try:
             for part in parts:
                 for ended in assembler.feed(part):
-                    follower.feed(ended.chunks(), LSN(1))
+                    follower.feed(ended.chunks(), lambda: LSN(1))
         except CopyBroken as broken:
             raise broken.reason from broken
         finally:

@@ -89,7 +89,7 @@ class SimulatedStream(Stream):
         self.on_confirm: Callable[[int], None] = lambda _lsn: None
         self._conductor = conductor
 
-    def take(self, timeout_seconds: float) -> Received:
+    def take(self, timeout_seconds: float, enough_bytes: int = 0) -> Received:
         """What the schedule gives."""
         self.is_interrupted = False
         if self.error is None:

@@ -70,17 +70,16 @@ class Payloads:
     @classmethod
     def of(cls, frames: Frames, header_bytes: int) -> Self:
         """Of frames of `header_bytes` ('w' first, if any) followed by a message. Raises `ProtocolError`."""
-        total_bytes = int(frames.bounds[-1])
+        total_bytes = int(frames.ends[-1]) if len(frames) else 0
         if total_bytes > MAX_JOINED_BYTES:
             raise ProtocolError(f"{total_bytes} bytes to decode at once; the limit is {MAX_JOINED_BYTES}")
-        lengths = frames.lengths()
-        if (lengths <= header_bytes).any():
-            raise ProtocolError(f"frame {int((lengths <= header_bytes).argmax())} holds no message")
-        octets, starts = frames.octets, frames.bounds[:-1]
-        if header_bytes and (strange := octets[starts] != ord("w")).any():
+        octets, starts = frames.octets, frames.starts + header_bytes
+        if (starts >= frames.ends).any():
+            raise ProtocolError(f"frame {int((starts >= frames.ends).argmax())} holds no message")
+        if header_bytes and (strange := octets[frames.starts] != ord("w")).any():
             raise ProtocolError(f"frame {int(strange.argmax())} is not XLogData")
         words: WordArray = np.ndarray((len(octets) - 7,), "<u8", frames.data, 0, (1,))
-        return cls(frames.data, octets, words, starts + header_bytes, frames.bounds[1:], total_bytes)
+        return cls(frames.data, octets, words, starts, frames.ends, total_bytes)
 
     def uint32(self, at: Int64Array) -> LengthArray:
         """The unsigned 32-bit numbers (network order) at these positions."""

@@ -1,8 +1,8 @@
 """The frames of one large transaction, kept on disk until it ends.
 
 The file has no name: the operating system gives its space back when it is closed, also when the process is killed,
-so nothing is ever left over and nothing has to be looked for at a start. It holds blocks: the length of each frame
-(uint32), then the frames, end to end. Where the blocks are is known in memory only.
+so nothing is ever left over and nothing has to be looked for at a start. It holds blocks: where each frame starts and
+ends (uint32), then the memory that they span. Where the blocks are is known in memory only.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from flashql.origins.postgres.frames import PADDING, Frames
 # What is less than a block stays in memory: many transactions may be open at once, and most of them stay small.
 BLOCK_BYTES = 1 << 20
 _HELD_BYTES = 256 << 10
-_LENGTH_BYTES = 4
+_PLACES_BYTES = 8  # of each frame: where it starts and ends, behind the places of all
 
 
 @dataclass(frozen=True)
@@ -100,15 +100,16 @@ class Spool:
     def _write(self) -> None:
         """Move what is held to the file, in blocks."""
         held = Frames.joined(self._held)
-        lengths = held.lengths().astype(np.uint32)
-        ends = held.bounds[1:] - held.bounds[0]
+        ends = held.ends - held.starts[0]
         cuts = np.searchsorted(ends, np.arange(BLOCK_BYTES, ends[-1], BLOCK_BYTES)) + 1
         first = self.count - len(held)
-        bounds = sorted({0, *cuts.tolist(), len(lengths)})
+        bounds = sorted({0, *cuts.tolist(), len(held)})
         with self._disk() as file:
             offset = file.seek(self._end)
             for low, high in pairwise(bounds):
-                size_bytes = file.write(lengths[low:high].tobytes()) + file.write(held[low:high].content)
+                part = held[low:high]
+                places = np.concatenate((part.starts, part.ends)) - part.starts[0]
+                size_bytes = file.write(places.astype(np.uint32).tobytes()) + file.write(part.content)
                 self._blocks.append(_Block(first + low, high - low, offset, size_bytes))
                 offset += size_bytes
             file.flush()
@@ -124,9 +125,8 @@ class Spool:
             file.seek(block.offset)
             if file.readinto(content[: block.size_bytes]) != block.size_bytes:  # type: ignore[attr-defined]
                 raise OSError("the file is shorter than what was written")
-        bounds = np.full(block.frames + 1, block.frames * _LENGTH_BYTES, np.int64)
-        bounds[1:] += np.frombuffer(content, np.uint32, block.frames).cumsum(dtype=np.int64)
-        return Frames(content, bounds)
+        places = np.frombuffer(content, np.uint32, 2 * block.frames).astype(np.int64) + block.frames * _PLACES_BYTES
+        return Frames(content, places[: block.frames], places[block.frames :])
 
     @contextmanager
     def _disk(self) -> Iterator[IO[bytes]]:

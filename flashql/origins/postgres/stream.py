@@ -13,14 +13,15 @@ import threading
 import time
 from contextlib import suppress
 
-from psycopg import pq
-
 from flashql import errors
 from flashql.lsn import LSN
 from flashql.origins.base import Received
+from flashql.origins.postgres import wire
 from flashql.origins.postgres.connecting import as_ours
-from flashql.origins.postgres.frames import HEADER_BYTES, NOTHING_YET, Inbox
+from flashql.origins.postgres.frames import HEADER_BYTES
+from flashql.origins.postgres.inbox import Inbox, Message
 from flashql.origins.postgres.replication import ReplicationConnection, readable
+from flashql.origins.postgres.wire import Wire
 
 BUFFER_BYTES = 64 << 20
 # This much waiting means that the origin is ahead of us: then what counts is throughput.
@@ -30,7 +31,7 @@ ENOUGH_BYTES = 24 << 20
 # Inserts cost the same in parts of this size: then apply goes on beside the walsender instead of by fits and starts.
 PIECE_BYTES = 2 << 20
 
-_KEEPALIVE = ord("k")
+_KEEPALIVE = b"k"
 _ENDS = b"CEcA"  # Commit, Stream Stop, Stream Commit, Stream Abort: after these there may be nothing to send
 # How long a socket is left alone when little came while the origin is ahead. A walsender sends each message by
 # itself: whoever reads at each of them makes both sides work for many more wake-ups. A local socket holds about 1 ms.
@@ -41,8 +42,6 @@ _QUIET_SECONDS = 0.005
 _STATUS = struct.Struct("!cQQQQB")
 _LSN = struct.Struct("!Q")
 _KEEPALIVE_BYTES = 18  # 'k', end of WAL, send time, whether a reply is wanted
-# How long the origin may take to say why it ended the stream.
-_END_SECONDS = 5.0
 _POSTGRES_EPOCH_SECONDS = 946_684_800
 
 
@@ -69,12 +68,12 @@ def gather_seconds(busy_seconds: float) -> float:
 class Stream:
     """A running stream. Made by `start`; `take` and `confirm` may be called by one thread at a time."""
 
-    def __init__(self, connection: ReplicationConnection, interval_seconds: float) -> None:
-        self._connection = connection
-        self._pgconn = connection.pgconn
+    def __init__(self, origin: str, wire: Wire, inbox: Inbox, interval_seconds: float) -> None:
+        self._origin = origin
+        self._wire = wire
         self._interval = interval_seconds
         self._condition = threading.Condition()
-        self._inbox, self._taken = Inbox(BUFFER_BYTES), Inbox(BUFFER_BYTES)  # to receive in, and what `take` gave
+        self._inbox, self._taken = inbox, Inbox(BUFFER_BYTES)  # to receive in, and what `take` gave
         self._awaited = self._anything  # what `take` waits for: it is not woken before
         self._taken_at = time.monotonic()
         self._enough_bytes = ENOUGH_BYTES
@@ -89,14 +88,13 @@ class Stream:
         self._closed = False
         self._wake_out, self._wake_in = os.pipe()
         os.set_blocking(self._wake_in, False)
-        self._thread = threading.Thread(target=self._run, name=f"flashql-stream-{connection.origin}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"flashql-stream-{origin}", daemon=True)
 
     @classmethod
     def start(cls, connection: ReplicationConnection, start_sql: str, interval_seconds: float) -> Stream:
         """Begin streaming on the connection, which is the stream's from now on."""
-        connection.command(start_sql)
-        stream = cls(connection, interval_seconds)
-        connection.pgconn.nonblocking = 1
+        inbox = Inbox(BUFFER_BYTES)
+        stream = cls(connection.origin, wire.start(connection, start_sql, inbox), inbox, interval_seconds)
         stream._thread.start()
         return stream
 
@@ -114,7 +112,7 @@ class Stream:
             self._interrupted = False
             if not len(self._inbox) and self._error is not None:
                 raise self._error
-            self._taken.clear()
+            self._taken.begin_anew(self._inbox)
             self._inbox, self._taken = self._taken, self._inbox
             frames, was_full = self._taken.frames, self._taken.is_full
             received = Received(frames, self._position, self._origin_lsn)
@@ -123,9 +121,7 @@ class Stream:
         if was_full:
             self._wake()
         if not frames.are_xlog_data():
-            raise errors.ProtocolError(
-                f"origin {self._connection.origin} sent a message of another kind than asked for"
-            )
+            raise errors.ProtocolError(f"origin {self._origin} sent a message of another kind than asked for")
         return received
 
     def _anything(self) -> bool:
@@ -178,7 +174,7 @@ class Stream:
             self._condition.notify_all()
         self._wake()
         self._thread.join(timeout=10)
-        self._connection.close()
+        self._wire.close()
         with self._condition:
             self._closed = True
         for descriptor in (self._wake_in, self._wake_out):
@@ -198,7 +194,7 @@ class Stream:
         except errors.FlashQLError as error:
             self._fail(error)
         except Exception as error:
-            self._fail(as_ours(self._connection.origin, None, str(error)))
+            self._fail(as_ours(self._origin, None, str(error)))
 
     def _fail(self, error: errors.FlashQLError) -> None:
         with self._condition:
@@ -224,47 +220,41 @@ class Stream:
                     time.sleep(_PAUSE_SECONDS)
                 continue
             self._check_alive(now - heard, full)
-            readers = [self._wake_out] if full else [self._pgconn.socket, self._wake_out]
+            readers = [self._wake_out] if full else [self._wire.descriptor, self._wake_out]
             ready = readable(readers, max(0.0, due - now))
             if self._wake_out in ready:
                 os.read(self._wake_out, 4096)
-            if self._pgconn.socket in ready:
-                self._pgconn.consume_input()
 
     def _check_alive(self, silent_seconds: float, full: bool) -> None:
         """Half-open connections: a status report that asks for an answer goes out after a third of the limit."""
         if full:
             return
         if silent_seconds > 6 * self._interval + 60:
-            raise errors.OriginUnreachable(
-                f"origin {self._connection.origin} has been silent for {silent_seconds:.0f} s"
-            )
+            raise errors.OriginUnreachable(f"origin {self._origin} has been silent for {silent_seconds:.0f} s")
         if silent_seconds > 2 * self._interval:
             self._reply_wanted = True
 
     def _receive(self) -> int:
-        """Move what libpq has into the inbox; returns how many bytes that was, at least 1 for anything at all."""
+        """Move what there is into the inbox; returns how many bytes that was."""
         with self._condition:
-            inbox, before = self._inbox, self._inbox.size_bytes
-            ended, short = inbox.fill(self._pgconn.get_copy_data)
-            for count, content in short:
-                self._hear(content, is_last=count == len(inbox))
-            size = inbox.size_bytes - before
-            if size:
+            inbox, before, count = self._inbox, self._inbox.size_bytes, len(self._inbox)
+            others = self._wire.fill(inbox)
+            for message in others:
+                self._hear(message, is_last=message.after == len(inbox))
+            if len(inbox) > count:
                 self._origin_lsn = max(self._origin_lsn, self._lsn(inbox.last(), 9))
-                if not short or short[-1][0] < len(inbox):
+                if not others or others[-1].after < len(inbox):
                     self._position = None
-            if (size or short) and self._awaited():
+            if self._awaited():
                 self._condition.notify_all()
-        if ended != NOTHING_YET:
-            self._raise_end(ended)
-        return size + len(short)
+        return inbox.size_bytes - before
 
-    def _hear(self, content: bytes, *, is_last: bool) -> None:
+    def _hear(self, message: Message, *, is_last: bool) -> None:
         """A message that is no frame: nothing but a keepalive is expected."""
-        if content[0] != _KEEPALIVE or len(content) < _KEEPALIVE_BYTES:
-            origin = self._connection.origin
-            raise errors.ProtocolError(f"origin {origin}: a message of kind {content[0]} and {len(content)} bytes")
+        content = message.content
+        if content[:1] != _KEEPALIVE or len(content) < _KEEPALIVE_BYTES:
+            kind = content[0] if content else None
+            raise errors.ProtocolError(f"origin {self._origin}: a message of kind {kind} and {len(content)} bytes")
         end = self._lsn(content, 1)
         self._origin_lsn = max(self._origin_lsn, end)
         self._position = end if is_last else None
@@ -274,40 +264,13 @@ class Stream:
     def _lsn(self, content: bytes | memoryview, at: int) -> LSN:
         lsn = LSN(_LSN.unpack_from(content, at)[0])
         if lsn >> 63:
-            raise errors.ProtocolError(f"origin {self._connection.origin}: {lsn} is beyond what a log can reach")
+            raise errors.ProtocolError(f"origin {self._origin}: {lsn} is beyond what a log can reach")
         return lsn
-
-    def _raise_end(self, length: int) -> None:
-        origin = self._connection.origin
-        if length == -1:
-            # Libpq would wait for the result, and keep the interpreter's lock meanwhile.
-            deadline = time.monotonic() + _END_SECONDS
-            while self._pgconn.is_busy():
-                if time.monotonic() > deadline:
-                    raise errors.OriginUnreachable(f"origin {origin} ended the stream and does not say why")
-                if readable([self._pgconn.socket], 0.25):
-                    self._pgconn.consume_input()
-            result = self._pgconn.get_result()
-            if result is not None and result.status == pq.ExecStatus.FATAL_ERROR:
-                state = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
-                text = (result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or b"").decode(errors="replace")
-                raise slot_error(origin, state, text)
-            raise errors.OriginUnreachable(f"origin {origin} ended the stream", hint="It may be restarting.")
-        text = self._pgconn.error_message.decode(errors="replace")
-        raise errors.OriginUnreachable(f"origin {origin}: the stream broke: {text.strip()}")
 
     def _report(self) -> LSN:
         """Send a standby status update; everything confirmed is written, flushed and applied here."""
         wanted, self._reply_wanted, self._report_wanted = self._reply_wanted, False, False
         confirmed = self._confirmed
         now_us = int((time.time() - _POSTGRES_EPOCH_SECONDS) * 1_000_000)
-        self._pgconn.put_copy_data(_STATUS.pack(b"r", confirmed, confirmed, confirmed, now_us, int(wanted)))
-        self._pgconn.flush()
+        self._wire.send(_STATUS.pack(b"r", confirmed, confirmed, confirmed, now_us, int(wanted)))
         return confirmed
-
-
-def slot_error(origin: str, sqlstate: str, text: str) -> errors.FlashQLError:
-    """The error that ended a stream: 55000 (slot invalidated) and 42704 (slot or publication gone) cost the slot."""
-    if sqlstate == "42704" or (sqlstate == "55000" and "slot" in text):
-        return errors.SlotLost(f"origin {origin}: {text}")
-    return as_ours(origin, sqlstate or None, text)
