@@ -54,6 +54,7 @@ _INLINE_BYTES = 12
 _HEAD_MASK = np.array([((1 << 8 * min(n, 4)) - 1) << 32 for n in range(_INLINE_BYTES + 2)], np.uint64)
 _TAIL_MASK = np.array([(1 << 8 * min(max(n - 4, 0), 8)) - 1 for n in range(_INLINE_BYTES + 2)], np.uint64)
 _UPPER_HALF_BITS = np.uint64(32)
+_NOT_ASCII = np.uint64(0x8080_8080_8080_8080)
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class _Column:
     views: WordArray
     valid: BoolArray
     unchanged: BoolArray | None = None
+    all_inlined: bool = True  # no value is longer than its view holds
 
     @classmethod
     def of_nulls(cls, rows: int) -> Self:
@@ -107,6 +109,11 @@ class _Column:
             if self.unchanged is None:
                 self.unchanged = np.zeros(len(self.valid), np.bool_)
             self.unchanged[rows] = marks
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all values are short and ASCII, as those of most types are: nothing is to be checked then."""
+        return self.all_inlined and not np.bitwise_or.reduce(self.views, axis=None) & _NOT_ASCII
 
     def to_arrow(self, data: pa.Buffer) -> pa.Array:
         rows = len(self.valid)
@@ -144,8 +151,9 @@ class TupleWalk:
         data = pa.py_buffer(self.payloads.data)
         width = len(self.relation.columns)
         arrays = {i: column.to_arrow(data) for i, column in self._columns.items()}
-        for i, array in arrays.items():
-            self._check_text(i, array)
+        for i, column in self._columns.items():
+            if not column.is_plain:
+                self._check_text(i, arrays[i])
         unchanged = {i: column.unchanged for i, column in self._columns.items()}
         return Tuples(tuple(map(arrays.get, range(width))), tuple(map(unchanged.get, range(width))))
 
@@ -179,11 +187,11 @@ class TupleWalk:
                 column.mark_unchanged(rows, kinds == _UNCHANGED)
         if column is not None:
             column.valid[rows] = is_text
-            self._write_views(column.views, rows, at, head, length)
+            self._write_views(column, rows, at, head, length)
         return after
 
     def _write_views(
-        self, views: WordArray, rows: slice | Int64Array, at: Int64Array, head: WordArray, length: LengthArray
+        self, column: _Column, rows: slice | Int64Array, at: Int64Array, head: WordArray, length: LengthArray
     ) -> None:
         inlined = np.minimum(length, _INLINE_BYTES + 1)
         head &= _HEAD_MASK[inlined]
@@ -192,10 +200,11 @@ class TupleWalk:
         tail &= _TAIL_MASK[inlined]
         is_long = inlined > _INLINE_BYTES
         if is_long.any():
+            column.all_inlined = False
             offset = (at + 5).view(np.uint64) << _UPPER_HALF_BITS
             np.copyto(tail, offset, where=is_long)
-        views[rows, 0] = head
-        views[rows, 1] = tail
+        column.views[rows, 0] = head
+        column.views[rows, 1] = tail
 
     def _check_inside(self, at: Int64Array) -> None:
         if int(at.max()) > self.payloads.total_bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+from array import array
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -56,8 +57,7 @@ class Inbox:
         self._clear()
 
     def _clear(self) -> None:
-        self._starts: list[int] = []
-        self._ends: list[int] = []
+        self._starts, self._ends = array("q"), array("q")
         self._parsed = self._end = _ROOM_BYTES  # where whole messages end, and where all that came does
 
     def begin_anew(self, before: Inbox) -> None:
@@ -90,7 +90,8 @@ class Inbox:
     @property
     def frames(self) -> Frames:
         """What it holds: true until it begins anew."""
-        return Frames(self._view, np.array(self._starts, np.int64), np.array(self._ends, np.int64), _ROOM_BYTES)
+        starts, ends = np.frombuffer(self._starts, np.int64), np.frombuffer(self._ends, np.int64)
+        return Frames(self._view, starts, ends, _ROOM_BYTES)
 
     def last(self) -> memoryview:
         """The last frame."""

@@ -29,7 +29,7 @@ FLOWING_BYTES = 64 << 10
 # Enough for one local commit: each delete scans the copy's key once, so smaller ones cost more per row.
 ENOUGH_BYTES = 24 << 20
 # Inserts cost the same in parts of this size: then apply goes on beside the walsender instead of by fits and starts.
-PIECE_BYTES = 2 << 20
+PIECE_BYTES = 8 << 20
 
 _KEEPALIVE = b"k"
 _ENDS = b"CEcA"  # Commit, Stream Stop, Stream Commit, Stream Abort: after these there may be nothing to send
