@@ -327,11 +327,15 @@ def test_transactions_are_divided_where_a_moment_is() -> None:
     ordinary = [frames(begin(lsn), insert(1, "a"), commit(lsn)) for lsn in (100, 110, 120)]
     streamed = frames(stream_start(7, first=True), within(7, insert(1, "b")), STOP, stream_commit(7, 200))
     whole, large = assembler.feed([*ordinary[0], *ordinary[1], *ordinary[2], *streamed])
-    assert whole.divided(None) == (whole, None)
-    assert whole.divided(LSN(100)) == (None, whole)
-    assert whole.divided(LSN(101)) == (Whole(ordinary[0]), Whole([*ordinary[1], *ordinary[2]]))
-    assert whole.divided(LSN(120)) == (Whole([*ordinary[0], *ordinary[1]]), Whole(ordinary[2]))
-    assert whole.divided(LSN(121)) == (whole, None)
+
+    def divided(lsn: LSN | None) -> list[list[bytes]]:
+        return [list(part.frames) if isinstance(part, Whole) else [] for part in whole.divided(lsn)]
+
+    everything = [*ordinary[0], *ordinary[1], *ordinary[2]]
+    assert divided(None) == divided(LSN(121)) == [everything, []]
+    assert divided(LSN(100)) == [[], everything]
+    assert divided(LSN(101)) == [ordinary[0], ordinary[1] + ordinary[2]]
+    assert divided(LSN(120)) == [ordinary[0] + ordinary[1], ordinary[2]]
     assert large.divided(None) == large.divided(LSN(201)) == (large, None)
     assert large.divided(LSN(200)) == large.divided(LSN(5)) == (None, large)
     assembler.close()

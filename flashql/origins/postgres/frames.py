@@ -75,9 +75,10 @@ class Frames(Sequence[bytes]):
             raise ProtocolError("a frame holds no message")
         return self.octets[self.starts + HEADER_BYTES].tobytes()
 
-    def are_xlog_data(self) -> bool:
-        """Whether each of them is one: there are no others of that length."""
-        return bool((self.octets[self.starts] == ord("w")).all())
+    def not_xlog_data(self) -> bytes | None:
+        """The first that is none: there are no others of that length."""
+        strange = self.octets[self.starts] != ord("w")
+        return self[int(strange.argmax())] if strange.any() else None
 
     def copied(self) -> Frames:
         """The same frames in memory of their own."""

@@ -1,7 +1,7 @@
-"""Bytes of a slot's stream, in and out: frames received, keepalives answered, positions confirmed.
+"""A slot's stream: frames received, keepalives answered, positions confirmed.
 
 A thread of its own moves the bytes, so that status updates go on while a batch is applied (a walsender drops a
-client that is silent for `wal_sender_timeout`). What it has received waits in a bounded buffer; when that is
+client that is silent for `wal_sender_timeout`). What it has received waits in a bounded inbox; when that is
 full it stops reading, and TCP makes the origin wait. Only `confirm()` ever lets the origin forget anything.
 """
 
@@ -75,6 +75,7 @@ class Stream:
         self._condition = threading.Condition()
         self._inbox, self._taken = inbox, Inbox(BUFFER_BYTES)  # to receive in, and what `take` gave
         self._awaited = self._anything  # what `take` waits for: it is not woken before
+        self._noted = 0  # frames of the inbox whose positions are known
         self._taken_at = time.monotonic()
         self._enough_bytes = ENOUGH_BYTES
         self._position: LSN | None = None
@@ -114,14 +115,17 @@ class Stream:
                 raise self._error
             self._taken.begin_anew(self._inbox)
             self._inbox, self._taken = self._taken, self._inbox
-            frames, was_full = self._taken.frames, self._taken.is_full
+            frames, was_full, self._noted = self._taken.frames, self._taken.is_full, 0
             received = Received(frames, self._position, self._origin_lsn)
             self._position = None
             self._taken_at = time.monotonic()
         if was_full:
             self._wake()
-        if not frames.are_xlog_data():
-            raise errors.ProtocolError(f"origin {self._origin} sent a message of another kind than asked for")
+        if strange := frames.not_xlog_data():
+            kind, size_bytes = strange[0], len(strange)
+            raise errors.ProtocolError(f"origin {self._origin}: a message of kind {kind} and {size_bytes} bytes")
+        if len(frames):
+            self._lsn(frames[-1], 9)  # they ascend
         return received
 
     def _anything(self) -> bool:
@@ -237,11 +241,12 @@ class Stream:
     def _receive(self) -> int:
         """Move what there is into the inbox; returns how many bytes that was."""
         with self._condition:
-            inbox, before, count = self._inbox, self._inbox.size_bytes, len(self._inbox)
+            inbox, before = self._inbox, self._inbox.size_bytes
             others = self._wire.fill(inbox)
             for message in others:
                 self._hear(message, is_last=message.after == len(inbox))
-            if len(inbox) > count:
+            if len(inbox) > self._noted:
+                self._noted = len(inbox)
                 self._origin_lsn = max(self._origin_lsn, self._lsn(inbox.last(), 9))
                 if not others or others[-1].after < len(inbox):
                     self._position = None

@@ -107,7 +107,7 @@ class PlainWire:
     def fill(self, inbox: Inbox) -> list[Message]:
         """As of `Wire`."""
         self._flush()
-        messages, self._first = self._first + self._read(inbox), []
+        messages, self._first = self._first or self._read(inbox), []
         kept = []
         for message in messages:
             if message.kind == COPY_DATA:
