@@ -17,6 +17,7 @@ from typing import Self
 from flashql import errors
 from flashql.origins.base import SlotState
 from flashql.origins.postgres.origin import PostgresOrigin
+from flashql.patience import within
 from flashql.store import Store
 from flashql.store.jobs import Retained, set_retained, set_waiting
 
@@ -72,16 +73,9 @@ def retained_now(state: SlotState, last: Retained | None) -> Retained:
 
 def asked(origin: PostgresOrigin, slot: str, timeout_seconds: float) -> SlotState | None:
     """The slot as the origin reports it within the timeout; None when there is none or it does not answer."""
-    answers: list[SlotState | None] = []
-
-    def ask() -> None:
-        with suppress(errors.FlashQLError):
-            answers.append(origin.slot_state_apart(slot))
-
-    thread = threading.Thread(target=ask, name=f"flashql-ask-{origin.name}", daemon=True)
-    thread.start()
-    thread.join(timeout_seconds)
-    return answers[0] if answers else None
+    with suppress(errors.FlashQLError, TimeoutError):
+        return within(timeout_seconds, lambda: origin.slot_state_apart(slot), f"flashql-ask-{origin.name}")
+    return None
 
 
 class Watch:

@@ -230,12 +230,12 @@ class Sync:
     def wait(self, selector: Selector = "*", *, timeout: float | None = None) -> None:
         """Return when every selected realtime view shows all that its origin had committed when this was called.
 
-        Raises `TimeoutError` after `timeout` seconds, and `OriginError` for a view that is stopped or was never
-        synced, since it would wait for ever.
+        It outlasts a network that comes back in time. Raises `TimeoutError` after `timeout` seconds, and `OriginError`
+        for a view that is stopped or was never synced, since it would wait for ever.
         """
         deadline = time.monotonic() + (timeout if timeout is not None else threading.TIMEOUT_MAX / 2)
         followed = self._followed(selector)
-        targets = {worker: worker.origin.current_lsn() for worker in followed}
+        targets = {worker: worker.origin_lsn(deadline) for worker in followed}
         for worker, chosen in followed.items():
             names = [view.relation_id for view in chosen]
             if not worker.wait(names, targets[worker], deadline):

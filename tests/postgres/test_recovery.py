@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from flashql import feeding
 from flashql.following import Follower
 from flashql.lsn import LSN
 from flashql.origins.base import ChangeBatch
-from flashql.origins.postgres import assembling
+from flashql.origins.postgres import PostgresOrigin, assembling
 from flashql.origins.postgres.slot import slot_name
 from flashql.store.jobs import JobStatus
 from tests.fix_postgres import Origin, PrivateServer
@@ -166,6 +167,88 @@ def test_the_network_stalls(origin: Origin, proxy: Proxy, database_path: str) ->
             proxy.flow()
             pair.check()
         assert job(pair).retry_count == 0  # nothing was given up
+
+
+def test_wait_outlasts_a_network_that_is_gone_for_a_while(origin: Origin, proxy: Proxy, database_path: str) -> None:
+    origin.execute(TABLES)
+    with following(origin, database_path, proxy.dsn, **VIEWS) as pair, ThreadPoolExecutor(1) as threads:
+        proxy.refuse()
+        proxy.cut()
+        origin.execute("UPDATE a SET v = 5")
+        with pytest.raises(TimeoutError, match="primary"):
+            pair.db.sync.wait(timeout=0.5)
+        waiting = threads.submit(pair.db.sync.wait, timeout=WAIT_SECONDS)
+        until(lambda: job(pair).state == "failed" and job(pair).retry_count > 1)
+        assert not waiting.done()
+        proxy.accept()
+        waiting.result()
+        pair.compare()
+
+
+def test_wait_keeps_its_timeout_when_the_network_swallows_all(origin: Origin, proxy: Proxy) -> None:
+    origin.execute(TABLES)
+    with following(origin, ":memory:", proxy.dsn, **VIEWS) as pair:
+        proxy.stall()
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            pair.db.sync.wait(timeout=0.5)
+        assert time.monotonic() - began < 5
+        proxy.flow()
+        pair.check()
+
+
+def test_wait_does_not_outlast_a_worker_that_has_ended(private_server: PrivateServer) -> None:
+    private_server.execute(TABLES)
+    with following(private_server, **VIEWS) as pair:
+        pair.db.sync.wait(timeout=WAIT_SECONDS)
+        pair.db.sync._workers["primary"].stop()
+        private_server.stop()
+        with pytest.raises(flashql.errors.OriginUnreachable):  # nothing here goes on trying
+            pair.db.sync.wait(timeout=WAIT_SECONDS)
+        private_server.start()
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        (lambda one: one.current_lsn(), b"pg_current_wal_insert_lsn"),
+        (lambda one: one.table("public", "a").oid, b"relreplident"),
+        (lambda one: one.describe("SELECT v FROM a"), b"SELECT v FROM a"),
+        (lambda one: one.require_followable(one.table(None, "a")), b"relpersistence"),
+        (lambda one: one.slot_state("nobody"), b"pg_replication_slots"),
+        (lambda one: one.published("nobody"), b"pg_publication_rel"),
+    ],
+)
+def test_a_question_outlives_its_connection(
+    origin: Origin, proxy: Proxy, question: Callable[[PostgresOrigin], object], text: bytes
+) -> None:
+    """A pooled connection is cut as the question goes out: it is asked once more on a fresh one."""
+    origin.execute(TABLES)
+    one = PostgresOrigin("primary", lambda: proxy.dsn)
+    try:
+        question(one)
+        proxy.cut_at(text)
+        question(one)
+        assert proxy._fuse is None
+        proxy.refuse()
+        proxy.cut()
+        with pytest.raises(flashql.errors.OriginUnreachable):
+            question(one)
+    finally:
+        one.close()
+
+
+def test_what_writes_is_not_said_twice(origin: Origin, proxy: Proxy) -> None:
+    origin.execute("CREATE TABLE w (id int)")
+    one = PostgresOrigin("primary", lambda: proxy.dsn)
+    try:
+        one.client.execute("INSERT INTO w VALUES (1)")
+        proxy.cut_at(b"VALUES (2)")
+        with pytest.raises(flashql.errors.OriginUnreachable):
+            one.client.execute("INSERT INTO w VALUES (2)")
+        assert origin.query("SELECT * FROM w") == [(1,)]
+    finally:
+        one.close()
 
 
 def _reaches_now(pair: Pair) -> bool:
