@@ -7,12 +7,10 @@ Otherwise it is replaced, and every table copied again.
 from __future__ import annotations
 
 import logging
-import time
-from collections import defaultdict, deque
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from flashql import errors, joining
+from flashql import joining, recopies
 from flashql.catalog import CopyState, Origin
 from flashql.lsn import LSN
 from flashql.origins.base import Server, SlotState
@@ -23,12 +21,7 @@ from flashql.store import Store
 from flashql.store.copies import copies, origin_record, save_copy, save_origin
 from flashql.store.owner import owner_of, seal
 
-_LOSSES_AN_HOUR = 12
-
 _log = logging.getLogger(__name__)
-
-# When each permanent slot was found lost lately, over all sessions of this process.
-_lost_at: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_LOSSES_AN_HOUR))
 
 
 @dataclass(frozen=True)
@@ -83,7 +76,8 @@ def attach(
     if lost:
         _log.warning(lost)
     if why and not store.in_memory:
-        _not_too_often(slot, origin.name, why)
+        recopies.note(slot, None, object(), why)
+    recopies.require_slot_not_spent(slot, origin.name)
     # A change before the publication was made would fail the new slot's stream: the publication comes first.
     origin.drop(slot, ours)
     publish(store, origin, slot, tables)
@@ -134,15 +128,3 @@ def why_unusable(state: SlotState | None, record: Origin, server: Server) -> str
             "this file is older, as a restored backup is"
         )
     return None
-
-
-def _not_too_often(slot: str, origin: str, why: str) -> None:
-    """Each loss costs the origin a copy of every table: one that comes again and again is for a person to end."""
-    now, times = time.monotonic(), _lost_at[slot]
-    if len(times) == _LOSSES_AN_HOUR and now - times[0] < 3600:
-        raise errors.OriginError(
-            f"slot {slot} at origin {origin} was lost {_LOSSES_AN_HOUR} times within an hour; now {why}",
-            hint="Find out what takes it; often max_slot_wal_keep_size at the origin is less than what is written "
-            "there while its tables are copied. Then sync() again.",
-        )
-    times.append(now)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import duckdb
 
-from flashql import errors, pending
+from flashql import errors, pending, recopies
 from flashql.catalog import Copy, CopyColumn, CopyState, Table, View
 from flashql.copying import Copied
 from flashql.lifecycle import Event, moved
@@ -73,14 +73,34 @@ def needs(views: Iterable[View]) -> dict[TableName, Need]:
 
 def serves(copy: Copy, need: Need, table: Table) -> bool:
     """Whether the copy follows the stream of this very table, in its present shape, with every column needed."""
-    if copy.state is not CopyState.LIVE or copy.oid != table.oid or copy.key != table.key:
-        return False
-    if copy.numeric != need.numeric or not set(need.columns) <= {kept.name for kept in copy.columns}:
-        return False
+    covers = copy.numeric == need.numeric and set(need.columns) <= {kept.name for kept in copy.columns}
+    return copy.state is CopyState.LIVE and covers and spoiled(copy, table) is None
+
+
+def spoiled(copy: Copy, table: Table) -> str | None:
+    """What happened at the origin to the copy's table so that the stream no longer keeps it right; None: nothing."""
+    name = f"{table.schema}.{table.name}"
+    if copy.oid != table.oid:
+        return f"{name} was dropped and made anew"
+    if copy.key != table.key:
+        return f"the key of {name} changed"
     now = {column.name: column.declared for column in table.columns}
-    if any(now.get(kept.name) != kept.column.declared for kept in copy.columns):
-        return False
-    return copy.shape is None or table.shape is None or undisturbed(copy.shape, table.shape)
+    for kept in copy.columns:
+        if now.get(kept.name) != kept.column.declared:
+            return f"column {kept.name} of {name} changed type, name or place"
+    if copy.shape is not None and table.shape is not None and not undisturbed(copy.shape, table.shape):
+        return f"rows of {name} changed without a word in the stream (it was rewritten, or a partition or type changed)"
+    return None
+
+
+def why_no_more(store: Store, origin: str, slot: str, table: Table) -> str | None:
+    """Why the table's copy cannot go on, when it was made anew too often for that to happen once more."""
+    name = (table.schema, table.name)
+    for copy in copies(store, origin):
+        of_table = (copy.schema, copy.name) == name and copy.state is CopyState.LIVE
+        if of_table and (why := spoiled(copy, table)):
+            recopies.note(slot, name, copy.id, why)
+    return recopies.spent(slot, name)
 
 
 def remember(writer: duckdb.DuckDBPyConnection, copy: Copy, table: Table) -> None:
@@ -138,16 +158,23 @@ def park(writer: duckdb.DuckDBPyConnection, store: Store, origin: str, active: I
             delete_copy(writer, copy)
 
 
-def doubt(store: Store, origin: str, published: Collection[TableName] | None) -> bool:
+def doubt(store: Store, origin: str, slot: str, published: Collection[TableName] | None) -> bool:
     """Copies whose tables the publication does not hold may lack changes, so they cannot go on; their rows stay.
 
     Without a publication (None) the slot is of no use either: it cannot decode what was written meanwhile. Returns
     whether that is so.
     """
+    record = origin_record(store, origin)
+    lost = published is None and record.slot is not None
+    if lost:
+        recopies.note(slot, None, object(), "its publication was dropped")
+    for copy in copies(store, origin):
+        table = (copy.schema, copy.name)
+        followed = copy.state in (CopyState.LIVE, CopyState.COPYING)
+        if published is not None and followed and table not in published:
+            recopies.note(slot, table, copy.id, f"{copy.schema}.{copy.name} was not wholly in publication {slot}")
     with store.transaction() as writer:
         give_up(writer, store, origin, published or ())
-        record = origin_record(store, origin)
-        lost = published is None and record.slot is not None
         if lost:
             save_origin(writer, replace(record, slot=None))
     return lost

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from flashql import errors, joining, pending
+from flashql import errors, joining, pending, recopies
 from flashql.attaching import attach, publish, require_alone
 from flashql.catalog import Copy, CopyState, Table, View
 from flashql.copying import Copied, CopyPass
@@ -32,7 +31,6 @@ from flashql.widening import widened_by_waiting
 _RECONCILE_SECONDS = 60.0
 # At a description of a table in the stream it is compared too, but not more often than this.
 _RECONSIDER_SECONDS = 2.0
-_RECOPIES_AN_HOUR = 12
 
 
 class Boss(Protocol):
@@ -58,10 +56,6 @@ class Boss(Protocol):
 
     def reached(self, lsn: LSN) -> None:
         """The copies contain everything the origin committed before `lsn`."""
-
-
-# When and why each table's copy broke lately, over all sessions of this process, by (slot, table).
-_broken: dict[tuple[str, tuple[str, str]], list[tuple[float, errors.FlashQLError]]] = defaultdict(list)
 
 
 class Session:
@@ -190,7 +184,7 @@ class Session:
         if self._stream is None:
             require_alone(self._store, self._origin, self._slot)
         # Before it is mended: whatever happens next, it must be known that the publication had holes.
-        lost = joining.doubt(self._store, self._origin.name, self._origin.published(self._slot))
+        lost = joining.doubt(self._store, self._origin.name, self._slot, self._origin.published(self._slot))
         joining.claim(self._store, self._origin.name, self._slot)
         publish(self._store, self._origin, self._slot, self._tables)
         if lost and self._stream is not None:
@@ -252,10 +246,8 @@ class Session:
             need = self._needs[name]
             if self._live_copy(name) is not None:
                 continue
-            if reason := self._broken_too_often(name):
-                limit = f"{table.schema}.{table.name} was copied again {_RECOPIES_AN_HOUR} times within an hour"
-                hint = "End what does that at the origin, then sync() again when the hour is over."
-                self._fail(need.views, errors.OriginError(f"{limit}; now {reason.message}", hint=hint))
+            if why := joining.why_no_more(self._store, self._origin.name, self._slot, table):
+                self._give_up(need, why)
                 continue
             wanted.append((joining.new_copy(self._store, self._origin.name, need, table), table))
         if wanted:
@@ -271,11 +263,13 @@ class Session:
             self._held.close()
             self._held = None
 
-    def _broken_too_often(self, name: tuple[str, str]) -> errors.FlashQLError | None:
-        """Why the table's copy broke last, when it was copied again as often as it may be and broke once more."""
-        lately = [(at, why) for at, why in _broken[self._slot, name] if time.monotonic() - at < 3600]
-        _broken[self._slot, name] = lately
-        return lately[-1][1] if len(lately) > _RECOPIES_AN_HOUR else None
+    def _give_up(self, need: Need, why: str) -> None:
+        """The table is not copied again: its views fail, and keep the rows they show."""
+        with self._store.transaction() as writer:
+            joining.detach(writer, self._store, self._origin.name, {need.table})
+        message = f"{'.'.join(need.table)} was copied again {recopies.AT_MOST} times within an hour; now {why}"
+        hint = "End what does that at the origin. It is copied again when the hour is over."
+        self._fail(need.views, errors.OriginError(message, hint=hint))
 
     def _live_copy(self, name: tuple[str, str]) -> Copy | None:
         """The copy that follows the stream with all that the table's active views need."""
@@ -362,6 +356,8 @@ class Session:
             delete_copy(writer, replace(done.copy, local_table=None))
         if need is not None:
             self._fail(need.views, error)
+        if error.retry is errors.Retry.RECOPY:
+            recopies.note(self._slot, (done.copy.schema, done.copy.name), done.copy.id, error.message)
         if error.retry is not errors.Retry.MANUAL:
             self._pass_failures += 1
             self._retry_at = time.monotonic() + backoff_seconds(self._pass_failures, 0.5)
@@ -384,7 +380,7 @@ class Session:
     def _break(self, broken: CopyBroken) -> None:
         """Detach a copy that cannot go on: its rows stay readable, and the next session copies the table anew."""
         copy = broken.copy
-        _broken[self._slot, (copy.schema, copy.name)].append((time.monotonic(), broken.reason))
+        recopies.note(self._slot, (copy.schema, copy.name), copy.id, broken.reason.message)
         with self._store.transaction() as writer:
             pending.drop(writer, copy)
             was = {one.id: one.local_table for one in copies(self._store, self._origin.name)}

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import flashql
-from flashql import attaching, feeding
+from flashql import feeding, recopies
 from flashql.attaching import why_unusable
 from flashql.catalog import Origin as Record
 from flashql.cli.embedded import EmbeddedPostgres
@@ -302,31 +301,38 @@ def test_what_took_a_slot_is_named(
         pair.check()
 
 
+@pytest.mark.parametrize(
+    ("take", "why"),
+    [("SELECT pg_drop_replication_slot('{}')", "it is gone there"), ("DROP PUBLICATION {}", "publication was dropped")],
+)
 def test_a_slot_that_is_lost_again_and_again(
-    origin: Origin, database_path: str, monkeypatch: pytest.MonkeyPatch
+    origin: Origin, database_path: str, monkeypatch: pytest.MonkeyPatch, take: str, why: str
 ) -> None:
     """Edge cases 13 and 14: not for ever."""
-    monkeypatch.setattr(attaching, "_LOSSES_AN_HOUR", 2)
-    monkeypatch.setattr(attaching, "_lost_at", {})
+    monkeypatch.setattr(recopies, "AT_MOST", 2)
     origin.execute(TABLES)
     with following(origin, database_path, **VIEWS) as pair:
         (slot,) = pair.slots()
-        monkeypatch.setitem(attaching._lost_at, slot, deque(maxlen=2))
         for _ in range(2):
             pair.db.close()
-            origin.execute(f"SELECT pg_drop_replication_slot('{slot}')")
+            origin.execute(take.format(slot))
             pair.db = pair._open()
             pair.sync()
             pair.check()
         pair.db.close()
-        origin.execute(f"SELECT pg_drop_replication_slot('{slot}')")
+        origin.execute(take.format(slot))
         pair.db = pair._open()
-        error = pair.db.sync.sync().failed["s.a"]
-        assert error.retry is flashql.errors.Retry.MANUAL
-        assert "2 times within an hour" in error.message
+        for _ in range(3):
+            error = pair.db.sync.sync().failed["s.a"]
+            assert error.retry is flashql.errors.Retry.MANUAL
+            assert "2 times within an hour" in error.message
+            assert why in error.message
         assert "max_slot_wal_keep_size" in (error.hint or "")
         assert job(pair).next_retry_at is None
         assert pair.db.execute("SELECT count(*) FROM s.a").fetchall() == [(200,)]  # its rows stay
+        monkeypatch.setattr(recopies, "_HOUR_SECONDS", 0.0)
+        pair.sync()
+        pair.check()
 
 
 # -- what it costs

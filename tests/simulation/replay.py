@@ -26,7 +26,7 @@ from unittest.mock import patch
 import duckdb
 
 import flashql
-from flashql import attaching, errors, session, worker
+from flashql import errors, recopies, session, worker
 from flashql.origins.postgres import assembling
 from tests.fix_postgres import Origin, PrivateServer
 from tests.fix_proxy import Proxy
@@ -89,8 +89,7 @@ class Replay:
                 (assembling, "HOLD_BYTES", self._scenario.hold_bytes),
                 (worker, "backoff_seconds", lambda *_: 0.02),
                 (session, "backoff_seconds", lambda *_: 0.02),
-                (session, "_RECOPIES_AN_HOUR", 1 << 30),
-                (attaching, "_LOSSES_AN_HOUR", 1 << 30),
+                (recopies, "AT_MOST", 1 << 30),
             ):
                 stack.enter_context(patch.object(target, name, value))
             stack.callback(self._proxy.close)

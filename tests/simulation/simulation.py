@@ -23,7 +23,7 @@ from unittest.mock import patch
 import duckdb
 
 import flashql
-from flashql import database, errors, feeding, session, sync, worker
+from flashql import database, errors, feeding, recopies, session, sync, worker
 from flashql.catalog import CopyState
 from flashql.database import Database
 from flashql.lsn import LSN
@@ -292,7 +292,7 @@ class Simulation:
             (session, "backoff_seconds", lambda *_: 1e-9),
             (feeding, "_IDLE_SECONDS", 0.0),
             (assembling, "HOLD_BYTES", self._hold_bytes),
-            (session, "_RECOPIES_AN_HOUR", 1 << 30),
+            (recopies, "AT_MOST", 1 << 30),
             (session, "_RECONCILE_SECONDS", 1e9),
             (session, "Watch", lambda *_: nullcontext()),
         ):
