@@ -17,6 +17,7 @@ from flashql.catalog import Copy, CopyColumn, CopyState, Table, View
 from flashql.copying import Copied
 from flashql.lifecycle import Event, moved
 from flashql.lsn import LSN
+from flashql.origins.base import Publication
 from flashql.shapes import shape_of, undisturbed
 from flashql.store import Store
 from flashql.store.copies import (
@@ -114,8 +115,12 @@ def remember(writer: duckdb.DuckDBPyConnection, copy: Copy, table: Table) -> Non
         save_copy(writer, replace(copy, shape=shape))
 
 
-def new_copy(store: Store, origin: str, need: Need, table: Table) -> Copy:
-    """A copy to be made: the columns needed, beginning at the rungs the last copy had come to."""
+def new_copy(store: Store, origin: str, need: Need, table: Table, publication: Publication) -> Copy:
+    """A copy to be made: the columns needed, beginning at the rungs the last copy had come to.
+
+    Table and publication were looked at before its snapshot is taken. What happens to them in between makes them look
+    changed next time though the snapshot may have it already: copied once too often, rather than once too seldom.
+    """
     rungs: dict[tuple[str, tuple[int, int]], int] = {}
     for copy in copies(store, origin):
         if (copy.schema, copy.name) == need.table and copy.numeric == need.numeric:
@@ -128,10 +133,18 @@ def new_copy(store: Store, origin: str, need: Need, table: Table) -> Copy:
     )
     with store.transaction() as writer:
         number = next_id(writer)
-    # The table was looked at before its snapshot is taken. What happens to it in between makes it look changed next
-    # time though the snapshot may have it already: copied once too often, rather than once too seldom.
-    shape = shape_of(table, need.columns)
-    return Copy(number, origin, table.schema, table.name, table.oid, columns, table.key, need.numeric, shape=shape)
+    return Copy(
+        number,
+        origin,
+        table.schema,
+        table.name,
+        table.oid,
+        columns,
+        table.key,
+        need.numeric,
+        shape=shape_of(table, need.columns),
+        published=(publication.identity, publication.tables.get(need.table, "")),
+    )
 
 
 def park(writer: duckdb.DuckDBPyConnection, store: Store, origin: str, active: Iterable[View]) -> None:
@@ -158,31 +171,47 @@ def park(writer: duckdb.DuckDBPyConnection, store: Store, origin: str, active: I
             delete_copy(writer, copy)
 
 
-def doubt(store: Store, origin: str, slot: str, published: Collection[TableName] | None) -> bool:
-    """Copies whose tables the publication does not hold may lack changes, so they cannot go on; their rows stay.
+def doubt(store: Store, origin: str, slot: str, publication: Publication | None) -> bool:
+    """Copies that the publication did not feed all the while may lack changes, so they cannot go on; their rows stay.
 
-    Without a publication (None) the slot is of no use either: it cannot decode what was written meanwhile. Returns
-    whether that is so.
+    When it was dropped, the slot is of no use either: it cannot decode what was written meanwhile. Returns whether that
+    is so.
     """
     record = origin_record(store, origin)
-    lost = published is None and record.slot is not None
+    fed = _fed(store, origin)
+    dropped = publication is None or any(copy.published and copy.published[0] != publication.identity for copy in fed)
+    lost = dropped and record.slot is not None
+    holes = unfed(store, origin, publication)
     if lost:
         recopies.note(slot, None, object(), "its publication was dropped")
-    for copy in copies(store, origin):
+    for copy in fed:
         table = (copy.schema, copy.name)
-        followed = copy.state in (CopyState.LIVE, CopyState.COPYING)
-        if published is not None and followed and table not in published:
-            recopies.note(slot, table, copy.id, f"{copy.schema}.{copy.name} was not wholly in publication {slot}")
+        if table in holes and not lost:
+            recopies.note(slot, table, copy.id, f"{'.'.join(table)} was not wholly in publication {slot}")
     with store.transaction() as writer:
-        give_up(writer, store, origin, published or ())
+        give_up(writer, store, origin, holes)
         if lost:
             save_origin(writer, replace(record, slot=None))
     return lost
 
 
-def give_up(writer: duckdb.DuckDBPyConnection, store: Store, origin: str, published: Collection[TableName]) -> None:
-    """Copies of tables that are not, or soon no longer, published take no change any more, nor join the stream."""
-    holes = {(copy.schema, copy.name) for copy in copies(store, origin)} - set(published)
+def unfed(store: Store, origin: str, publication: Publication | None) -> set[TableName]:
+    """The tables of copies that the publication has not sent every change for since they were begun."""
+    known = {} if publication is None else {at: (publication.identity, one) for at, one in publication.tables.items()}
+    holes = set()
+    for copy in _fed(store, origin):
+        now = known.get((copy.schema, copy.name))
+        if now is None or copy.published not in (None, now):
+            holes.add((copy.schema, copy.name))
+    return holes
+
+
+def _fed(store: Store, origin: str) -> list[Copy]:
+    return [copy for copy in copies(store, origin) if copy.state in (CopyState.LIVE, CopyState.COPYING)]
+
+
+def give_up(writer: duckdb.DuckDBPyConnection, store: Store, origin: str, holes: Collection[TableName]) -> None:
+    """Copies of these tables take no change any more, nor join the stream: it does not have, or soon not, them all."""
     detach(writer, store, origin, holes)
     for copy in copies(store, origin):
         if copy.state is CopyState.COPYING and (copy.schema, copy.name) in holes:

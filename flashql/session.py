@@ -186,7 +186,7 @@ class Session:
         # Before it is mended: whatever happens next, it must be known that the publication had holes.
         lost = joining.doubt(self._store, self._origin.name, self._slot, self._origin.published(self._slot))
         joining.claim(self._store, self._origin.name, self._slot)
-        publish(self._store, self._origin, self._slot, self._tables)
+        self._publication = publish(self._store, self._origin, self._slot, self._tables)
         if lost and self._stream is not None:
             raise errors.SlotLost(f"origin {self._origin.name}: publication {self._slot} was dropped there")
         return True
@@ -215,6 +215,7 @@ class Session:
         """Start the stream where the last local commit was."""
         attached = attach(self._store, self._origin, self._slot, self._tables, self._go_on)
         self._stream, self._held = attached.stream, attached.held
+        self._publication = attached.publication or self._publication
         self._follower = Follower(self._store, self._origin.name, attached.start)
         self._feed = Feed(
             self._origin.name,
@@ -249,7 +250,8 @@ class Session:
             if why := joining.why_no_more(self._store, self._origin.name, self._slot, table):
                 self._give_up(need, why)
                 continue
-            wanted.append((joining.new_copy(self._store, self._origin.name, need, table), table))
+            copy = joining.new_copy(self._store, self._origin.name, need, table, self._publication)
+            wanted.append((copy, table))
         if wanted:
             joining.begin(self._store, [copy for copy, _ in wanted])
             views = [view for copy, _ in wanted for view in self._needs[copy.schema, copy.name].views]

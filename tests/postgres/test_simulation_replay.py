@@ -21,7 +21,7 @@ from tests.simulation.replay import LEFT_OUT, Replay, replay
 from tests.simulation.test_simulation import FIXED_SEEDS, LENGTH, REGRESSIONS
 
 SECONDS = float(os.environ.get("FLASHQL_SIMULATION_SECONDS", "4"))
-RESTARTS = 1  # a seed whose schedule restarts the server
+RESTARTS = 3  # a seed whose schedule restarts the server
 
 pytestmark = pytest.mark.timeout(180 + 3 * SECONDS)
 

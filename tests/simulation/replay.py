@@ -63,6 +63,7 @@ class Replay:
         self._followed: dict[str, ModelView] = {}  # at the last comparison
         self._compared_lsn = 0  # the model's, then
         self._later: list[Step] = []
+        self._dropped: dict[str, list[str]] = {}  # publications, with their tables
 
     # -- the life of a process
 
@@ -192,17 +193,8 @@ class Replay:
             case ("recreate_slot",):
                 self.server.end_transactions()  # the new one would wait for them
                 self._without_slots(recreate=True)
-            case ("drop_publication",):
-                for (name,) in self.origin.query("SELECT quote_ident(pubname) FROM pg_publication"):
-                    self.origin.execute(f"DROP PUBLICATION IF EXISTS {name}")
-                self._followed = {}  # nobody tells FlashQL before it looks
-            case ("unpublish", table):
-                self._followed = {}
-                found = self.origin.query(
-                    "SELECT quote_ident(pubname) FROM pg_publication_tables WHERE tablename = %s", [table]
-                )
-                for (name,) in found:
-                    self.origin.execute(f"ALTER PUBLICATION {name} DROP TABLE {table}")
+            case ("drop_publication" | "remake_publication" | "unpublish" | "republish", *_):
+                self._alter_publications(step)
             case ("restart",):
                 assert isinstance(self.origin, PrivateServer)
                 self.server.forget_transactions()
@@ -210,6 +202,35 @@ class Replay:
             case _:
                 return False
         return True
+
+    def _alter_publications(self, step: Step) -> None:
+        there = dict(
+            self.origin.query(
+                "SELECT quote_ident(p.pubname), array_remove(array_agg(t.tablename::text), NULL) "
+                "FROM pg_publication AS p LEFT JOIN pg_publication_tables AS t USING (pubname) GROUP BY p.pubname"
+            )
+        )
+        known = set(self.server.model.state)
+        match step:
+            case ("drop_publication",):
+                for name in there:
+                    self.origin.execute(f"DROP PUBLICATION IF EXISTS {name}")
+                self._dropped |= there
+                self._followed = {}  # nobody tells FlashQL before it looks
+            case ("remake_publication",):
+                for name in self._dropped.keys() - there.keys():
+                    tables = ", ".join(sorted(known & set(self._dropped[name])))
+                    made = f"CREATE PUBLICATION {name} {f'FOR TABLE {tables}' if tables else ''}"
+                    generated = ", publish_generated_columns = stored" if self.origin.version >= 18 else ""
+                    self.origin.execute(f"{made} WITH (publish_via_partition_root{generated})")
+                self._dropped = {}
+            case ("unpublish", table):
+                self._followed = {}
+                for name in (name for name, tables in there.items() if table in tables):
+                    self.origin.execute(f"ALTER PUBLICATION {name} DROP TABLE {table}")
+            case ("republish", table) if table in known:
+                for name in (name for name, tables in there.items() if table not in tables):
+                    self.origin.execute(f"ALTER PUBLICATION {name} ADD TABLE {table}")
 
     def _without_slots(self, *, recreate: bool) -> None:
         self._proxy.refuse()

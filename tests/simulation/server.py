@@ -7,7 +7,7 @@ that a renamed column keeps its values; every state that ever was committed is k
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from flashql.origins.base import Relation, WireColumn
@@ -106,7 +106,19 @@ class Change:
 
     relations: tuple[Relation, ...]
     message: bytes | None  # None: a truncation, made when it is sent
-    publications: Mapping[str, frozenset[int]]
+    publications: Mapping[str, ModelPublication]
+
+
+@dataclass(frozen=True)
+class ModelPublication:
+    """Tables by oid, each with a number that is another when it leaves and comes back."""
+
+    identity: int
+    tables: Mapping[int, int]
+
+    def without(self, oids: Collection[int]) -> ModelPublication:
+        """It, when these tables have left."""
+        return replace(self, tables={oid: since for oid, since in self.tables.items() if oid not in oids})
 
 
 @dataclass
@@ -146,7 +158,8 @@ class Server:
         self.history: list[tuple[int, State]] = [(0, {})]
         self.lost_histories: list[list[tuple[int, State]]] = []  # before a restore
         self.log: list[Committed] = []
-        self.publications: dict[str, frozenset[int]] = {}
+        self.publications: dict[str, ModelPublication] = {}
+        self.dropped: dict[str, ModelPublication] = {}
         self.slots: dict[str, Slot] = {}
         self.transactions: dict[str, Open] = {}
         self.silent: dict[tuple[str, str], int] = {}  # (table, column or *) -> end of its last change without a word
@@ -382,8 +395,41 @@ class Server:
         self.state = state
         self.history[-1] = (end, state)
         self.silent[name, "*"] = end
-        self.publications = {at: oids - {table.oid} for at, oids in self.publications.items()}
+        self.publications = {at: one.without({table.oid}) for at, one in self.publications.items()}
         return True
+
+    # -- publications
+
+    def publish(self, name: str, oids: Collection[int]) -> ModelPublication:
+        """Make the publication hold exactly these tables."""
+        there = self.publications.get(name) or ModelPublication(self.new_number(), {})
+        tables = {oid: there.tables.get(oid) or self.new_number() for oid in oids}
+        self.publications[name] = replace(there, tables=tables)
+        return self.publications[name]
+
+    def unpublish(self, name: str) -> None:
+        """Someone takes the table out of every publication: what is written to it from now on is not sent."""
+        if name in self.state:
+            self.publications = {at: one.without({self.state[name].oid}) for at, one in self.publications.items()}
+            _, self.silent[name, "*"] = self._commit_record()
+
+    def republish(self, name: str) -> None:
+        """Someone puts the table (back) into every publication."""
+        if name in self.state:
+            for at, one in self.publications.items():
+                self.publish(at, {*one.tables, self.state[name].oid})
+
+    def drop_publications(self) -> None:
+        """Someone drops every publication."""
+        self.dropped, self.publications = {**self.dropped, **self.publications}, {}
+
+    def remake_publications(self) -> None:
+        """Someone makes those that were dropped anew, of the same tables."""
+        dropped, self.dropped = self.dropped, {}
+        known = {table.oid for table in self.state.values()}
+        for name, one in dropped.items():
+            if name not in self.publications:
+                self.publish(name, set(one.tables) & known)
 
     # -- snapshots and the whole server
 
@@ -397,7 +443,7 @@ class Server:
         self.lsn = max(end, 0x1000000) + (24 if new_timeline else 0)
         self.transactions = {}
         known = {table.oid for table in self.state.values()}
-        self.publications = {name: oids & known for name, oids in self.publications.items()}
+        self.publications = {at: one.without(set(one.tables) - known) for at, one in self.publications.items()}
         if new_timeline:
             self.left = {number: lsn for number, lsn in self.left.items() if lsn <= end} | {self.timeline: end}
             self.timeline += 1
@@ -461,7 +507,7 @@ class Sender:
             published = change.publications.get(self._publication)
             if published is None:
                 raise LookupError(f'publication "{self._publication}" does not exist')
-            relations = [one for one in change.relations if one.oid in published]
+            relations = [one for one in change.relations if one.oid in published.tables]
             for relation in relations:
                 if self._described.get(relation.oid) != relation:
                     self._described[relation.oid] = relation

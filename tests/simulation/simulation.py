@@ -393,10 +393,11 @@ class Simulation:
                 for name in slots:
                     server.slots[name] = Slot(server.lsn)
             case ("drop_publication",):
-                server.publications = {}
-            case ("unpublish", table):
-                oids = {server.state[table].oid} if table in server.state else set()
-                server.publications = {name: held - oids for name, held in server.publications.items()}
+                server.drop_publications()
+            case ("remake_publication",):
+                server.remake_publications()
+            case ("unpublish" | "republish" as kind, table):
+                getattr(server, kind)(table)
             case ("restart",):
                 server.transactions = {}
                 self._cut(errors.OriginUnreachable("shutting down"))

@@ -7,7 +7,8 @@ A step is a tuple. At the server:
     ("create_table", t, identity, ((column, type), ...)), ("drop_table", t), ("rename_table", t, new)
     ("add_column", t, c, type, n), ("drop_column", t, c), ("rename_column", t, c, new), ("retype", t, c, type)
     ("rewrite", t, c): ALTER COLUMN ... TYPE ... USING with other values; ("vacuum_full", t); ("identity", t, kind)
-    ("lose_slot",), ("drop_slot",), ("recreate_slot",), ("drop_publication",), ("unpublish", t)
+    ("lose_slot",), ("drop_slot",), ("recreate_slot",)
+    ("drop_publication",), ("remake_publication",), ("unpublish", t), ("republish", t): by someone else
     ("restart",), ("new_system",), ("restore", commits, keeps_slots, new_timeline)
 
 with operations ("insert", t, n), ("fill", t, n, count), ("update", t, i, n), ("move", t, i, n) which changes the key,
@@ -56,13 +57,13 @@ _WEIGHTS = {
     "cut": 2, "later": 2, "crash": 2, "reopen": 2, "view": 4, "stop": 2, "resume": 2, "drop_view": 1, "sync": 5,
     "look": 3, "refresh": 3, "forget": 0.5, "add_column": 1, "drop_column": 0.5, "rename_column": 0.5, "retype": 1,
     "rewrite": 1, "vacuum_full": 1, "identity": 1, "drop_table": 0.5, "create_table": 1, "rename_table": 0.3,
-    "lose_slot": 0.5, "drop_slot": 0.5, "recreate_slot": 0.5, "drop_publication": 0.5, "unpublish": 0.5, "restart": 1,
-    "new_system": 0.3, "restore": 0.5,
+    "lose_slot": 0.5, "drop_slot": 0.5, "recreate_slot": 0.5, "drop_publication": 0.5, "unpublish": 0.7, "republish": 1,
+    "remake_publication": 0.5, "restart": 1, "new_system": 0.3, "restore": 0.5,
 }  # fmt: skip
 
 _AT_SERVER = (
     "tx", "tx", "commit", "rewrite", "retype", "drop_column", "rename_column", "drop_table", "identity", "unpublish",
-    "cut", "crash", "crash", "restart", "drop_slot", "truncate",
+    "republish", "cut", "crash", "crash", "restart", "drop_slot", "truncate",
 )  # fmt: skip
 
 
@@ -128,7 +129,7 @@ def step(chance: random.Random, name: str) -> Step:
             return (name, view)
         case "create_table":
             return _table(chance, table)
-        case "drop_table" | "vacuum_full" | "unpublish":
+        case "drop_table" | "vacuum_full" | "unpublish" | "republish":
             return (name, table)
         case "rename_table":
             return (name, table, chance.choice(TABLES))

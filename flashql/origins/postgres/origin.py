@@ -10,7 +10,7 @@ import psycopg
 from flashql import errors
 from flashql.catalog import Column, Table
 from flashql.lsn import LSN
-from flashql.origins.base import Progress, Server, SlotState, Snapshot
+from flashql.origins.base import Progress, Publication, Server, SlotState, Snapshot
 from flashql.origins.postgres import preflight, slot, snapshot
 from flashql.origins.postgres.client import PostgresClient
 from flashql.origins.postgres.connecting import DsnSource
@@ -98,13 +98,13 @@ class PostgresOrigin:
         finally:
             connection.close()
 
-    def published(self, name: str) -> set[tuple[str, str]] | None:
-        """The tables the publication holds, None when there is none."""
+    def published(self, name: str) -> Publication | None:
+        """The publication of that name, None when there is none."""
         return slot.published(self.client, name)
 
-    def publish(self, name: str, tables: Iterable[tuple[str, str]], owner: Owner) -> None:
-        """Make the publication hold exactly these tables, and name its owner."""
-        slot.publish(self.client, name, tables, owner)
+    def publish(self, name: str, tables: Iterable[tuple[str, str]], owner: Owner) -> Publication:
+        """Make the publication hold exactly these tables, and name its owner; what it is then."""
+        return slot.publish(self.client, name, tables, owner)
 
     def slot_state(self, name: str) -> SlotState | None:
         """The slot of that name, None when there is none."""
