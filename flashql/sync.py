@@ -39,7 +39,7 @@ from flashql.store.jobs import (
     with_retained,
 )
 from flashql.store.owner import seal
-from flashql.store.relations import freeze, relation_rows
+from flashql.store.relations import counted, freeze
 from flashql.verifying import VerifyReport, verify
 from flashql.worker import Worker
 
@@ -111,7 +111,8 @@ class Sync:
 
     def _fresh(self, view: View, job: JobStatus, waiting: Mapping[str, tuple[int, Retained] | None]) -> JobStatus:
         origin = view.origin or ""
-        job = replace(job, rows=relation_rows(self._store, view))
+        rows, unfit = counted(self._store, view)
+        job = replace(job, rows=rows, unfit_values=unfit)
         if view.persistence is not Persistence.REALTIME:
             return job
         if origin in waiting and job.slot_id is not None:
