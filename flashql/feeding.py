@@ -38,6 +38,7 @@ class Feed:
     ) -> None:
         self.position = follower.applied_lsn  # the copies contain everything that the origin committed before
         self.followed = False  # whether anything came
+        self.brought = 0  # how often something was applied
         self._origin = origin
         self._stream = stream
         self._follower = follower
@@ -62,8 +63,13 @@ class Feed:
             if after is not None:
                 self._moments.reached()
                 self._apply(after, received.origin_lsn)
-        if received.position is not None and not self._assembler.amid_transaction:
+        if received.position is not None and not self.amid_transaction:
             self._idle(received.position, received.origin_lsn)
+
+    @property
+    def amid_transaction(self) -> bool:
+        """Whether one has come in part."""
+        return self._assembler.amid_transaction
 
     def close(self) -> None:
         """Forget what has not ended."""
@@ -74,6 +80,7 @@ class Feed:
         self._stream.confirm(reached)
         self._reached(reached)
         self.followed = True
+        self.brought += 1
 
     def _chunks(self, ended: Whole | Spooled) -> Iterator[Sequence[bytes]]:
         """What to apply; a large transaction shows how far it is, and is left when the session should end."""

@@ -108,6 +108,15 @@ class Session:
         """Whether it got anywhere: then the next failure is a new one."""
         return self._feed is not None and self._feed.followed
 
+    @property
+    def _is_streaming(self) -> bool:
+        return self._stream is not None and self._pass is None
+
+    def _brought(self) -> int | None:
+        """How often the stream brought something; None while a copy is made, or a transaction has come in part."""
+        feed = self._feed
+        return None if feed is None or feed.amid_transaction or not self._is_streaming else feed.brought
+
     # -- the session
 
     def run(self) -> None:
@@ -116,7 +125,7 @@ class Session:
             joining.clear_unfinished(self._store, self._origin.name)
             if not self._look():
                 return
-            with Watch(self._store, self._origin, self._slot, lambda: self._stream is None or self._pass is not None):
+            with Watch(self._store, self._origin, self._slot, lambda: not self._is_streaming, self._brought):
                 self._connect()
                 self._start_pass()
                 while not self._boss.stopping:

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 import flashql
-from flashql import feeding, recopies
+from flashql import feeding, recopies, retention
 from flashql.attaching import why_unusable
 from flashql.catalog import Origin as Record
 from flashql.cli.embedded import EmbeddedPostgres
 from flashql.lsn import LSN
 from flashql.origins.base import Server, SlotState
 from flashql.origins.postgres.slot import timelines_left
-from flashql.retention import Sample, seconds_to_loss
+from flashql.retention import Pulse, Sample, seconds_to_loss
 from flashql.store.owner import owner_of, read_comment, seal
 from tests.fix_postgres import Origin, PrivateServer, fresh_origin
 from tests.postgres.pair import Pair, following
@@ -362,6 +362,69 @@ def test_what_other_databases_write_is_let_go(
                 ) == [(True,)]
 
             until(let_go)
+
+
+def test_a_heartbeat_when_others_move_the_wal(
+    private_server: PrivateServer, database_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Edge case 8. It is written, into our database, when others write a lot; and only then."""
+    monkeypatch.setattr(retention, "_LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(retention, "_HEARTBEAT_SECONDS", 0.5)
+    private_server.execute(f"{TABLES}; CREATE PUBLICATION probed")
+    private_server.execute("SELECT pg_create_logical_replication_slot('probe', 'pgoutput')")
+
+    def heartbeats() -> int:
+        ((count,),) = private_server.query(
+            "SELECT count(*) FROM pg_logical_slot_peek_binary_changes('probe', NULL, NULL, 'proto_version', '1', "
+            "'publication_names', 'probed', 'messages', 'true') WHERE get_byte(data, 0) = ascii('M')"
+        )
+        return int(count)
+
+    def look_again() -> None:
+        for _ in range(5):
+            seen = looked_at()
+            until(lambda seen=seen: looked_at() != seen)  # type: ignore[misc]
+
+    def looked_at() -> object:
+        return pair.db.execute("SELECT retained_at FROM flashql.sync_jobs LIMIT 1").fetchall()
+
+    with following(private_server, database_path, **VIEWS) as pair, fresh_origin(private_server.dsn) as other:
+        other.execute("CREATE TABLE noise (t text)")
+
+        def others_write() -> bool:
+            other.execute("INSERT INTO noise SELECT md5(g::text) FROM generate_series(1, 5000) g")
+            return heartbeats() > 0
+
+        for _ in range(3):
+            others_write()
+        look_again()
+        assert heartbeats() == 0  # that is little
+        monkeypatch.setattr(retention, "_HEARTBEAT_BYTES", 100_000)
+        until(others_write)
+        look_again()
+        before = heartbeats()
+        look_again()
+        assert heartbeats() == before  # nobody writes
+        pair.check()
+        assert job(pair).retry_count == 0
+
+
+def test_when_a_heartbeat_is_due() -> None:
+    pulse, much = Pulse(), 70 << 20
+
+    def is_due(brought: int | None, retained: int, end: int, seconds: float) -> bool:
+        return pulse.is_due(brought, retained, LSN(end), seconds)
+
+    assert not is_due(0, much, much, 0)  # the first look knows of nothing before
+    assert not is_due(0, 1, 3 * much, 10)  # little is retained
+    assert not is_due(1, much, 3 * much, 20)  # the stream has brought something
+    assert not is_due(None, much, 5 * much, 30)  # a copy is made, or a transaction comes
+    assert not is_due(1, much, 5 * much, 40)
+    assert not is_due(1, much, 5 * much, 50)  # nobody writes
+    assert is_due(1, much, 6 * much, 60)
+    assert not is_due(1, much, 8 * much, 119)  # one was written just now
+    assert is_due(1, much, 8 * much, 120)
+    assert not is_due(1, much, 8 * much, 9999)
 
 
 def test_who_keeps_a_slot_from_being_made(origin: Origin, database_path: str) -> None:

@@ -83,6 +83,10 @@ class PostgresOrigin:
             )
         return LSN.parse(position).end_of_last_record()
 
+    def heartbeat(self) -> None:
+        """Write something to the WAL that belongs to this database, and is for nobody."""
+        self.client.query("SELECT pg_logical_emit_message(false, 'flashql', '')")
+
     # -- following
 
     def replication(self, application_name: str) -> ReplicationConnection:
