@@ -32,7 +32,7 @@ from flashql.store.copies import (
 )
 from flashql.store.definitions import realtime_views
 from flashql.store.jobs import JobStatus, jobs, set_job
-from flashql.store.relations import freeze, show_copy
+from flashql.store.relations import freeze, show_copy, shown_table
 
 TableName = tuple[str, str]
 
@@ -229,14 +229,20 @@ def claim(store: Store, origin: str, publication: str) -> None:
 
 def detach(writer: duckdb.DuckDBPyConnection, store: Store, origin: str, tables: Collection[TableName]) -> None:
     """Live copies of these tables follow the stream no longer; views that show them wait for the next copy."""
-    lost = {(copy.schema, copy.name) for copy in copies(store, origin) if copy.state is CopyState.LIVE} & set(tables)
-    for copy in copies(store, origin):
-        if (copy.schema, copy.name) in lost and copy.state is CopyState.LIVE:
-            save_copy(writer, replace(copy, state=CopyState.DETACHED))
+    lost = [
+        copy for copy in copies(store, origin) if copy.state is CopyState.LIVE and (copy.schema, copy.name) in tables
+    ]
+    for copy in lost:
+        save_copy(writer, replace(copy, state=CopyState.DETACHED))
+    stands_at = {copy.local_table: max(copy.lsn, origin_record(store, origin).applied_lsn) for copy in lost}
     known = jobs(store)
     for view in realtime_views(store, origin):
-        if view.base_table in lost and view.relation_id in known and known[view.relation_id].state == "running":
-            set_job(writer, view.relation_id, phase="copy")
+        job = known.get(view.relation_id)
+        if view.base_table not in {(copy.schema, copy.name) for copy in lost} or job is None or job.state != "running":
+            continue
+        if job.phase == "copy" and (lsn := stands_at.get(shown_table(store, view))):  # it had gone on all the while
+            set_job(writer, view.relation_id, last_seen_commit=str(lsn))
+        set_job(writer, view.relation_id, phase="copy")
 
 
 def begin(store: Store, wanted: Sequence[Copy]) -> None:

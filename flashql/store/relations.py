@@ -90,6 +90,11 @@ def own_table(store: Store, view: View) -> str | None:
     return _tables(store, view)[0]
 
 
+def shown_table(store: Store, view: View) -> str | None:
+    """The table whose rows the view shows now."""
+    return _tables(store, view)[1]
+
+
 def has_rows(store: Store, view: View) -> bool:
     """Whether the view can be read now."""
     return _tables(store, view)[1] is not None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import random
-import runpy
 import sys
 import time
 from pathlib import Path
@@ -26,14 +25,8 @@ RESTARTS = 3  # a seed whose schedule restarts the server
 pytestmark = pytest.mark.timeout(180 + 3 * SECONDS)
 
 
-def kept(path: Path) -> Scenario:
-    """The scenario of a regression."""
-    found = runpy.run_path(str(path))
-    return Scenario(found["STEPS"], found["HOLD_BYTES"], found["SENDS_EMPTY"])
-
-
 # What a server put back to an earlier state means is nothing a running one can show.
-REPLAYED = [path for path in REGRESSIONS if not any(step[0] in LEFT_OUT for step in kept(path).steps)]
+REPLAYED = [path for path in REGRESSIONS if not any(step[0] in LEFT_OUT for step in Scenario.kept(path).steps)]
 
 
 def replayed(origin: Origin, folder: Path, seed: int) -> Replay:
@@ -68,4 +61,4 @@ def test_random_schedules(postgres_dsn: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", REPLAYED, ids=lambda path: path.stem)
 def test_what_was_found_before(origin: Origin, tmp_path: Path, path: Path) -> None:
-    assert replay(origin, tmp_path, kept(path), streamed=False).checks > 0
+    assert replay(origin, tmp_path, Scenario.kept(path), streamed=False).checks > 0

@@ -41,6 +41,7 @@ class Conductor(Protocol):
 
     server: Server
     sends_empty: bool
+    stream_after: int | None
 
     def called(self, what: str) -> None:
         """A call of the origin begins; raises `OriginUnreachable` when the network, or the caller, is gone."""
@@ -81,7 +82,9 @@ class SimulatedStream(Stream):
     """What `Stream` is to a session; the schedule hands out what it takes."""
 
     def __init__(self, conductor: Conductor, slot: str, start: int) -> None:
-        self.sender = Sender(conductor.server, slot, start, sends_empty=conductor.sends_empty)
+        self.sender = Sender(
+            conductor.server, slot, start, sends_empty=conductor.sends_empty, stream_after=conductor.stream_after
+        )
         self.slot = slot
         self.wants_position = self.is_interrupted = self.is_closed = False
         self.error: errors.FlashQLError | None = None

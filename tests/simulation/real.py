@@ -82,11 +82,14 @@ class RealServer:
             # Nobody waits here for a lock unless the model is wrong: the test is to end then, and say so.
             self._open[name] = self._origin.connect(options="-c lock_timeout=30s", prepare_threshold=None)
             self._open[name].execute(b"BEGIN")
-        if done[0].kind == "truncate":
-            tables = ", ".join(one.table.name for one in done)
-            self._open[name].execute(f"TRUNCATE {tables}".encode())
+        truncated = [one.table.name for one in done if isinstance(one, Primitive) and one.kind == "truncate"]
+        if truncated:
+            self._open[name].execute(f"TRUNCATE {', '.join(truncated)}".encode())
             return
         for primitive in done:
+            if isinstance(primitive, str):
+                self._open[name].execute(primitive.encode())
+                continue
             changed = self._open[name].execute(_sql(primitive).encode())
             assert changed.rowcount == 1, f"{changed.rowcount} rows, by {_sql(primitive)}"
 
@@ -102,7 +105,7 @@ class RealServer:
 
     def forget_transactions(self) -> None:
         """The real server ended them."""
-        self.model.transactions = {}
+        self.model.abort_all()
         for connection in self._open.values():
             connection.close()
         self._open = {}

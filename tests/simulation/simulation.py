@@ -111,9 +111,12 @@ def plain(value: str | None, kind: str) -> str | None:
 class Simulation:
     """The steps of one schedule, carried out. `run` raises `Mismatch`."""
 
-    def __init__(self, folder: Path, *, hold_bytes: int = 32 << 20, sends_empty: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, hold_bytes: int = 32 << 20, sends_empty: bool = False, stream_after: int | None = None
+    ) -> None:
         self.server = Server()
         self.sends_empty = sends_empty
+        self.stream_after = stream_after
         self.views: dict[str, ModelView] = {}
         self.checks = 0
         self.crashes = 0
@@ -399,11 +402,12 @@ class Simulation:
             case ("unpublish" | "republish" as kind, table):
                 getattr(server, kind)(table)
             case ("restart",):
-                server.transactions = {}
+                server.abort_all()
                 self._cut(errors.OriginUnreachable("shutting down"))
             case ("new_system",):
+                server.abort_all()
                 server.system += 1
-                server.slots, server.transactions, server.publications = {}, {}, {}
+                server.slots, server.publications = {}, {}
                 self._cut(errors.OriginUnreachable("shutting down"))
             case ("restore", commits, keeps_slots, new_timeline):
                 self._cut(errors.OriginUnreachable("shutting down"))

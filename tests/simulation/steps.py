@@ -13,10 +13,10 @@ A step is a tuple. At the server:
 
 with operations ("insert", t, n), ("fill", t, n, count), ("update", t, i, n), ("move", t, i, n) which changes the key,
 ("touch", t, i) which changes nothing, ("swap", t, i, j), ("delete", t, i), ("truncate", t, ...): i and j choose among
-the rows there are, n stands for values. On the way: ("deliver", frames), ("all",), ("keepalive",),
-("cut",), ("copy", n): the copying goes on up to its n-th next halt. Here: ("view", v, t, columns or "*", condition or
-None), ("drop_view", v), ("stop", v), ("resume", v), ("sync",), ("look",), ("refresh", v), ("forget", v), ("reopen",),
-("crash",).
+the rows there are, n stands for values; ("savepoint",), ("rollback",) to the latest savepoint, ("release",) of it.
+On the way: ("deliver", frames), ("all",), ("keepalive",), ("cut",), ("copy", n): the copying goes on up to its n-th
+next halt. Here: ("view", v, t, columns or "*", condition or None), ("drop_view", v), ("stop", v), ("resume", v),
+("sync",), ("look",), ("refresh", v), ("forget", v), ("reopen",), ("crash",).
 ("later", n, step): the step happens just before the n-th call of the origin, or (a crash) local commit, from now.
 """
 
@@ -87,11 +87,16 @@ def _view(chance: random.Random) -> Step:
     return ("view", chance.choice(VIEWS), chance.choice(TABLES), columns, condition)
 
 
+_OF_SAVEPOINTS = ("savepoint", "rollback", "release")
+
+
 def operation(chance: random.Random) -> Step:
     """One operation of a transaction."""
     table, some, number = chance.choice(TABLES), chance.randrange(40), chance.randrange(1000)
-    kinds = ("insert", "update", "move", "touch", "swap", "delete", "fill", "truncate")
-    match chance.choices(kinds, (8, 8, 4, 3, 2, 4, 1.5, 0.4))[0]:
+    kinds = (*("insert", "update", "move", "touch", "swap", "delete", "fill", "truncate"), *_OF_SAVEPOINTS)
+    match chance.choices(kinds, (8, 8, 4, 3, 2, 4, 1.5, 0.4, 2, 1.5, 0.7))[0]:
+        case "savepoint" | "rollback" | "release" as kind:
+            return (kind,)
         case "insert":
             return ("insert", table, number)
         case "touch" | "delete" as kind:

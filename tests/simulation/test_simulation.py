@@ -59,7 +59,7 @@ def test_random_schedules() -> None:
 def test_what_was_found_before(path: Path) -> None:
     """One that has `KNOWN` is not mended yet: it must fail, and says why."""
     kept = runpy.run_path(str(path))
-    scenario = Scenario(kept["STEPS"], kept["HOLD_BYTES"], kept["SENDS_EMPTY"])
+    scenario = Scenario.kept(path)
     if "KNOWN" in kept:
         with pytest.raises(Mismatch):
             scenario.run()
