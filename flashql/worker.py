@@ -231,6 +231,7 @@ class Worker:
         """One session; whether it came to follow the stream, and what ended it."""
         session: Session | None = None
         problem: errors.FlashQLError | None = None
+        self._reached = LSN(0)  # the origin's history may be another than it was: one that is shorter yet
         try:
             session = self._session = Session(self._store, self.origin, self, self._progress)
             session.run()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg_pool import PoolTimeout
 
 import flashql
 from flashql import feeding
@@ -234,6 +235,24 @@ def test_a_question_outlives_its_connection(
         proxy.cut()
         with pytest.raises(flashql.errors.OriginUnreachable):
             question(one)
+    finally:
+        one.close()
+
+
+def test_a_server_that_comes_back_is_found_at_once(origin: Origin, proxy: Proxy) -> None:
+    """A pool that failed to connect would wait ever longer before it tries again."""
+    one = PostgresOrigin("primary", lambda: proxy.dsn)
+    try:
+        one.current_lsn()
+        proxy.refuse()
+        proxy.cut()
+        pool = one.client._pool._opened()
+        with pytest.raises(PoolTimeout):
+            pool.getconn(timeout=3.5)  # it has failed three times, and waits for four seconds now
+        proxy.accept()
+        began = time.monotonic()
+        one.current_lsn()
+        assert time.monotonic() - began < 10
     finally:
         one.close()
 

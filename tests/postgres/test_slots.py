@@ -23,7 +23,7 @@ from flashql.origins.postgres.slot import timelines_left
 from flashql.retention import Pulse, Sample, seconds_to_loss
 from flashql.store.owner import owner_of, read_comment, seal
 from tests.fix_postgres import Origin, PrivateServer, fresh_origin
-from tests.postgres.pair import Pair, following
+from tests.postgres.pair import WAIT_SECONDS, Pair, following
 from tests.postgres.test_recovery import TABLES, VIEWS, job, until
 
 RECORD = Record("primary", "flashql_x", "flashql_x", "700", 2, LSN(1000))
@@ -171,6 +171,27 @@ def test_an_origin_restored_from_a_backup(private_server: PrivateServer, databas
         assert recopied(pair, before)
         private_server.execute("UPDATE a SET v = 6")
         pair.check()
+
+
+def test_wait_waits_when_the_origin_has_gone_back(
+    private_server: PrivateServer, database_path: str, tmp_path: Path
+) -> None:
+    """Edge case 15. What was reached of the history that is no more says nothing of the one there is."""
+    private_server.execute(TABLES)
+    backup = tmp_path / "backup"
+    backup.mkdir()
+    shutil.chown(backup, private_server.server.directory.owner(), private_server.server.directory.group())
+    with following(private_server, database_path, **VIEWS) as pair:
+        private_server.backup(backup)
+        private_server.execute("INSERT INTO a SELECT g, g FROM generate_series(1000, 200000) g")
+        pair.check()
+        private_server.restore(backup, keeps_slots=False)
+        pair.sync()
+        for _ in range(20):
+            private_server.execute("UPDATE a SET v = v + 1")
+            pair.db.sync.wait(timeout=WAIT_SECONDS)
+            pair.compare()
+        assert job(pair).retry_count == 0
 
 
 @contextmanager

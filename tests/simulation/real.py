@@ -110,6 +110,21 @@ class RealServer:
             connection.close()
         self._open = {}
 
+    def restore(self, states: int) -> None:
+        """The model goes back to the time when it had had so many states, as the real server has done."""
+        self.forget_transactions()
+        back = len(self.model.history) - states
+        self.model.restore(back, keeps_slots=True, new_timeline=True)
+
+    def rebuild(self) -> None:
+        """Tables and rows as the model has them, at a real server that has none."""
+        self.forget_transactions()
+        for table in self.model.state.values():
+            for statement in _create(table):
+                self._origin.execute(statement)
+            for row in table.rows.values():
+                self._origin.execute(_sql(Primitive("insert", table, None, row)))
+
     def close(self) -> None:
         """Roll everything back."""
         self.forget_transactions()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, TypeVar
 
 import adbc_driver_manager
@@ -14,13 +13,13 @@ import psycopg
 import pyarrow as pa
 from adbc_driver_manager import AdbcConnection, AdbcDatabase, AdbcStatement
 from psycopg import generators, pq
-from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from flashql import errors
 from flashql.catalog import Column, Shape, Table
 from flashql.datatypes import PgType, select_text
 from flashql.native import is_native
-from flashql.origins.postgres.connecting import DsnSource, as_ours, conninfo, first_line, translated
+from flashql.origins.postgres.connecting import DsnSource, as_ours, conninfo, first_line
+from flashql.origins.postgres.pool import Pool
 from flashql.quoting import literal, quote
 from flashql.resources import sql_text
 
@@ -45,33 +44,13 @@ _BATCH_BYTES = 512 << 10
 T = TypeVar("T")
 
 
-class _Pooled(psycopg.Connection[Any]):
-    """A connection of FlashQL's pools, told by its class from those of other pools in the process."""
-
-
-_Pool = ConnectionPool[_Pooled]
-
-
-def _is_not_ours(record: logging.LogRecord) -> bool:
-    """Whether a record says more than that FlashQL's pools lost or could not make a connection: that is raised."""
-    subject = record.args[0] if isinstance(record.args, tuple) and record.args else None
-    ours = isinstance(subject, _Pooled) or (isinstance(subject, str) and subject.startswith("<flashql "))
-    return record.levelno != logging.WARNING or not (ours and str(record.msg).startswith(_SAID_OTHERWISE))
-
-
-_SAID_OTHERWISE = ("error connecting in", "reconnection attempt in pool", "discarding ", "closing returned connection")
-
-logging.getLogger("psycopg.pool").addFilter(_is_not_ours)
-
-
 class PostgresClient:
     """Ordinary access to one origin. Safe for use by several threads; connects when first needed."""
 
     def __init__(self, name: str, dsn: DsnSource) -> None:
         self.name = name
         self._dsn = dsn
-        self._pool: _Pool | None = None
-        self._lock = threading.Lock()
+        self._pool = Pool(name, self.conninfo)
         self._arrow: tuple[str, AdbcDatabase] | None = None  # with the connection string it was made for
         self._arrow_lock = threading.Lock()  # held while one is made
         self._reading: set[AdbcStatement] = set()
@@ -81,74 +60,13 @@ class PostgresClient:
         """The connection string for one more connection; asks for the DSN anew."""
         return conninfo(self._dsn(), application_name, **more)
 
-    @contextmanager
-    def connection(self) -> Iterator[psycopg.Connection[Any]]:
+    def connection(self) -> AbstractContextManager[psycopg.Connection[Any]]:
         """A pooled connection in autocommit mode; its errors become FlashQL's."""
-        pool: _Pool | None = None
-        try:
-            with translated(self.name), ExitStack() as stack:
-                pool, connection = self._borrowed(stack)
-                yield connection
-        except errors.OriginUnreachable:
-            # A pool waits longer and longer before it connects again; a new one tries at once.
-            self._close_pool(pool)
-            raise
-
-    def _borrowed(self, stack: ExitStack) -> tuple[_Pool, psycopg.Connection[Any]]:
-        """A connection, and the pool it goes back to with the stack."""
-        while True:
-            pool = self._opened_pool()
-            try:
-                return pool, stack.enter_context(pool.connection(timeout=15))
-            except PoolClosed:
-                continue  # by a thread that lost its connection, or by close()
-            except PoolTimeout:
-                self._explain_no_connection()
-                raise
+        return self._pool.connection()
 
     def asked(self, question: Callable[[psycopg.Connection[Any]], T]) -> T:
-        """What a question that only reads finds over a pooled connection.
-
-        It is asked once more, on a fresh connection, when the one it had is lost meanwhile: that one may have died in
-        the pool, and says nothing about whether the origin answers.
-        """
-        connected = False
-
-        def once() -> T:
-            nonlocal connected
-            with self.connection() as connection:
-                connected = True
-                return question(connection)
-
-        try:
-            return once()
-        except errors.OriginUnreachable:
-            if not connected:
-                raise
-            return once()
-
-    def _opened_pool(self) -> _Pool:
-        with self._lock:
-            if self._pool is None:
-                # Connect once plainly: a pool would hide why it cannot behind a timeout.
-                psycopg.connect(self.conninfo(), autocommit=True).close()
-                self._pool = ConnectionPool(
-                    self.conninfo,  # asked at each connection: what the DSN says may change
-                    connection_class=_Pooled,
-                    name=f"<flashql {self.name}>",
-                    min_size=0,
-                    max_size=4,
-                    max_idle=60,
-                    reconnect_timeout=10,
-                    open=True,
-                    check=ConnectionPool.check_connection,
-                    kwargs={"autocommit": True},
-                )
-            return self._pool
-
-    def _explain_no_connection(self) -> None:
-        psycopg.connect(self.conninfo(), autocommit=True).close()
-        raise errors.OriginBusy(f"origin {self.name}: no connection was free within 15 seconds")
+        """What a question finds that only reads, and may be asked twice (see pool.py)."""
+        return self._pool.asked(question)
 
     @property
     def version(self) -> int:
@@ -184,7 +102,7 @@ class PostgresClient:
             cancelling = threading.Thread(target=self._cancel_readers, name="flashql-cancel", daemon=True)
             cancelling.start()
             cancelling.join(_CANCEL_SECONDS)
-        self._close_pool(self._pool)
+        self._pool.close()
         self._close_arrow()
 
     def _cancel_readers(self) -> None:
@@ -202,14 +120,6 @@ class PostgresClient:
         finally:
             with self._reading_lock:
                 self._reading.discard(statement)
-
-    def _close_pool(self, pool: _Pool | None) -> None:
-        """Close that pool, unless another thread has done it and opened the next."""
-        with self._lock:
-            if pool is None or pool is not self._pool:
-                return
-            self._pool = None
-        pool.close(timeout=5)
 
     # -- introspection
 
