@@ -224,14 +224,13 @@ class Simulation:
         if self._photo is not None:
             return True  # what the dead process does no longer counts
         waiting = self._parked - self._released
-        running = self._worker
+        running, session = self._worker, self._session  # looked at once: the worker's thread may end it meanwhile
+        copying = session._pass if session is not None else None
         if running is not None and running._thread is not None and "worker" not in waiting:
-            copying = running._session._pass if running._session is not None else None
             if copying is not None and copying._cancelled and "copy" in waiting:
                 self._released.add("copy")
                 self._condition.notify_all()
             return False
-        copying = running._session._pass if running is not None and running._session is not None else None
         return copying is None or copying.finished or "copy" in waiting
 
     def _go(self, role: str) -> None:
