@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -73,7 +73,10 @@ class ModelView:
         value = next(row.get(c.number) for c in table.columns if c.name == name)
         if test == "IS NULL":
             return value is None
-        return value is not None and (test == "IS NOT NULL" or int(value) > int(test.split()[1]))
+        if value is None or test == "IS NOT NULL":
+            return value is not None
+        # Of a column that is text by now nobody can say; the view cannot be read then either.
+        return value.removeprefix("-").isdigit() and int(value) > int(test.split()[1])
 
 
 def view_of(
@@ -144,7 +147,8 @@ class Simulation:
             one[0] -= 1
             if one[0] > 0:
                 continue
-            self._later.remove(one)
+            with suppress(ValueError):  # another thread called at the same moment
+                self._later.remove(one)
             if one[1][0] == "crash":
                 self._photograph()
             elif one[1][0] == "cut":

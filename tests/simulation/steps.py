@@ -49,9 +49,12 @@ def schedule(chance: random.Random, length: int) -> list[Step]:
         steps.append(step(chance, name))
         if name in ("view", "refresh") and chance.random() < 0.7:  # what is written now meets the copying
             steps += [("sync",), step(chance, "tx"), ("all",), step(chance, "tx")]
+        if name in _PUT_BACK and chance.random() < 0.6:  # before anybody looks
+            steps += [("tx", (("fill", chance.choice(TABLES), 500, 5),)), (_PUT_BACK[name], *steps[-1][1:])]
     return steps
 
 
+_PUT_BACK = {"unpublish": "republish", "drop_publication": "remake_publication"}
 _WEIGHTS = {
     "tx": 25, "begin": 6, "op": 14, "commit": 7, "abort": 2, "deliver": 12, "all": 8, "keepalive": 4, "copy": 12,
     "cut": 2, "later": 2, "crash": 2, "reopen": 2, "view": 4, "stop": 2, "resume": 2, "drop_view": 1, "sync": 5,
@@ -94,7 +97,7 @@ def operation(chance: random.Random) -> Step:
     """One operation of a transaction."""
     table, some, number = chance.choice(TABLES), chance.randrange(40), chance.randrange(1000)
     kinds = (*("insert", "update", "move", "touch", "swap", "delete", "fill", "truncate"), *_OF_SAVEPOINTS)
-    match chance.choices(kinds, (8, 8, 4, 3, 2, 4, 1.5, 0.4, 2, 1.5, 0.7))[0]:
+    match chance.choices(kinds, (8, 8, 4, 3, 2, 4, 1.5, 1, 2, 1.5, 0.7))[0]:
         case "savepoint" | "rollback" | "release" as kind:
             return (kind,)
         case "insert":

@@ -23,7 +23,7 @@ from tests.simulation.simulation import Mismatch
 
 SECONDS = float(os.environ.get("FLASHQL_SIMULATION_SECONDS", "4"))
 LENGTH = 60
-FIXED_SEEDS = (3, 10, 1014, 1027)  # with crashes
+FIXED_SEEDS = (3, 9, 10, 19)  # with crashes; streamed under way in 9, restored from a backup in 19
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*.py"))
 
 pytestmark = pytest.mark.timeout(120 + 3 * SECONDS)
