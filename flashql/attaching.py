@@ -7,15 +7,13 @@ Otherwise it is replaced, and every table copied again.
 from __future__ import annotations
 
 import logging
-import time
-from collections import defaultdict, deque
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from flashql import errors, joining
+from flashql import joining, recopies
 from flashql.catalog import CopyState, Origin
 from flashql.lsn import LSN
-from flashql.origins.base import Server, SlotState
+from flashql.origins.base import Publication, Server, SlotState
 from flashql.origins.postgres.origin import HeldSlot, PostgresOrigin
 from flashql.origins.postgres.replication import Waiting
 from flashql.origins.postgres.stream import Stream
@@ -23,25 +21,21 @@ from flashql.store import Store
 from flashql.store.copies import copies, origin_record, save_copy, save_origin
 from flashql.store.owner import owner_of, seal
 
-_LOSSES_AN_HOUR = 12
-
 _log = logging.getLogger(__name__)
-
-# When each permanent slot was found lost lately, over all sessions of this process.
-_lost_at: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_LOSSES_AN_HOUR))
 
 
 @dataclass(frozen=True)
 class Attachment:
     """A stream that runs from `start` on.
 
-    `held` is the slot just made, while the snapshot of its start can be used. `lost` says what became of the slot
-    there was before, when that could not be adopted.
+    `held` is the slot just made, while the snapshot of its start can be used, and `publication` the one made before
+    it. `lost` says what became of the slot there was before, when that could not be adopted.
     """
 
     stream: Stream
     start: LSN
     held: HeldSlot | None = None
+    publication: Publication | None = None
     lost: str | None = None
 
 
@@ -53,15 +47,22 @@ def require_alone(store: Store, origin: PostgresOrigin, slot: str) -> None:
     origin.release(slot, seal(store))
 
 
-def publish(store: Store, origin: PostgresOrigin, slot: str, tables: Collection[tuple[str, str]]) -> None:
+def publish(store: Store, origin: PostgresOrigin, slot: str, tables: Collection[tuple[str, str]]) -> Publication:
     """Make the publication hold exactly these tables, in the name of this database.
 
     The copies of others end here first: what was written before they left the publication still comes, and is not
-    for views that have failed; what is written after does not come.
+    for views that have failed; what is written after does not come. Those end too that the publication as it is now
+    has not fed all the while, when it had to be made anew.
     """
+    known = {(copy.schema, copy.name) for copy in copies(store, origin.name)}
     with store.transaction() as writer:
-        joining.give_up(writer, store, origin.name, tables)
-    origin.publish(slot, tables, owner_of(store))
+        joining.give_up(writer, store, origin.name, known - set(tables))
+    made = origin.publish(slot, tables, owner_of(store))
+    holes = joining.unfed(store, origin.name, made)
+    if holes:
+        with store.transaction() as writer:
+            joining.give_up(writer, store, origin.name, holes)
+    return made
 
 
 def attach(
@@ -83,10 +84,11 @@ def attach(
     if lost:
         _log.warning(lost)
     if why and not store.in_memory:
-        _not_too_often(slot, origin.name, why)
+        recopies.note(slot, None, object(), why)
+    recopies.require_slot_not_spent(slot, origin.name)
     # A change before the publication was made would fail the new slot's stream: the publication comes first.
     origin.drop(slot, ours)
-    publish(store, origin, slot, tables)
+    publication = publish(store, origin, slot, tables)
     held = origin.create_slot(slot, temporary=store.in_memory, waiting=waiting, seal=ours)
     start = held.snapshot.lsn
     try:
@@ -96,8 +98,8 @@ def attach(
                 save_copy(writer, replace(copy, state=CopyState.DETACHED))
         if store.in_memory:
             # Nothing would ever drop the slot of a database that dies with its process: it lives in the connection.
-            return Attachment(origin.follow(slot, start, ours, held), start, lost=lost)
-        return Attachment(origin.follow(slot, start, ours), start, held, lost)
+            return Attachment(origin.follow(slot, start, ours, held), start, None, publication, lost)
+        return Attachment(origin.follow(slot, start, ours), start, held, publication, lost)
     except BaseException:
         held.close()
         raise
@@ -134,15 +136,3 @@ def why_unusable(state: SlotState | None, record: Origin, server: Server) -> str
             "this file is older, as a restored backup is"
         )
     return None
-
-
-def _not_too_often(slot: str, origin: str, why: str) -> None:
-    """Each loss costs the origin a copy of every table: one that comes again and again is for a person to end."""
-    now, times = time.monotonic(), _lost_at[slot]
-    if len(times) == _LOSSES_AN_HOUR and now - times[0] < 3600:
-        raise errors.OriginError(
-            f"slot {slot} at origin {origin} was lost {_LOSSES_AN_HOUR} times within an hour; now {why}",
-            hint="Find out what takes it; often max_slot_wal_keep_size at the origin is less than what is written "
-            "there while its tables are copied. Then sync() again.",
-        )
-    times.append(now)

@@ -164,6 +164,8 @@ class Copy:
     local_table: str | None = None  # its rows, in schema flashql_data; kept readable while copied again
     lsn: LSN = NOWHERE  # of its snapshot: it lacks exactly the transactions whose final LSN is at or after it
     shape: Shape | None = None  # of the origin's table when last looked at; None: made before shapes were kept
+    # The publication that feeds it, and since when (see origins/base.py); None: made before that was kept.
+    published: tuple[str, str] | None = None
 
     def local_type(self, column: CopyColumn) -> LocalType:
         """How that column is held in DuckDB."""

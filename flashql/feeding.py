@@ -42,6 +42,7 @@ class Feed:
     ) -> None:
         self.position = follower.applied_lsn  # the copies contain everything that the origin committed before
         self.followed = False  # whether anything came
+        self.brought = 0  # how often something was applied
         self._origin = origin
         self._stream = stream
         self._follower = follower
@@ -70,8 +71,13 @@ class Feed:
                 self._moments.reached()
                 self._apply(after)
         last = self._last
-        if last.position is not None and not self._assembler.amid_transaction:
+        if last.position is not None and not self.amid_transaction:
             self._idle(last.position, last.origin_lsn)
+
+    @property
+    def amid_transaction(self) -> bool:
+        """Whether one has come in part."""
+        return self._assembler.amid_transaction
 
     def close(self) -> None:
         """Forget what has not ended."""
@@ -96,6 +102,7 @@ class Feed:
         self._stream.confirm(reached)
         self._reached(reached)
         self.followed = True
+        self.brought += 1
 
     def _chunks(self, ended: Whole | Spooled) -> Iterator[Sequence[bytes]]:
         """What to apply; a large transaction shows how far it is, and is left when the session should end."""

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 
 import duckdb
 
-from flashql import errors, pending
+from flashql import errors, pending, recopies
 from flashql.catalog import Copy, CopyColumn, CopyState, Table, View
 from flashql.copying import Copied
 from flashql.lifecycle import Event, moved
 from flashql.lsn import LSN
+from flashql.origins.base import Publication
 from flashql.shapes import shape_of, undisturbed
 from flashql.store import Store
 from flashql.store.copies import (
@@ -31,7 +32,7 @@ from flashql.store.copies import (
 )
 from flashql.store.definitions import realtime_views
 from flashql.store.jobs import JobStatus, jobs, set_job
-from flashql.store.relations import freeze, show_copy
+from flashql.store.relations import freeze, show_copy, shown_table
 
 TableName = tuple[str, str]
 
@@ -73,14 +74,34 @@ def needs(views: Iterable[View]) -> dict[TableName, Need]:
 
 def serves(copy: Copy, need: Need, table: Table) -> bool:
     """Whether the copy follows the stream of this very table, in its present shape, with every column needed."""
-    if copy.state is not CopyState.LIVE or copy.oid != table.oid or copy.key != table.key:
-        return False
-    if copy.numeric != need.numeric or not set(need.columns) <= {kept.name for kept in copy.columns}:
-        return False
+    covers = copy.numeric == need.numeric and set(need.columns) <= {kept.name for kept in copy.columns}
+    return copy.state is CopyState.LIVE and covers and spoiled(copy, table) is None
+
+
+def spoiled(copy: Copy, table: Table) -> str | None:
+    """What happened at the origin to the copy's table so that the stream no longer keeps it right; None: nothing."""
+    name = f"{table.schema}.{table.name}"
+    if copy.oid != table.oid:
+        return f"{name} was dropped and made anew"
+    if copy.key != table.key:
+        return f"the key of {name} changed"
     now = {column.name: column.declared for column in table.columns}
-    if any(now.get(kept.name) != kept.column.declared for kept in copy.columns):
-        return False
-    return copy.shape is None or table.shape is None or undisturbed(copy.shape, table.shape)
+    for kept in copy.columns:
+        if now.get(kept.name) != kept.column.declared:
+            return f"column {kept.name} of {name} changed type, name or place"
+    if copy.shape is not None and table.shape is not None and not undisturbed(copy.shape, table.shape):
+        return f"rows of {name} changed without a word in the stream (it was rewritten, or a partition or type changed)"
+    return None
+
+
+def why_no_more(store: Store, origin: str, slot: str, table: Table) -> str | None:
+    """Why the table's copy cannot go on, when it was made anew too often for that to happen once more."""
+    name = (table.schema, table.name)
+    for copy in copies(store, origin):
+        of_table = (copy.schema, copy.name) == name and copy.state is CopyState.LIVE
+        if of_table and (why := spoiled(copy, table)):
+            recopies.note(slot, name, copy.id, why)
+    return recopies.spent(slot, name)
 
 
 def remember(writer: duckdb.DuckDBPyConnection, copy: Copy, table: Table) -> None:
@@ -94,8 +115,12 @@ def remember(writer: duckdb.DuckDBPyConnection, copy: Copy, table: Table) -> Non
         save_copy(writer, replace(copy, shape=shape))
 
 
-def new_copy(store: Store, origin: str, need: Need, table: Table) -> Copy:
-    """A copy to be made: the columns needed, beginning at the rungs the last copy had come to."""
+def new_copy(store: Store, origin: str, need: Need, table: Table, publication: Publication) -> Copy:
+    """A copy to be made: the columns needed, beginning at the rungs the last copy had come to.
+
+    Table and publication were looked at before its snapshot is taken. What happens to them in between makes them look
+    changed next time though the snapshot may have it already: copied once too often, rather than once too seldom.
+    """
     rungs: dict[tuple[str, tuple[int, int]], int] = {}
     for copy in copies(store, origin):
         if (copy.schema, copy.name) == need.table and copy.numeric == need.numeric:
@@ -108,10 +133,18 @@ def new_copy(store: Store, origin: str, need: Need, table: Table) -> Copy:
     )
     with store.transaction() as writer:
         number = next_id(writer)
-    # The table was looked at before its snapshot is taken. What happens to it in between makes it look changed next
-    # time though the snapshot may have it already: copied once too often, rather than once too seldom.
-    shape = shape_of(table, need.columns)
-    return Copy(number, origin, table.schema, table.name, table.oid, columns, table.key, need.numeric, shape=shape)
+    return Copy(
+        number,
+        origin,
+        table.schema,
+        table.name,
+        table.oid,
+        columns,
+        table.key,
+        need.numeric,
+        shape=shape_of(table, need.columns),
+        published=(publication.identity, publication.tables.get(need.table, "")),
+    )
 
 
 def park(writer: duckdb.DuckDBPyConnection, store: Store, origin: str, active: Iterable[View]) -> None:
@@ -138,24 +171,47 @@ def park(writer: duckdb.DuckDBPyConnection, store: Store, origin: str, active: I
             delete_copy(writer, copy)
 
 
-def doubt(store: Store, origin: str, published: Collection[TableName] | None) -> bool:
-    """Copies whose tables the publication does not hold may lack changes, so they cannot go on; their rows stay.
+def doubt(store: Store, origin: str, slot: str, publication: Publication | None) -> bool:
+    """Copies that the publication did not feed all the while may lack changes, so they cannot go on; their rows stay.
 
-    Without a publication (None) the slot is of no use either: it cannot decode what was written meanwhile. Returns
-    whether that is so.
+    When it was dropped, the slot is of no use either: it cannot decode what was written meanwhile. Returns whether that
+    is so.
     """
+    record = origin_record(store, origin)
+    fed = _fed(store, origin)
+    dropped = publication is None or any(copy.published and copy.published[0] != publication.identity for copy in fed)
+    lost = dropped and record.slot is not None
+    holes = unfed(store, origin, publication)
+    if lost:
+        recopies.note(slot, None, object(), "its publication was dropped")
+    for copy in fed:
+        table = (copy.schema, copy.name)
+        if table in holes and not lost:
+            recopies.note(slot, table, copy.id, f"{'.'.join(table)} was not wholly in publication {slot}")
     with store.transaction() as writer:
-        give_up(writer, store, origin, published or ())
-        record = origin_record(store, origin)
-        lost = published is None and record.slot is not None
+        give_up(writer, store, origin, holes)
         if lost:
             save_origin(writer, replace(record, slot=None))
     return lost
 
 
-def give_up(writer: duckdb.DuckDBPyConnection, store: Store, origin: str, published: Collection[TableName]) -> None:
-    """Copies of tables that are not, or soon no longer, published take no change any more, nor join the stream."""
-    holes = {(copy.schema, copy.name) for copy in copies(store, origin)} - set(published)
+def unfed(store: Store, origin: str, publication: Publication | None) -> set[TableName]:
+    """The tables of copies that the publication has not sent every change for since they were begun."""
+    known = {} if publication is None else {at: (publication.identity, one) for at, one in publication.tables.items()}
+    holes = set()
+    for copy in _fed(store, origin):
+        now = known.get((copy.schema, copy.name))
+        if now is None or copy.published not in (None, now):
+            holes.add((copy.schema, copy.name))
+    return holes
+
+
+def _fed(store: Store, origin: str) -> list[Copy]:
+    return [copy for copy in copies(store, origin) if copy.state in (CopyState.LIVE, CopyState.COPYING)]
+
+
+def give_up(writer: duckdb.DuckDBPyConnection, store: Store, origin: str, holes: Collection[TableName]) -> None:
+    """Copies of these tables take no change any more, nor join the stream: it does not have, or soon not, them all."""
     detach(writer, store, origin, holes)
     for copy in copies(store, origin):
         if copy.state is CopyState.COPYING and (copy.schema, copy.name) in holes:
@@ -173,14 +229,20 @@ def claim(store: Store, origin: str, publication: str) -> None:
 
 def detach(writer: duckdb.DuckDBPyConnection, store: Store, origin: str, tables: Collection[TableName]) -> None:
     """Live copies of these tables follow the stream no longer; views that show them wait for the next copy."""
-    lost = {(copy.schema, copy.name) for copy in copies(store, origin) if copy.state is CopyState.LIVE} & set(tables)
-    for copy in copies(store, origin):
-        if (copy.schema, copy.name) in lost and copy.state is CopyState.LIVE:
-            save_copy(writer, replace(copy, state=CopyState.DETACHED))
+    lost = [
+        copy for copy in copies(store, origin) if copy.state is CopyState.LIVE and (copy.schema, copy.name) in tables
+    ]
+    for copy in lost:
+        save_copy(writer, replace(copy, state=CopyState.DETACHED))
+    stands_at = {copy.local_table: max(copy.lsn, origin_record(store, origin).applied_lsn) for copy in lost}
     known = jobs(store)
     for view in realtime_views(store, origin):
-        if view.base_table in lost and view.relation_id in known and known[view.relation_id].state == "running":
-            set_job(writer, view.relation_id, phase="copy")
+        job = known.get(view.relation_id)
+        if view.base_table not in {(copy.schema, copy.name) for copy in lost} or job is None or job.state != "running":
+            continue
+        if job.phase == "copy" and (lsn := stands_at.get(shown_table(store, view))):  # it had gone on all the while
+            set_job(writer, view.relation_id, last_seen_commit=str(lsn))
+        set_job(writer, view.relation_id, phase="copy")
 
 
 def begin(store: Store, wanted: Sequence[Copy]) -> None:

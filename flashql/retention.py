@@ -1,11 +1,13 @@
 """What a slot makes its origin keep, and how long that can go on: looked at beside the session, on a thread.
 
-Nothing here decodes or moves the slot: a look is two short queries on the origin's views.
+Nothing here decodes or moves the slot: a look is two short queries on the origin's views. When others write WAL that
+the slot retains, and nothing of ours is among it, a look ends with a heartbeat.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -15,8 +17,10 @@ from dataclasses import dataclass
 from typing import Self
 
 from flashql import errors
+from flashql.lsn import LSN
 from flashql.origins.base import SlotState
 from flashql.origins.postgres.origin import PostgresOrigin
+from flashql.patience import within
 from flashql.store import Store
 from flashql.store.jobs import Retained, set_retained, set_waiting
 
@@ -25,6 +29,7 @@ _LOOK_SECONDS_AT_START = 1.0  # while a view waits for its rows, people look at 
 # Long enough for each half of it to have a trough of the saw (see below), and the least that is judged by.
 _WINDOW_SECONDS, _SETTLED_SECONDS = 120.0, 60.0
 _CLOSE_SECONDS = 2.0
+_HEARTBEAT_BYTES, _HEARTBEAT_SECONDS = 64 << 20, 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +67,36 @@ def seconds_to_loss(samples: Sequence[Sample], safe_bytes: int | None) -> int | 
     return int(max(0, safe_bytes) * seconds / grown)
 
 
+class Pulse:
+    """When to write a message to the origin's WAL, so that the stream has something of ours to come to."""
+
+    def __init__(self) -> None:
+        self._brought: int | None = None
+        self._ours_lsn = LSN(0)  # about where there was something of ours last
+        self._beat_at = -math.inf
+
+    def is_due(self, brought: int | None, retained_bytes: int, origin_lsn: LSN, now_seconds: float) -> bool:
+        """Whether to write one now; to be asked at each look, and done if so.
+
+        It is when the slot retains a lot, others wrote as much since there was anything of ours, and it is a while
+        since the last one. The bounds are four WAL segments, as a slot always retains a few, and a minute. What a slot
+        retains because of a transaction that is open for long, while nobody writes, no message would set free: an idle
+        server stays idle. `brought` differs when the stream has brought something, None is never idle.
+
+        >>> pulse, much = Pulse(), 70 << 20
+        >>> pulse.is_due(1, much, LSN(much), 0.0), pulse.is_due(1, much, LSN(2 * much), 10.0)
+        (False, True)
+        """
+        if brought is None or brought != self._brought:
+            self._brought, self._ours_lsn = brought, origin_lsn
+        if now_seconds - self._beat_at < _HEARTBEAT_SECONDS:
+            return False
+        if min(retained_bytes, origin_lsn - self._ours_lsn) <= _HEARTBEAT_BYTES:
+            return False
+        self._ours_lsn, self._beat_at = origin_lsn, now_seconds
+        return True
+
+
 def retained_now(state: SlotState, last: Retained | None) -> Retained:
     """What a slot that nobody follows retains; the growth is that since the last look, in any process."""
     now = time.time()
@@ -72,29 +107,32 @@ def retained_now(state: SlotState, last: Retained | None) -> Retained:
 
 def asked(origin: PostgresOrigin, slot: str, timeout_seconds: float) -> SlotState | None:
     """The slot as the origin reports it within the timeout; None when there is none or it does not answer."""
-    answers: list[SlotState | None] = []
-
-    def ask() -> None:
-        with suppress(errors.FlashQLError):
-            answers.append(origin.slot_state_apart(slot))
-
-    thread = threading.Thread(target=ask, name=f"flashql-ask-{origin.name}", daemon=True)
-    thread.start()
-    thread.join(timeout_seconds)
-    return answers[0] if answers else None
+    with suppress(errors.FlashQLError, TimeoutError):
+        return within(timeout_seconds, lambda: origin.slot_state_apart(slot), f"flashql-ask-{origin.name}")
+    return None
 
 
 class Watch:
     """Looks at an origin's slot now and then, and keeps what it sees in the job rows. One per session.
 
     `starting` tells whether the slot, or that of a copy, may still have to be made: then who it waits for is named.
+    `brought` is a number that grows with what the stream brings, None while it is not idle for another reason.
     """
 
-    def __init__(self, store: Store, origin: PostgresOrigin, slot: str, starting: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        origin: PostgresOrigin,
+        slot: str,
+        starting: Callable[[], bool],
+        brought: Callable[[], int | None],
+    ) -> None:
         self._store = store
         self._origin = origin
         self._slot = slot
         self._starting = starting
+        self._brought = brought
+        self._pulse = Pulse()
         self._samples: deque[Sample] = deque()
         self._waiting: str | None = None  # what the job rows say of a slot that cannot be made yet
         self._ended = threading.Event()
@@ -133,6 +171,10 @@ class Watch:
             if waiting or self._waiting:
                 set_waiting(writer, self._origin.name, waiting, self._waiting)
         self._waiting = waiting
+        if state is None or state.lost:
+            return
+        if self._pulse.is_due(self._brought(), state.retained_bytes, state.origin_lsn, time.monotonic()):
+            self._origin.heartbeat()
 
     def _sampled(self, state: SlotState) -> Retained:
         now = time.time()

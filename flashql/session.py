@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from flashql import errors, joining, pending
+from flashql import errors, joining, pending, recopies
 from flashql.attaching import attach, publish, require_alone
 from flashql.catalog import Copy, CopyState, Table, View
 from flashql.copying import Copied, CopyPass
@@ -32,7 +31,6 @@ from flashql.widening import widened_by_waiting
 _RECONCILE_SECONDS = 60.0
 # At a description of a table in the stream it is compared too, but not more often than this.
 _RECONSIDER_SECONDS = 2.0
-_RECOPIES_AN_HOUR = 12
 
 
 class Boss(Protocol):
@@ -58,10 +56,6 @@ class Boss(Protocol):
 
     def reached(self, lsn: LSN) -> None:
         """The copies contain everything the origin committed before `lsn`."""
-
-
-# When and why each table's copy broke lately, over all sessions of this process, by (slot, table).
-_broken: dict[tuple[str, tuple[str, str]], list[tuple[float, errors.FlashQLError]]] = defaultdict(list)
 
 
 class Session:
@@ -114,6 +108,15 @@ class Session:
         """Whether it got anywhere: then the next failure is a new one."""
         return self._feed is not None and self._feed.followed
 
+    @property
+    def _is_streaming(self) -> bool:
+        return self._stream is not None and self._pass is None
+
+    def _brought(self) -> int | None:
+        """How often the stream brought something; None while a copy is made, or a transaction has come in part."""
+        feed = self._feed
+        return None if feed is None or feed.amid_transaction or not self._is_streaming else feed.brought
+
     # -- the session
 
     def run(self) -> None:
@@ -122,7 +125,7 @@ class Session:
             joining.clear_unfinished(self._store, self._origin.name)
             if not self._look():
                 return
-            with Watch(self._store, self._origin, self._slot, lambda: self._stream is None or self._pass is not None):
+            with Watch(self._store, self._origin, self._slot, lambda: not self._is_streaming, self._brought):
                 self._connect()
                 self._start_pass()
                 while not self._boss.stopping:
@@ -190,9 +193,9 @@ class Session:
         if self._stream is None:
             require_alone(self._store, self._origin, self._slot)
         # Before it is mended: whatever happens next, it must be known that the publication had holes.
-        lost = joining.doubt(self._store, self._origin.name, self._origin.published(self._slot))
+        lost = joining.doubt(self._store, self._origin.name, self._slot, self._origin.published(self._slot))
         joining.claim(self._store, self._origin.name, self._slot)
-        publish(self._store, self._origin, self._slot, self._tables)
+        self._publication = publish(self._store, self._origin, self._slot, self._tables)
         if lost and self._stream is not None:
             raise errors.SlotLost(f"origin {self._origin.name}: publication {self._slot} was dropped there")
         return True
@@ -221,6 +224,7 @@ class Session:
         """Start the stream where the last local commit was."""
         attached = attach(self._store, self._origin, self._slot, self._tables, self._go_on)
         self._stream, self._held = attached.stream, attached.held
+        self._publication = attached.publication or self._publication
         self._follower = Follower(self._store, self._origin.name, attached.start)
         self._feed = Feed(
             self._origin.name,
@@ -252,12 +256,11 @@ class Session:
             need = self._needs[name]
             if self._live_copy(name) is not None:
                 continue
-            if reason := self._broken_too_often(name):
-                limit = f"{table.schema}.{table.name} was copied again {_RECOPIES_AN_HOUR} times within an hour"
-                hint = "End what does that at the origin, then sync() again when the hour is over."
-                self._fail(need.views, errors.OriginError(f"{limit}; now {reason.message}", hint=hint))
+            if why := joining.why_no_more(self._store, self._origin.name, self._slot, table):
+                self._give_up(need, why)
                 continue
-            wanted.append((joining.new_copy(self._store, self._origin.name, need, table), table))
+            copy = joining.new_copy(self._store, self._origin.name, need, table, self._publication)
+            wanted.append((copy, table))
         if wanted:
             joining.begin(self._store, [copy for copy, _ in wanted])
             views = [view for copy, _ in wanted for view in self._needs[copy.schema, copy.name].views]
@@ -271,11 +274,13 @@ class Session:
             self._held.close()
             self._held = None
 
-    def _broken_too_often(self, name: tuple[str, str]) -> errors.FlashQLError | None:
-        """Why the table's copy broke last, when it was copied again as often as it may be and broke once more."""
-        lately = [(at, why) for at, why in _broken[self._slot, name] if time.monotonic() - at < 3600]
-        _broken[self._slot, name] = lately
-        return lately[-1][1] if len(lately) > _RECOPIES_AN_HOUR else None
+    def _give_up(self, need: Need, why: str) -> None:
+        """The table is not copied again: its views fail, and keep the rows they show."""
+        with self._store.transaction() as writer:
+            joining.detach(writer, self._store, self._origin.name, {need.table})
+        message = f"{'.'.join(need.table)} was copied again {recopies.AT_MOST} times within an hour; now {why}"
+        hint = "End what does that at the origin. It is copied again when the hour is over."
+        self._fail(need.views, errors.OriginError(message, hint=hint))
 
     def _live_copy(self, name: tuple[str, str]) -> Copy | None:
         """The copy that follows the stream with all that the table's active views need."""
@@ -362,6 +367,8 @@ class Session:
             delete_copy(writer, replace(done.copy, local_table=None))
         if need is not None:
             self._fail(need.views, error)
+        if error.retry is errors.Retry.RECOPY:
+            recopies.note(self._slot, (done.copy.schema, done.copy.name), done.copy.id, error.message)
         if error.retry is not errors.Retry.MANUAL:
             self._pass_failures += 1
             self._retry_at = time.monotonic() + backoff_seconds(self._pass_failures, 0.5)
@@ -384,7 +391,7 @@ class Session:
     def _break(self, broken: CopyBroken) -> None:
         """Detach a copy that cannot go on: its rows stay readable, and the next session copies the table anew."""
         copy = broken.copy
-        _broken[self._slot, (copy.schema, copy.name)].append((time.monotonic(), broken.reason))
+        recopies.note(self._slot, (copy.schema, copy.name), copy.id, broken.reason.message)
         with self._store.transaction() as writer:
             pending.drop(writer, copy)
             was = {one.id: one.local_table for one in copies(self._store, self._origin.name)}

@@ -39,7 +39,7 @@ from flashql.store.jobs import (
     with_retained,
 )
 from flashql.store.owner import seal
-from flashql.store.relations import freeze, relation_rows
+from flashql.store.relations import counted, freeze
 from flashql.verifying import VerifyReport, verify
 from flashql.worker import Worker
 
@@ -111,7 +111,8 @@ class Sync:
 
     def _fresh(self, view: View, job: JobStatus, waiting: Mapping[str, tuple[int, Retained] | None]) -> JobStatus:
         origin = view.origin or ""
-        job = replace(job, rows=relation_rows(self._store, view))
+        rows, unfit = counted(self._store, view)
+        job = replace(job, rows=rows, unfit_values=unfit)
         if view.persistence is not Persistence.REALTIME:
             return job
         if origin in waiting and job.slot_id is not None:
@@ -230,12 +231,12 @@ class Sync:
     def wait(self, selector: Selector = "*", *, timeout: float | None = None) -> None:
         """Return when every selected realtime view shows all that its origin had committed when this was called.
 
-        Raises `TimeoutError` after `timeout` seconds, and `OriginError` for a view that is stopped or was never
-        synced, since it would wait for ever.
+        It outlasts a network that comes back in time. Raises `TimeoutError` after `timeout` seconds, and `OriginError`
+        for a view that is stopped or was never synced, since it would wait for ever.
         """
         deadline = time.monotonic() + (timeout if timeout is not None else threading.TIMEOUT_MAX / 2)
         followed = self._followed(selector)
-        targets = {worker: worker.origin.current_lsn() for worker in followed}
+        targets = {worker: worker.origin_lsn(deadline) for worker in followed}
         for worker, chosen in followed.items():
             names = [view.relation_id for view in chosen]
             if not worker.wait(names, targets[worker], deadline):

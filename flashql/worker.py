@@ -22,6 +22,7 @@ from flashql.lsn import LSN
 from flashql.moments import Moment
 from flashql.origins.base import Progress
 from flashql.origins.postgres.origin import PostgresOrigin
+from flashql.patience import within
 from flashql.session import Session
 from flashql.store import Store
 
@@ -79,6 +80,29 @@ class Worker:
                     session.ask_position()
                 self._condition.wait(min(remaining, 0.05))
         return True
+
+    def origin_lsn(self, deadline: float) -> LSN:
+        """Where the origin's WAL ends now. It is asked until it answers, for as long as the worker keeps trying too.
+
+        Raises `TimeoutError` when the deadline passes first, the origin's error when trying again would not help.
+        """
+        name, attempt = f"flashql-ask-{self.origin.name}", 0
+        while True:
+            try:
+                return within(deadline - time.monotonic(), self.origin.current_lsn, name)
+            except errors.FlashQLError as error:
+                attempt += 1
+                delay = backoff_seconds(attempt, random.random(), cap=1.0)  # noqa: S311 - not a secret
+                with self._condition:
+                    if error.retry is not errors.Retry.BACKOFF or self._is_over(delay, deadline):
+                        raise
+                if time.monotonic() >= deadline:
+                    raise TimeoutError(error.message) from error
+
+    def _is_over(self, seconds: float, deadline: float) -> bool:
+        """Wait so long, not beyond the deadline; whether the worker ends meanwhile. Its lock is held."""
+        remaining = min(seconds, deadline - time.monotonic())
+        return self._condition.wait_for(lambda: self._stopping or self._thread is None, remaining)
 
     def at(self, moment: Moment) -> None:
         """Have the session act at a moment. Raises what kept it from that; `OriginError` when none runs."""
@@ -207,6 +231,7 @@ class Worker:
         """One session; whether it came to follow the stream, and what ended it."""
         session: Session | None = None
         problem: errors.FlashQLError | None = None
+        self._reached = LSN(0)  # the origin's history may be another than it was: one that is shorter yet
         try:
             session = self._session = Session(self._store, self.origin, self, self._progress)
             session.run()

@@ -107,6 +107,53 @@ class PrivateServer(Origin):
         self.server.configure(**settings)
         self.restart()
 
+    def backup(self, folder: Path) -> None:
+        """Copy the data directory as it is, slots included, while the server runs (Postgres 15 and later)."""
+        with self.connect() as session:
+            session.execute("SELECT pg_backup_start('here', true)")
+            # Files may go while they are copied: the WAL, copied last, makes up for that.
+            subprocess.run(["cp", "-a", f"{self.server.directory}/.", str(folder)], check=False, stderr=subprocess.PIPE)
+            ((label,),) = session.execute("SELECT labelfile FROM pg_backup_stop(false)").fetchall()
+        subprocess.run(["cp", "-a", f"{self.server.directory}/pg_wal", str(folder)], check=True)
+        for name in (*_SOCKETS, "postmaster.pid", "postmaster.opts"):
+            (folder / name).unlink(missing_ok=True)
+        (folder / "backup_label").write_text(label, encoding="utf-8")
+
+    def restore(self, folder: Path, *, keeps_slots: bool) -> None:
+        """Go back to the moment of a backup, as a recovery to a point in time does: on a timeline of its own."""
+        self.stop("immediate")
+        self._empty()
+        subprocess.run(["cp", "-a", f"{folder}/.", str(self.server.directory)], check=True)
+        (self.server.directory / "recovery.signal").touch()
+        if not keeps_slots:
+            for slot in (self.server.directory / "pg_replslot").iterdir():
+                shutil.rmtree(slot)
+        self.server.configure(restore_command="false", recovery_target="immediate", recovery_target_action="promote")
+        for path in self.server.directory.iterdir():
+            shutil.chown(path, self.server.directory.owner(), self.server.directory.group())
+        self.start()
+        while self.query("SELECT pg_is_in_recovery()") == [(True,)]:
+            self.query("SELECT pg_sleep(0.05)")
+
+    def replace(self) -> None:
+        """Another server takes its place, empty: it has another system identifier."""
+        self.stop("immediate")
+        self._empty()
+        made = EmbeddedPostgres(self.server.directory, self.server.version)
+        made.configure(**SETTINGS)
+        self.server = made
+        self.start()
+
+    def _empty(self) -> None:
+        for path in self.server.directory.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+_SOCKETS = (".s.PGSQL.5432", ".s.PGSQL.5432.lock")
+
 
 @pytest.fixture(scope="session")
 def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:

@@ -32,6 +32,7 @@ class Proxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._allowance_bytes = sys.maxsize
+        self._fuse: bytes | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._pumps: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -51,6 +52,10 @@ class Proxy:
     def cut(self) -> None:
         """Break every connection, with no goodbye to either side; new ones are still accepted."""
         self._run(self._cut())
+
+    def cut_at(self, text: bytes) -> None:
+        """Break every connection in place of letting the next bytes with that text in them through, once."""
+        self._fuse = text
 
     def refuse(self) -> None:
         """Refuse new connections; those that stand go on."""
@@ -135,6 +140,10 @@ class Proxy:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while chunk := await reader.read(_CHUNK_BYTES):
+                if self._fuse is not None and self._fuse in chunk:
+                    self._fuse = None
+                    await self._cut()
+                    return
                 while chunk:
                     await self._flowing.wait()
                     through, chunk = chunk[: self._allowance_bytes], chunk[self._allowance_bytes :]

@@ -63,6 +63,17 @@ def test_the_proxy_cuts_refuses_and_accepts(proxy: Proxy) -> None:
     assert proxy.connections == 2
 
 
+def test_the_proxy_cuts_at_a_text(proxy: Proxy) -> None:
+    with psycopg.connect(proxy.dsn, autocommit=True) as standing, psycopg.connect(proxy.dsn, autocommit=True) as other:
+        proxy.cut_at(b"SELECT 2")
+        assert standing.execute("SELECT 1").fetchone() == (1,)
+        for connection in (standing, other):
+            with pytest.raises(psycopg.OperationalError):
+                connection.execute("SELECT 2")
+    with psycopg.connect(proxy.dsn) as standing:
+        assert standing.execute("SELECT 2").fetchone() == (2,)
+
+
 def test_the_proxy_holds_bytes_back(proxy: Proxy) -> None:
     with psycopg.connect(proxy.dsn, autocommit=True) as connection, ThreadPoolExecutor(1) as threads:
         proxy.stall()

@@ -165,6 +165,18 @@ class SlotState:
 
 
 @dataclass(frozen=True)
+class Publication:
+    """A publication as the origin reports it. Its tokens are compared, never read.
+
+    `identity` is another once it was dropped and made anew. `tables` are those, as (schema, name), whose changes it
+    sends all, and whole, each with a token that changes with every alteration that concerns it.
+    """
+
+    identity: str
+    tables: Mapping[tuple[str, str], str]
+
+
+@dataclass(frozen=True)
 class Server:
     """Who answers at an origin, and which history its WAL has.
 

@@ -28,6 +28,9 @@ class JobStatus:
 
     `stale` says that a realtime view shows rows but does not follow its origin now: it is being copied again, has
     failed, is stopped or its process has ended. It shows them as of `last_seen_commit`, at least.
+
+    `unfit_values` counts the values in its rows that DuckDB cannot hold in the type their column has by default (NaN
+    in a numeric, an infinite interval): such a column is held as the origin's text. Counted when status is asked for.
     """
 
     relation_id: str
@@ -51,6 +54,7 @@ class JobStatus:
     safe_bytes: int | None
     seconds_to_loss: int | None
     stale: bool
+    unfit_values: int | None
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,8 @@ class Retained:
 
 
 _STALE = "mode = 'stream' AND last_seen_commit IS NOT NULL AND phase IS DISTINCT FROM 'stream' AS stale"
-_FIELDS = ", ".join(_STALE if name == "stale" else name for name in JobStatus.__dataclass_fields__)
+_COMPUTED = {"stale": _STALE, "unfit_values": "NULL AS unfit_values"}
+_FIELDS = ", ".join(_COMPUTED.get(name, name) for name in JobStatus.__dataclass_fields__)
 
 
 def jobs(store: Store) -> dict[str, JobStatus]:
@@ -98,6 +103,7 @@ def blank(view: View) -> JobStatus:
         safe_bytes=None,
         seconds_to_loss=None,
         stale=False,
+        unfit_values=None,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import duckdb
 
 from flashql.catalog import Copy, Persistence, View
+from flashql.datatypes import ladder
 from flashql.errors import ViewNotReady
 from flashql.quoting import literal, qualified, quote
 from flashql.store.copies import drop_table, next_id
@@ -89,6 +90,11 @@ def own_table(store: Store, view: View) -> str | None:
     return _tables(store, view)[0]
 
 
+def shown_table(store: Store, view: View) -> str | None:
+    """The table whose rows the view shows now."""
+    return _tables(store, view)[1]
+
+
 def has_rows(store: Store, view: View) -> bool:
     """Whether the view can be read now."""
     return _tables(store, view)[1] is not None
@@ -154,12 +160,24 @@ def has_schema(store: Store, name: str) -> bool:
     return bool(rows)
 
 
-def relation_rows(store: Store, view: View) -> int | None:
-    """How many rows the view shows; None when it has none of its own to count."""
+def counted(store: Store, view: View) -> tuple[int | None, int | None]:
+    """How many rows the view shows, and how many values in them do not fit the type their column began with.
+
+    None and None when it has no rows of its own to count.
+    """
     if not has_rows(store, view):
-        return None
+        return None, None
+    name = qualified(view.namespace, view.name)
     try:
-        ((rows,),) = store.rows(f"SELECT count(*) FROM {qualified(view.namespace, view.name)}")
+        here = [(row[0], row[1]) for row in store.rows(f"DESCRIBE {name}")]
+        misfits = [
+            f"count(*) FILTER (NOT {first.fits(quote(column))})"
+            for (column, type_), known in zip(here, view.columns, strict=False)
+            if known.pg_type is not None
+            for first in ladder(known.pg_type, numeric=view.numeric)[:1]
+            if type_ == "VARCHAR" != first.name
+        ]
+        ((rows, unfit),) = store.rows(f"SELECT count(*), {' + '.join(misfits) or '0'} FROM {name}")
     except ViewNotReady:
-        return None
-    return int(rows)
+        return None, None
+    return int(rows), int(unfit)

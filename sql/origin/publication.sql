@@ -1,5 +1,6 @@
 -- A publication: a row per table listed in it, one without a table when none is, no row when there is no publication.
--- `is_intact`: it sends every change of the table, whole and under the table's own name, and sends nothing unlisted.
+-- `identity` is another once it is dropped and made anew, `version` once its options, or what it says of the table, are
+-- altered, though they be put back. `is_intact`: it sends every change of the table, whole and under the table's own name, and sends nothing unlisted.
 SELECT
     n.nspname,
     c.relname,
@@ -21,7 +22,9 @@ SELECT
             SELECT FROM pg_catalog.pg_publication_rel AS a
             JOIN pg_catalog.pg_partition_ancestors(r.prrelid) AS above ON above.relid = a.prrelid
             WHERE a.prpubid = p.oid AND a.prrelid <> r.prrelid
-        ) AS is_intact
+        ) AS is_intact,
+    p.oid::text AS identity,
+    concat(p.xmin, ':', r.oid, ':', r.xmin) AS version
 FROM pg_catalog.pg_publication AS p
 LEFT JOIN pg_catalog.pg_publication_rel AS r ON r.prpubid = p.oid
 LEFT JOIN pg_catalog.pg_class AS c ON c.oid = r.prrelid

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,17 +13,17 @@ from pathlib import Path
 import pytest
 
 import flashql
-from flashql import attaching, feeding
+from flashql import feeding, recopies, retention
 from flashql.attaching import why_unusable
 from flashql.catalog import Origin as Record
 from flashql.cli.embedded import EmbeddedPostgres
 from flashql.lsn import LSN
 from flashql.origins.base import Server, SlotState
 from flashql.origins.postgres.slot import timelines_left
-from flashql.retention import Sample, seconds_to_loss
+from flashql.retention import Pulse, Sample, seconds_to_loss
 from flashql.store.owner import owner_of, read_comment, seal
 from tests.fix_postgres import Origin, PrivateServer, fresh_origin
-from tests.postgres.pair import Pair, following
+from tests.postgres.pair import WAIT_SECONDS, Pair, following
 from tests.postgres.test_recovery import TABLES, VIEWS, job, until
 
 RECORD = Record("primary", "flashql_x", "flashql_x", "700", 2, LSN(1000))
@@ -174,6 +173,27 @@ def test_an_origin_restored_from_a_backup(private_server: PrivateServer, databas
         pair.check()
 
 
+def test_wait_waits_when_the_origin_has_gone_back(
+    private_server: PrivateServer, database_path: str, tmp_path: Path
+) -> None:
+    """Edge case 15. What was reached of the history that is no more says nothing of the one there is."""
+    private_server.execute(TABLES)
+    backup = tmp_path / "backup"
+    backup.mkdir()
+    shutil.chown(backup, private_server.server.directory.owner(), private_server.server.directory.group())
+    with following(private_server, database_path, **VIEWS) as pair:
+        private_server.backup(backup)
+        private_server.execute("INSERT INTO a SELECT g, g FROM generate_series(1000, 200000) g")
+        pair.check()
+        private_server.restore(backup, keeps_slots=False)
+        pair.sync()
+        for _ in range(20):
+            private_server.execute("UPDATE a SET v = v + 1")
+            pair.db.sync.wait(timeout=WAIT_SECONDS)
+            pair.compare()
+        assert job(pair).retry_count == 0
+
+
 @contextmanager
 def standby(primary: PrivateServer, **settings: str) -> Iterator[PrivateServer]:
     """A physical standby of the server that streams from it, gone at the end of the block."""
@@ -302,31 +322,38 @@ def test_what_took_a_slot_is_named(
         pair.check()
 
 
+@pytest.mark.parametrize(
+    ("take", "why"),
+    [("SELECT pg_drop_replication_slot('{}')", "it is gone there"), ("DROP PUBLICATION {}", "publication was dropped")],
+)
 def test_a_slot_that_is_lost_again_and_again(
-    origin: Origin, database_path: str, monkeypatch: pytest.MonkeyPatch
+    origin: Origin, database_path: str, monkeypatch: pytest.MonkeyPatch, take: str, why: str
 ) -> None:
     """Edge cases 13 and 14: not for ever."""
-    monkeypatch.setattr(attaching, "_LOSSES_AN_HOUR", 2)
-    monkeypatch.setattr(attaching, "_lost_at", {})
+    monkeypatch.setattr(recopies, "AT_MOST", 2)
     origin.execute(TABLES)
     with following(origin, database_path, **VIEWS) as pair:
         (slot,) = pair.slots()
-        monkeypatch.setitem(attaching._lost_at, slot, deque(maxlen=2))
         for _ in range(2):
             pair.db.close()
-            origin.execute(f"SELECT pg_drop_replication_slot('{slot}')")
+            origin.execute(take.format(slot))
             pair.db = pair._open()
             pair.sync()
             pair.check()
         pair.db.close()
-        origin.execute(f"SELECT pg_drop_replication_slot('{slot}')")
+        origin.execute(take.format(slot))
         pair.db = pair._open()
-        error = pair.db.sync.sync().failed["s.a"]
-        assert error.retry is flashql.errors.Retry.MANUAL
-        assert "2 times within an hour" in error.message
+        for _ in range(3):
+            error = pair.db.sync.sync().failed["s.a"]
+            assert error.retry is flashql.errors.Retry.MANUAL
+            assert "2 times within an hour" in error.message
+            assert why in error.message
         assert "max_slot_wal_keep_size" in (error.hint or "")
         assert job(pair).next_retry_at is None
         assert pair.db.execute("SELECT count(*) FROM s.a").fetchall() == [(200,)]  # its rows stay
+        monkeypatch.setattr(recopies, "_HOUR_SECONDS", 0.0)
+        pair.sync()
+        pair.check()
 
 
 # -- what it costs
@@ -356,6 +383,69 @@ def test_what_other_databases_write_is_let_go(
                 ) == [(True,)]
 
             until(let_go)
+
+
+def test_a_heartbeat_when_others_move_the_wal(
+    private_server: PrivateServer, database_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Edge case 8. It is written, into our database, when others write a lot; and only then."""
+    monkeypatch.setattr(retention, "_LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(retention, "_HEARTBEAT_SECONDS", 0.5)
+    private_server.execute(f"{TABLES}; CREATE PUBLICATION probed")
+    private_server.execute("SELECT pg_create_logical_replication_slot('probe', 'pgoutput')")
+
+    def heartbeats() -> int:
+        ((count,),) = private_server.query(
+            "SELECT count(*) FROM pg_logical_slot_peek_binary_changes('probe', NULL, NULL, 'proto_version', '1', "
+            "'publication_names', 'probed', 'messages', 'true') WHERE get_byte(data, 0) = ascii('M')"
+        )
+        return int(count)
+
+    def look_again() -> None:
+        for _ in range(5):
+            seen = looked_at()
+            until(lambda seen=seen: looked_at() != seen)  # type: ignore[misc]
+
+    def looked_at() -> object:
+        return pair.db.execute("SELECT retained_at FROM flashql.sync_jobs LIMIT 1").fetchall()
+
+    with following(private_server, database_path, **VIEWS) as pair, fresh_origin(private_server.dsn) as other:
+        other.execute("CREATE TABLE noise (t text)")
+
+        def others_write() -> bool:
+            other.execute("INSERT INTO noise SELECT md5(g::text) FROM generate_series(1, 5000) g")
+            return heartbeats() > 0
+
+        for _ in range(3):
+            others_write()
+        look_again()
+        assert heartbeats() == 0  # that is little
+        monkeypatch.setattr(retention, "_HEARTBEAT_BYTES", 100_000)
+        until(others_write)
+        look_again()
+        before = heartbeats()
+        look_again()
+        assert heartbeats() == before  # nobody writes
+        pair.check()
+        assert job(pair).retry_count == 0
+
+
+def test_when_a_heartbeat_is_due() -> None:
+    pulse, much = Pulse(), 70 << 20
+
+    def is_due(brought: int | None, retained: int, end: int, seconds: float) -> bool:
+        return pulse.is_due(brought, retained, LSN(end), seconds)
+
+    assert not is_due(0, much, much, 0)  # the first look knows of nothing before
+    assert not is_due(0, 1, 3 * much, 10)  # little is retained
+    assert not is_due(1, much, 3 * much, 20)  # the stream has brought something
+    assert not is_due(None, much, 5 * much, 30)  # a copy is made, or a transaction comes
+    assert not is_due(1, much, 5 * much, 40)
+    assert not is_due(1, much, 5 * much, 50)  # nobody writes
+    assert is_due(1, much, 6 * much, 60)
+    assert not is_due(1, much, 8 * much, 119)  # one was written just now
+    assert is_due(1, much, 8 * much, 120)
+    assert not is_due(1, much, 8 * much, 9999)
 
 
 def test_who_keeps_a_slot_from_being_made(origin: Origin, database_path: str) -> None:

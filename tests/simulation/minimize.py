@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import pprint
 import random
+import runpy
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -25,24 +26,38 @@ class Scenario:
     steps: Sequence[Step]
     hold_bytes: int = 32 << 20  # a transaction larger than this waits on disk
     sends_empty: bool = False  # as Postgres 14 does, transactions without a published change are sent
+    stream_after: int | None = None  # a transaction of so many changes is sent while it is under way
 
     @classmethod
     def drawn(cls, seed: int, length: int) -> Scenario:
         """The scenario of a seed."""
         chance = random.Random(seed)
         hold_bytes, sends_empty = chance.choice([200, 32 << 20]), chance.random() < 0.3
-        return cls(schedule(chance, length), hold_bytes, sends_empty)
+        stream_after = chance.choice([None, None, 1, 3])
+        return cls(schedule(chance, length), hold_bytes, sends_empty, stream_after)
 
     def run(self) -> Simulation:
         """Carry it out in a folder of its own. Raises `Mismatch`."""
         with tempfile.TemporaryDirectory() as folder:
-            simulation = Simulation(Path(folder), hold_bytes=self.hold_bytes, sends_empty=self.sends_empty)
+            simulation = Simulation(
+                Path(folder),
+                hold_bytes=self.hold_bytes,
+                sends_empty=self.sends_empty,
+                stream_after=self.stream_after,
+            )
             simulation.run(self.steps)
             return simulation
 
     def __str__(self) -> str:
         shown = pprint.pformat(list(self.steps), width=116, compact=True)
-        return f"STEPS = {shown}\nHOLD_BYTES, SENDS_EMPTY = {self.hold_bytes}, {self.sends_empty}\n"
+        settings = f"{self.hold_bytes}, {self.sends_empty}, {self.stream_after}"
+        return f"STEPS = {shown}\nHOLD_BYTES, SENDS_EMPTY, STREAM_AFTER = {settings}\n"
+
+    @classmethod
+    def kept(cls, path: Path) -> Scenario:
+        """The scenario of a regression."""
+        found = runpy.run_path(str(path))
+        return cls(found["STEPS"], found["HOLD_BYTES"], found["SENDS_EMPTY"], found.get("STREAM_AFTER"))
 
 
 def fails(scenario: Scenario) -> bool:

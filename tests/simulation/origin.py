@@ -24,7 +24,7 @@ from flashql.origins.postgres import PostgresOrigin
 from flashql.origins.postgres.origin import HeldSlot
 from flashql.origins.postgres.stream import Stream
 from flashql.store.owner import Owner
-from tests.simulation.server import OIDS, ModelColumn, ModelTable, Sender, Server, Slot
+from tests.simulation.server import OIDS, ModelColumn, ModelPublication, ModelTable, Sender, Server, Slot
 
 QUERY = re.compile(r"SELECT (.+) FROM (\w+)(?: WHERE (\w+) (IS NULL|IS NOT NULL|> \d+))?$")
 _NATIVE: dict[str, tuple[pa.DataType, Callable[[str], object]]] = {
@@ -41,6 +41,7 @@ class Conductor(Protocol):
 
     server: Server
     sends_empty: bool
+    stream_after: int | None
 
     def called(self, what: str) -> None:
         """A call of the origin begins; raises `OriginUnreachable` when the network, or the caller, is gone."""
@@ -81,7 +82,9 @@ class SimulatedStream(Stream):
     """What `Stream` is to a session; the schedule hands out what it takes."""
 
     def __init__(self, conductor: Conductor, slot: str, start: int) -> None:
-        self.sender = Sender(conductor.server, slot, start, sends_empty=conductor.sends_empty)
+        self.sender = Sender(
+            conductor.server, slot, start, sends_empty=conductor.sends_empty, stream_after=conductor.stream_after
+        )
         self.slot = slot
         self.wants_position = self.is_interrupted = self.is_closed = False
         self.error: errors.FlashQLError | None = None
@@ -183,19 +186,23 @@ class SimulatedOrigin(PostgresOrigin):
         left = {number: LSN(lsn) for number, lsn in self._server.left.items()}
         return base.Server(str(self._server.system), self._server.timeline, left)
 
-    def published(self, name: str) -> set[tuple[str, str]] | None:
-        """The publication's tables."""
+    def published(self, name: str) -> base.Publication | None:
+        """The publication."""
         self._conductor.called("published")
-        oids = self._server.publications.get(name)
-        return None if oids is None else {("public", t.name) for t in self._server.state.values() if t.oid in oids}
+        there = self._server.publications.get(name)
+        return None if there is None else self._seen(there)
 
-    def publish(self, name: str, tables: Iterable[tuple[str, str]], owner: Owner) -> None:
+    def publish(self, name: str, tables: Iterable[tuple[str, str]], owner: Owner) -> base.Publication:
         """Make it hold exactly these."""
         self._conductor.called("publish")
         wanted = [self._server.state.get(table) for _, table in tables]
         if None in wanted:
             raise errors.UnknownName("a relation to publish does not exist")
-        self._server.publications[name] = frozenset(table.oid for table in wanted if table is not None)
+        return self._seen(self._server.publish(name, [table.oid for table in wanted if table is not None]))
+
+    def _seen(self, there: ModelPublication) -> base.Publication:
+        tables = {("public", one.name): str(there.tables.get(one.oid)) for one in self._server.state.values()}
+        return base.Publication(str(there.identity), {at: since for at, since in tables.items() if since != "None"})
 
     def slot_state(self, name: str) -> SlotState | None:
         """The slot, if there is one."""

@@ -82,11 +82,14 @@ class RealServer:
             # Nobody waits here for a lock unless the model is wrong: the test is to end then, and say so.
             self._open[name] = self._origin.connect(options="-c lock_timeout=30s", prepare_threshold=None)
             self._open[name].execute(b"BEGIN")
-        if done[0].kind == "truncate":
-            tables = ", ".join(one.table.name for one in done)
-            self._open[name].execute(f"TRUNCATE {tables}".encode())
+        truncated = [one.table.name for one in done if isinstance(one, Primitive) and one.kind == "truncate"]
+        if truncated:
+            self._open[name].execute(f"TRUNCATE {', '.join(truncated)}".encode())
             return
         for primitive in done:
+            if isinstance(primitive, str):
+                self._open[name].execute(primitive.encode())
+                continue
             changed = self._open[name].execute(_sql(primitive).encode())
             assert changed.rowcount == 1, f"{changed.rowcount} rows, by {_sql(primitive)}"
 
@@ -102,10 +105,25 @@ class RealServer:
 
     def forget_transactions(self) -> None:
         """The real server ended them."""
-        self.model.transactions = {}
+        self.model.abort_all()
         for connection in self._open.values():
             connection.close()
         self._open = {}
+
+    def restore(self, states: int) -> None:
+        """The model goes back to the time when it had had so many states, as the real server has done."""
+        self.forget_transactions()
+        back = len(self.model.history) - states
+        self.model.restore(back, keeps_slots=True, new_timeline=True)
+
+    def rebuild(self) -> None:
+        """Tables and rows as the model has them, at a real server that has none."""
+        self.forget_transactions()
+        for table in self.model.state.values():
+            for statement in _create(table):
+                self._origin.execute(statement)
+            for row in table.rows.values():
+                self._origin.execute(_sql(Primitive("insert", table, None, row)))
 
     def close(self) -> None:
         """Roll everything back."""

@@ -7,8 +7,9 @@ put off by `later` happens amid the next of these. After each step that lets eve
 with the server, before a sync() where they need none and after it, and verified. A call that waits for transactions
 the schedule has open gets them committed.
 
-Left out are steps that a server shared with other tests cannot make (restart, which needs a `PrivateServer`), and those
-that no server here can: `lose_slot`, `new_system`, `restore`. What a stopped view shows is not compared.
+Left out are steps that a server shared with other tests cannot make (`OF_ITS_OWN`, which need a `PrivateServer`), and
+`lose_slot`, which none here can. A restore is always one to a point in time, that of the last comparison when nothing
+was open; there is one for each such backup. What a stopped view shows is not compared.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from unittest.mock import patch
 import duckdb
 
 import flashql
-from flashql import attaching, errors, session, worker
+from flashql import errors, recopies, session, worker
 from flashql.origins.postgres import assembling
 from tests.fix_postgres import Origin, PrivateServer
 from tests.fix_proxy import Proxy
@@ -35,7 +36,8 @@ from tests.simulation.real import RealServer, counted
 from tests.simulation.simulation import Mismatch, ModelView, view_of
 from tests.simulation.steps import Step
 
-LEFT_OUT = ("lose_slot", "new_system", "restore")
+LEFT_OUT = ("lose_slot",)
+OF_ITS_OWN = ("restart", "new_system", "restore")
 _SETTLING = ("all", "look")  # steps after which everything is compared
 _FRAME_BYTES = 120
 _PATIENCE_SECONDS = 0.3  # that a call may wait for transactions that are open
@@ -55,6 +57,7 @@ class Replay:
         self.checks = 0
         self.unaided = 0  # comparisons of a view that no sync() came before
         self.left_out = 0
+        self.carried_out: set[str] = set()
         self._scenario = scenario
         self._path = path
         self._proxy = Proxy(origin.dsn)
@@ -63,6 +66,8 @@ class Replay:
         self._followed: dict[str, ModelView] = {}  # at the last comparison
         self._compared_lsn = 0  # the model's, then
         self._later: list[Step] = []
+        self._dropped: dict[str, list[str]] = {}  # publications, with their tables
+        self._backup: tuple[Path, int] | None = None  # where, and how many states the model had had
 
     # -- the life of a process
 
@@ -89,8 +94,7 @@ class Replay:
                 (assembling, "HOLD_BYTES", self._scenario.hold_bytes),
                 (worker, "backoff_seconds", lambda *_: 0.02),
                 (session, "backoff_seconds", lambda *_: 0.02),
-                (session, "_RECOPIES_AN_HOUR", 1 << 30),
-                (attaching, "_LOSSES_AN_HOUR", 1 << 30),
+                (recopies, "AT_MOST", 1 << 30),
             ):
                 stack.enter_context(patch.object(target, name, value))
             stack.callback(self._proxy.close)
@@ -163,13 +167,47 @@ class Replay:
     # -- steps
 
     def _step(self, step: Step) -> None:
-        if step[0] in LEFT_OUT or (step[0] == "restart" and not isinstance(self.origin, PrivateServer)):
+        if step[0] in LEFT_OUT or (step[0] in OF_ITS_OWN and not self._as_its_own(step)):
             self.left_out += 1
         elif not self._on_the_way(step):
             if step[0] not in ("begin", "commit", "abort", "op", "tx") or "truncate" in repr(step):
                 self._proxy.flow()  # it may wait for a lock of someone who waits for the network
             if not self.server.carry_out(step) and not self._at_server(step):
                 self._here(step)
+
+    def _as_its_own(self, step: Step) -> bool:
+        """What happens to a whole server; False when that cannot be now."""
+        server = self.origin
+        if not isinstance(server, PrivateServer) or (step[0] == "restore" and self._backup is None):
+            return False
+        self.carried_out.add(str(step[0]))
+        self._followed = {}
+        self._proxy.flow()
+        match step:
+            case ("restart",):
+                self.server.forget_transactions()
+                server.restart()
+            case ("new_system",):
+                server.replace()
+                self.server.rebuild()
+                self._dropped, self._backup = {}, None
+            case ("restore", _, keeps_slots, _):
+                assert self._backup is not None
+                folder, states = self._backup
+                server.restore(folder, keeps_slots=keeps_slots)
+                self.server.restore(states)
+                self._dropped, self._backup = {}, None
+        return True
+
+    def _back_up(self) -> None:
+        """Remember this moment for the restore that is to come."""
+        coming = any(step[0] == "restore" for step in self._scenario.steps)
+        if coming and self._backup is None and isinstance(self.origin, PrivateServer):
+            folder = Path(f"{self._path}.backup{self.checks}")
+            folder.mkdir()
+            shutil.chown(folder, self.origin.server.directory.owner(), self.origin.server.directory.group())
+            self.origin.backup(folder)
+            self._backup = folder, len(self.server.model.history)
 
     def _on_the_way(self, step: Step) -> bool:
         match step:
@@ -193,24 +231,40 @@ class Replay:
             case ("recreate_slot",):
                 self.server.end_transactions()  # the new one would wait for them
                 self._without_slots(recreate=True)
-            case ("drop_publication",):
-                for (name,) in self.origin.query("SELECT quote_ident(pubname) FROM pg_publication"):
-                    self.origin.execute(f"DROP PUBLICATION IF EXISTS {name}")
-                self._followed = {}  # nobody tells FlashQL before it looks
-            case ("unpublish", table):
-                self._followed = {}
-                found = self.origin.query(
-                    "SELECT quote_ident(pubname) FROM pg_publication_tables WHERE tablename = %s", [table]
-                )
-                for (name,) in found:
-                    self.origin.execute(f"ALTER PUBLICATION {name} DROP TABLE {table}")
-            case ("restart",):
-                assert isinstance(self.origin, PrivateServer)
-                self.server.forget_transactions()
-                self.origin.restart()
+            case ("drop_publication" | "remake_publication" | "unpublish" | "republish", *_):
+                self._alter_publications(step)
             case _:
                 return False
         return True
+
+    def _alter_publications(self, step: Step) -> None:
+        there = dict(
+            self.origin.query(
+                "SELECT quote_ident(p.pubname), array_remove(array_agg(t.tablename::text), NULL) "
+                "FROM pg_publication AS p LEFT JOIN pg_publication_tables AS t USING (pubname) GROUP BY p.pubname"
+            )
+        )
+        known = set(self.server.model.state)
+        match step:
+            case ("drop_publication",):
+                for name in there:
+                    self.origin.execute(f"DROP PUBLICATION IF EXISTS {name}")
+                self._dropped |= there
+                self._followed = {}  # nobody tells FlashQL before it looks
+            case ("remake_publication",):
+                for name in self._dropped.keys() - there.keys():
+                    tables = ", ".join(sorted(known & set(self._dropped[name])))
+                    made = f"CREATE PUBLICATION {name} {f'FOR TABLE {tables}' if tables else ''}"
+                    generated = ", publish_generated_columns = stored" if self.origin.version >= 18 else ""
+                    self.origin.execute(f"{made} WITH (publish_via_partition_root{generated})")
+                self._dropped = {}
+            case ("unpublish", table):
+                self._followed = {}
+                for name in (name for name, tables in there.items() if table in tables):
+                    self.origin.execute(f"ALTER PUBLICATION {name} DROP TABLE {table}")
+            case ("republish", table) if table in known:
+                for name in (name for name, tables in there.items() if table not in tables):
+                    self.origin.execute(f"ALTER PUBLICATION {name} ADD TABLE {table}")
 
     def _without_slots(self, *, recreate: bool) -> None:
         self._proxy.refuse()
@@ -285,6 +339,7 @@ class Replay:
             wrong = [report for report in self.db.sync.verify([f"s.{name}" for name in following]) if not report.equal]
             if wrong:
                 raise Mismatch(f"verify: {wrong}")
+            self._back_up()
 
     def _compare_unaided(self) -> None:
         """Views of tables that had nothing but their rows changed since the last comparison need no sync() for that."""

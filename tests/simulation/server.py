@@ -7,7 +7,9 @@ that a renamed column keeps its values; every state that ever was committed is k
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import struct
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from flashql.origins.base import Relation, WireColumn
@@ -106,25 +108,62 @@ class Change:
 
     relations: tuple[Relation, ...]
     message: bytes | None  # None: a truncation, made when it is sent
-    publications: Mapping[str, frozenset[int]]
+    publications: Mapping[str, ModelPublication]
+
+
+@dataclass(frozen=True)
+class ModelPublication:
+    """Tables by oid, each with a number that is another when it leaves and comes back."""
+
+    identity: int
+    tables: Mapping[int, int]
+
+    def without(self, oids: Collection[int]) -> ModelPublication:
+        """It, when these tables have left."""
+        return replace(self, tables={oid: since for oid, since in self.tables.items() if oid not in oids})
+
+
+@dataclass
+class Savepoint:
+    """An open savepoint: the number of its subtransaction, and what there was before it."""
+
+    xid: int
+    effects: int
+    changes: int
+    truncated: set[int]
+    released: list[int] = field(default_factory=list)  # subtransactions within it that ended well
 
 
 @dataclass
 class Open:
     """A transaction under way: `effects` are (oid, row id, row or None), row id -1 for a truncation."""
 
+    xid: int
     effects: list[tuple[int, int, Row | None]] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     truncated: set[int] = field(default_factory=set)
+    savepoints: list[Savepoint] = field(default_factory=list)
+    released: list[int] = field(default_factory=list)
+    is_logged: bool = False  # whether the WAL knows it
 
 
 @dataclass(frozen=True)
 class Committed:
-    """A transaction of the WAL."""
+    """How a transaction of the WAL ended well."""
 
     lsn: int  # of its commit record
     end: int
-    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True)
+class Record:
+    """Of the WAL: a change by a (sub)transaction, or its end: a commit, or (neither) a rollback."""
+
+    lsn: int
+    xid: int
+    subxid: int
+    change: Change | None = None
+    committed: Committed | None = None
 
 
 @dataclass
@@ -145,12 +184,13 @@ class Server:
         self.state: State = {}
         self.history: list[tuple[int, State]] = [(0, {})]
         self.lost_histories: list[list[tuple[int, State]]] = []  # before a restore
-        self.log: list[Committed] = []
-        self.publications: dict[str, frozenset[int]] = {}
+        self.wal: list[Record] = []
+        self.publications: dict[str, ModelPublication] = {}
+        self.dropped: dict[str, ModelPublication] = {}
         self.slots: dict[str, Slot] = {}
         self.transactions: dict[str, Open] = {}
         self.silent: dict[tuple[str, str], int] = {}  # (table, column or *) -> end of its last change without a word
-        self.done: list[Primitive] = []  # by the last operation
+        self.done: list[Primitive | str] = []  # by the last operation; a statement where that is shorter
         self._next = 16384
         self._row = 0
 
@@ -169,16 +209,25 @@ class Server:
 
     def begin(self, name: str) -> None:
         """Begin a transaction, unless there is one of that name."""
-        self.transactions.setdefault(name, Open())
+        self.transactions.setdefault(name, Open(self.new_number()))
 
     def abort(self, name: str) -> None:
         """Roll back."""
-        self.transactions.pop(name, None)
+        open_ = self.transactions.pop(name, None)
+        while open_ is not None and open_.savepoints:
+            self._undo(open_)
+        if open_ is not None and open_.is_logged:
+            self._ended(open_, [*sorted(open_.released), open_.xid])
+
+    def abort_all(self) -> None:
+        """What a server does with open transactions when it goes down."""
+        for name in list(self.transactions):
+            self.abort(name)
 
     def commit(self, name: str) -> None:
         """Commit: its effects become the state, its changes go to the log, whole."""
         open_ = self.transactions.pop(name, None)
-        if open_ is None or not open_.changes:
+        if open_ is None or not open_.is_logged:
             return
         lsn, end = self._commit_record()
         tables = {table.oid: table for table in self.state.values()}
@@ -197,7 +246,35 @@ class Server:
                 table = replace(table, file=table.file + 1, emptied_lsn=end)
             state[table.name] = table
         self._became(state, end)
-        self.log.append(Committed(lsn, end, tuple(open_.changes)))
+        self.wal.append(Record(lsn, open_.xid, open_.xid, committed=Committed(lsn, end)))
+
+    def _savepoint(self, open_: Open) -> None:
+        counts = len(open_.effects), len(open_.changes)
+        open_.savepoints.append(Savepoint(self.new_number(), *counts, set(open_.truncated)))
+        self.done.append("SAVEPOINT s")
+
+    def _release(self, open_: Open) -> None:
+        if open_.savepoints:
+            gone = open_.savepoints.pop()
+            outer = open_.savepoints[-1] if open_.savepoints else open_
+            outer.released += [*gone.released, gone.xid]
+            self.done.append("RELEASE s")
+
+    def _rollback(self, open_: Open) -> None:
+        if open_.savepoints:
+            self._undo(open_)
+            self.done.append("ROLLBACK TO s; RELEASE s")
+
+    def _undo(self, open_: Open) -> None:
+        gone = open_.savepoints.pop()
+        del open_.effects[gone.effects :], open_.changes[gone.changes :]
+        open_.truncated = gone.truncated
+        self._ended(open_, [*sorted(gone.released), gone.xid])
+
+    def _ended(self, open_: Open, subxids: Iterable[int]) -> None:
+        """A rollback, as an abort record lists it."""
+        self.wal += [Record(self.lsn, open_.xid, subxid) for subxid in subxids]
+        self.lsn += _COMMIT_BYTES
 
     def _commit_record(self) -> tuple[int, int]:
         lsn = self.lsn
@@ -250,6 +327,9 @@ class Server:
             return
         if kind == "truncate":
             self._truncate(open_, [str(one) for one in rest])
+            return
+        if kind in ("savepoint", "release", "rollback"):
+            getattr(self, f"_{kind}")(open_)
             return
         table = self.state.get(str(rest[0]))
         if table is None:
@@ -333,8 +413,11 @@ class Server:
         self._log(open_, Change(tuple(table.relation for table in tables), None, dict(self.publications)))
 
     def _log(self, open_: Open, change: Change) -> None:
+        subxid = open_.savepoints[-1].xid if open_.savepoints else open_.xid
+        self.wal.append(Record(self.lsn, open_.xid, subxid, change))
         self.lsn += _ROW_BYTES
         open_.changes.append(change)
+        open_.is_logged = True
 
     def _write(self, open_: Open, table: ModelTable, rid: int, old: Row | None, new: Row | None) -> None:
         open_.effects.append((table.oid, rid, new))
@@ -382,8 +465,41 @@ class Server:
         self.state = state
         self.history[-1] = (end, state)
         self.silent[name, "*"] = end
-        self.publications = {at: oids - {table.oid} for at, oids in self.publications.items()}
+        self.publications = {at: one.without({table.oid}) for at, one in self.publications.items()}
         return True
+
+    # -- publications
+
+    def publish(self, name: str, oids: Collection[int]) -> ModelPublication:
+        """Make the publication hold exactly these tables."""
+        there = self.publications.get(name) or ModelPublication(self.new_number(), {})
+        tables = {oid: there.tables.get(oid) or self.new_number() for oid in oids}
+        self.publications[name] = replace(there, tables=tables)
+        return self.publications[name]
+
+    def unpublish(self, name: str) -> None:
+        """Someone takes the table out of every publication: what is written to it from now on is not sent."""
+        if name in self.state:
+            self.publications = {at: one.without({self.state[name].oid}) for at, one in self.publications.items()}
+            _, self.silent[name, "*"] = self._commit_record()
+
+    def republish(self, name: str) -> None:
+        """Someone puts the table (back) into every publication."""
+        if name in self.state:
+            for at, one in self.publications.items():
+                self.publish(at, {*one.tables, self.state[name].oid})
+
+    def drop_publications(self) -> None:
+        """Someone drops every publication."""
+        self.dropped, self.publications = {**self.dropped, **self.publications}, {}
+
+    def remake_publications(self) -> None:
+        """Someone makes those that were dropped anew, of the same tables."""
+        dropped, self.dropped = self.dropped, {}
+        known = {table.oid for table in self.state.values()}
+        for name, one in dropped.items():
+            if name not in self.publications:
+                self.publish(name, set(one.tables) & known)
 
     # -- snapshots and the whole server
 
@@ -393,11 +509,14 @@ class Server:
         self.lost_histories.append(self.history)
         self.history = self.history[:keep]
         end, self.state = self.history[-1]
-        self.log = [one for one in self.log if one.end <= end]
+        self.wal = [record for record in self.wal if record.lsn < end]
         self.lsn = max(end, 0x1000000) + (24 if new_timeline else 0)
         self.transactions = {}
+        over = {record.xid for record in self.wal if record.change is None and record.subxid == record.xid}
+        for xid in sorted({record.xid for record in self.wal} - over):
+            self.wal.append(Record(self.lsn, xid, xid))
         known = {table.oid for table in self.state.values()}
-        self.publications = {name: oids & known for name, oids in self.publications.items()}
+        self.publications = {at: one.without(set(one.tables) - known) for at, one in self.publications.items()}
         if new_timeline:
             self.left = {number: lsn for number, lsn in self.left.items() if lsn <= end} | {self.timeline: end}
             self.timeline += 1
@@ -429,18 +548,28 @@ def _message(table: ModelTable, old: Row | None, new: Row | None) -> bytes:
 
 
 class Sender:
-    """A walsender: the frames of a slot's stream, from `start` on, one after another."""
+    """A walsender: the frames of a slot's stream, from `start` on, one after another.
 
-    def __init__(self, server: Server, publication: str, start: int, *, sends_empty: bool) -> None:
+    A transaction that has come to so many changes as `stream_after` is sent in progress, in segments of so many
+    (documentation: "Streaming of Large Transactions for Logical Decoding"); None: at its commit.
+    """
+
+    def __init__(
+        self, server: Server, publication: str, start: int, *, sends_empty: bool, stream_after: int | None = None
+    ) -> None:
         self.server = server
         self._publication = publication
         self._sends_empty = sends_empty
+        self._stream_after = stream_after
         self._start = start
-        self._log = server.log
+        self._wal = server.wal
         self._next = 0
         self._described: dict[int, Relation] = {}
         self._queue: list[bytes] = []
-        self._in_transaction = 0  # the commit LSN of the one being sent
+        self._at = 0  # the LSN of the record that is being sent
+        self._pending: dict[int, list[Record]] = defaultdict(list)  # by transaction
+        self._streamed: dict[int, set[int]] = {}  # (sub)transactions that were sent in part, by transaction
+        self._told: dict[int, dict[int, Relation]] = {}  # what those of them that are in progress have described
 
     def frames(self, limit: int) -> list[bytes]:
         """Up to so many frames. Raises `LookupError` when the publication did not exist at a change."""
@@ -450,39 +579,85 @@ class Sender:
         return taken
 
     def _fetch(self) -> bool:
-        if self._next >= len(self.server.log):
+        if self._next >= len(self._wal):
             return False
-        committed = self.server.log[self._next]
+        record = self._wal[self._next]
         self._next += 1
-        if committed.lsn < self._start:
-            return True
-        body: list[bytes] = []
-        for change in committed.changes:
+        self._at = record.lsn
+        if record.change is not None:
+            pending = self._pending[record.xid]
+            pending.append(record)
+            # What was sent before it restarted is not streamed again (ReorderBufferCanStartStreaming).
+            if self._stream_after is not None and len(pending) >= self._stream_after and record.lsn >= self._start:
+                self._segment(record.xid)
+        elif record.committed is not None:
+            self._commit(record.xid, record.committed)
+        else:
+            self._abort(record.xid, record.subxid)
+        return True
+
+    def _send(self, *messages: bytes) -> None:
+        header = b"w" + self._at.to_bytes(8, "big") + self._at.to_bytes(8, "big") + bytes(8)
+        self._queue += [header + message for message in messages]
+
+    def _messages(self, records: Iterable[Record], described: dict[int, Relation]) -> list[tuple[int, bytes]]:
+        """What is published of the changes, each with its (sub)transaction, and descriptions where they lack."""
+        found: list[tuple[int, bytes]] = []
+        for record in records:
+            change = record.change
+            assert change is not None
             published = change.publications.get(self._publication)
             if published is None:
                 raise LookupError(f'publication "{self._publication}" does not exist')
-            relations = [one for one in change.relations if one.oid in published]
+            relations = [one for one in change.relations if one.oid in published.tables]
             for relation in relations:
-                if self._described.get(relation.oid) != relation:
-                    self._described[relation.oid] = relation
-                    body.append(describe(relation))
+                if described.get(relation.oid) != relation:
+                    described[relation.oid] = relation
+                    found.append((record.subxid, describe(relation)))
             if relations:
-                body.append(change.message or truncate(*(one.oid for one in relations)))
-        if body or self._sends_empty:
-            lsn, end = committed.lsn, committed.end
-            messages = [begin(lsn), *body, commit(lsn, end=end)]
-            header = b"w" + lsn.to_bytes(8, "big") + end.to_bytes(8, "big") + bytes(8)
-            self._queue += [header + message for message in messages]
-            self._in_transaction = lsn
-        return True
+                message = change.message or truncate(*(one.oid for one in relations))
+                found.append((record.subxid, message))
+        return found
+
+    def _segment(self, xid: int) -> None:
+        is_first = xid not in self._streamed
+        records = self._pending.pop(xid, [])
+        self._streamed.setdefault(xid, set()).update(record.subxid for record in records)
+        told = self._told.setdefault(xid, {})
+        body = [
+            message[:1] + struct.pack("!I", subxid) + message[1:] for subxid, message in self._messages(records, told)
+        ]
+        self._send(b"S" + struct.pack("!IB", xid, is_first), *body, b"E")
+
+    def _commit(self, xid: int, committed: Committed) -> None:
+        records = self._pending.pop(xid, [])
+        if committed.lsn < self._start:
+            return
+        if xid in self._streamed:
+            if records:
+                self._pending[xid] = records
+                self._segment(xid)
+            self._send(b"c" + struct.pack("!IBQQq", xid, 0, committed.lsn, committed.end, 5))
+            self._described |= self._told.pop(xid)
+            return
+        body = [message for _, message in self._messages(records, self._described)]
+        if body or (self._sends_empty and records):
+            self._send(begin(committed.lsn), *body, commit(committed.lsn, end=committed.end))
+
+    def _abort(self, xid: int, subxid: int) -> None:
+        kept = [record for record in self._pending.pop(xid, []) if subxid not in (xid, record.subxid)]
+        if kept:
+            self._pending[xid] = kept
+        if subxid in self._streamed.get(xid, ()) or (subxid == xid and xid in self._streamed):
+            self._send(b"A" + struct.pack("!II", xid, subxid))
+            self._told[xid] = {}  # cleanup_rel_sync_cache
 
     @property
     def position(self) -> int:
         """What a keepalive says now: every transaction that ends before it has been sent."""
         if self._queue:
-            return self._in_transaction
-        rest = [one.lsn for one in self.server.log[self._next :] if one.lsn >= self._start]
-        return min(rest, default=self.server.lsn)
+            return self._at
+        return self._wal[self._next].lsn if self._next < len(self._wal) else self.server.lsn
 
     @property
     def all_sent(self) -> bool:

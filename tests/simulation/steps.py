@@ -7,15 +7,16 @@ A step is a tuple. At the server:
     ("create_table", t, identity, ((column, type), ...)), ("drop_table", t), ("rename_table", t, new)
     ("add_column", t, c, type, n), ("drop_column", t, c), ("rename_column", t, c, new), ("retype", t, c, type)
     ("rewrite", t, c): ALTER COLUMN ... TYPE ... USING with other values; ("vacuum_full", t); ("identity", t, kind)
-    ("lose_slot",), ("drop_slot",), ("recreate_slot",), ("drop_publication",), ("unpublish", t)
+    ("lose_slot",), ("drop_slot",), ("recreate_slot",)
+    ("drop_publication",), ("remake_publication",), ("unpublish", t), ("republish", t): by someone else
     ("restart",), ("new_system",), ("restore", commits, keeps_slots, new_timeline)
 
 with operations ("insert", t, n), ("fill", t, n, count), ("update", t, i, n), ("move", t, i, n) which changes the key,
 ("touch", t, i) which changes nothing, ("swap", t, i, j), ("delete", t, i), ("truncate", t, ...): i and j choose among
-the rows there are, n stands for values. On the way: ("deliver", frames), ("all",), ("keepalive",),
-("cut",), ("copy", n): the copying goes on up to its n-th next halt. Here: ("view", v, t, columns or "*", condition or
-None), ("drop_view", v), ("stop", v), ("resume", v), ("sync",), ("look",), ("refresh", v), ("forget", v), ("reopen",),
-("crash",).
+the rows there are, n stands for values; ("savepoint",), ("rollback",) to the latest savepoint, ("release",) of it.
+On the way: ("deliver", frames), ("all",), ("keepalive",), ("cut",), ("copy", n): the copying goes on up to its n-th
+next halt. Here: ("view", v, t, columns or "*", condition or None), ("drop_view", v), ("stop", v), ("resume", v),
+("sync",), ("look",), ("refresh", v), ("forget", v), ("reopen",), ("crash",).
 ("later", n, step): the step happens just before the n-th call of the origin, or (a crash) local commit, from now.
 """
 
@@ -48,21 +49,24 @@ def schedule(chance: random.Random, length: int) -> list[Step]:
         steps.append(step(chance, name))
         if name in ("view", "refresh") and chance.random() < 0.7:  # what is written now meets the copying
             steps += [("sync",), step(chance, "tx"), ("all",), step(chance, "tx")]
+        if name in _PUT_BACK and chance.random() < 0.6:  # before anybody looks
+            steps += [("tx", (("fill", chance.choice(TABLES), 500, 5),)), (_PUT_BACK[name], *steps[-1][1:])]
     return steps
 
 
+_PUT_BACK = {"unpublish": "republish", "drop_publication": "remake_publication"}
 _WEIGHTS = {
     "tx": 25, "begin": 6, "op": 14, "commit": 7, "abort": 2, "deliver": 12, "all": 8, "keepalive": 4, "copy": 12,
     "cut": 2, "later": 2, "crash": 2, "reopen": 2, "view": 4, "stop": 2, "resume": 2, "drop_view": 1, "sync": 5,
     "look": 3, "refresh": 3, "forget": 0.5, "add_column": 1, "drop_column": 0.5, "rename_column": 0.5, "retype": 1,
     "rewrite": 1, "vacuum_full": 1, "identity": 1, "drop_table": 0.5, "create_table": 1, "rename_table": 0.3,
-    "lose_slot": 0.5, "drop_slot": 0.5, "recreate_slot": 0.5, "drop_publication": 0.5, "unpublish": 0.5, "restart": 1,
-    "new_system": 0.3, "restore": 0.5,
+    "lose_slot": 0.5, "drop_slot": 0.5, "recreate_slot": 0.5, "drop_publication": 0.5, "unpublish": 0.7, "republish": 1,
+    "remake_publication": 0.5, "restart": 1, "new_system": 0.3, "restore": 0.5,
 }  # fmt: skip
 
 _AT_SERVER = (
     "tx", "tx", "commit", "rewrite", "retype", "drop_column", "rename_column", "drop_table", "identity", "unpublish",
-    "cut", "crash", "crash", "restart", "drop_slot", "truncate",
+    "republish", "cut", "crash", "crash", "restart", "drop_slot", "truncate",
 )  # fmt: skip
 
 
@@ -86,11 +90,16 @@ def _view(chance: random.Random) -> Step:
     return ("view", chance.choice(VIEWS), chance.choice(TABLES), columns, condition)
 
 
+_OF_SAVEPOINTS = ("savepoint", "rollback", "release")
+
+
 def operation(chance: random.Random) -> Step:
     """One operation of a transaction."""
     table, some, number = chance.choice(TABLES), chance.randrange(40), chance.randrange(1000)
-    kinds = ("insert", "update", "move", "touch", "swap", "delete", "fill", "truncate")
-    match chance.choices(kinds, (8, 8, 4, 3, 2, 4, 1.5, 0.4))[0]:
+    kinds = (*("insert", "update", "move", "touch", "swap", "delete", "fill", "truncate"), *_OF_SAVEPOINTS)
+    match chance.choices(kinds, (8, 8, 4, 3, 2, 4, 1.5, 1, 2, 1.5, 0.7))[0]:
+        case "savepoint" | "rollback" | "release" as kind:
+            return (kind,)
         case "insert":
             return ("insert", table, number)
         case "touch" | "delete" as kind:
@@ -128,7 +137,7 @@ def step(chance: random.Random, name: str) -> Step:
             return (name, view)
         case "create_table":
             return _table(chance, table)
-        case "drop_table" | "vacuum_full" | "unpublish":
+        case "drop_table" | "vacuum_full" | "unpublish" | "republish":
             return (name, table)
         case "rename_table":
             return (name, table, chance.choice(TABLES))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any, TypeVar
 
 import adbc_driver_manager
 import adbc_driver_postgresql
@@ -14,13 +13,13 @@ import psycopg
 import pyarrow as pa
 from adbc_driver_manager import AdbcConnection, AdbcDatabase, AdbcStatement
 from psycopg import generators, pq
-from psycopg_pool import ConnectionPool, PoolTimeout
 
 from flashql import errors
 from flashql.catalog import Column, Shape, Table
 from flashql.datatypes import PgType, select_text
 from flashql.native import is_native
-from flashql.origins.postgres.connecting import DsnSource, as_ours, conninfo, first_line, translated
+from flashql.origins.postgres.connecting import DsnSource, as_ours, conninfo, first_line
+from flashql.origins.postgres.pool import Pool
 from flashql.quoting import literal, quote
 from flashql.resources import sql_text
 
@@ -42,20 +41,7 @@ _CANCEL_SECONDS = 2.0
 _BATCH_BYTES = 512 << 10
 
 
-class _Pooled(psycopg.Connection[Any]):
-    """A connection of FlashQL's pools, told by its class from those of other pools in the process."""
-
-
-def _is_not_ours(record: logging.LogRecord) -> bool:
-    """Whether a record says more than that FlashQL's pools lost or could not make a connection: that is raised."""
-    subject = record.args[0] if isinstance(record.args, tuple) and record.args else None
-    ours = isinstance(subject, _Pooled) or (isinstance(subject, str) and subject.startswith("<flashql "))
-    return record.levelno != logging.WARNING or not (ours and str(record.msg).startswith(_SAID_OTHERWISE))
-
-
-_SAID_OTHERWISE = ("error connecting in", "reconnection attempt in pool", "discarding ", "closing returned connection")
-
-logging.getLogger("psycopg.pool").addFilter(_is_not_ours)
+T = TypeVar("T")
 
 
 class PostgresClient:
@@ -64,8 +50,7 @@ class PostgresClient:
     def __init__(self, name: str, dsn: DsnSource) -> None:
         self.name = name
         self._dsn = dsn
-        self._pool: ConnectionPool[psycopg.Connection[Any]] | None = None
-        self._lock = threading.Lock()
+        self._pool = Pool(name, self.conninfo)
         self._arrow: tuple[str, AdbcDatabase] | None = None  # with the connection string it was made for
         self._arrow_lock = threading.Lock()  # held while one is made
         self._reading: set[AdbcStatement] = set()
@@ -75,55 +60,22 @@ class PostgresClient:
         """The connection string for one more connection; asks for the DSN anew."""
         return conninfo(self._dsn(), application_name, **more)
 
-    @contextmanager
-    def connection(self) -> Iterator[psycopg.Connection[Any]]:
+    def connection(self) -> AbstractContextManager[psycopg.Connection[Any]]:
         """A pooled connection in autocommit mode; its errors become FlashQL's."""
-        try:
-            with translated(self.name):
-                try:
-                    with self._opened_pool().connection(timeout=15) as connection:
-                        yield connection
-                except PoolTimeout:
-                    self._explain_no_connection()
-                    raise
-        except errors.OriginUnreachable:
-            # A pool waits longer and longer before it connects again; a new one tries at once.
-            self._close_pool()
-            raise
+        return self._pool.connection()
 
-    def _opened_pool(self) -> ConnectionPool[psycopg.Connection[Any]]:
-        with self._lock:
-            if self._pool is None:
-                # Connect once plainly: a pool would hide why it cannot behind a timeout.
-                psycopg.connect(self.conninfo(), autocommit=True).close()
-                self._pool = ConnectionPool(
-                    self.conninfo,  # asked at each connection: what the DSN says may change
-                    connection_class=_Pooled,
-                    name=f"<flashql {self.name}>",
-                    min_size=0,
-                    max_size=4,
-                    max_idle=60,
-                    reconnect_timeout=10,
-                    open=True,
-                    check=ConnectionPool.check_connection,
-                    kwargs={"autocommit": True},
-                )
-            return self._pool
-
-    def _explain_no_connection(self) -> None:
-        psycopg.connect(self.conninfo(), autocommit=True).close()
-        raise errors.OriginBusy(f"origin {self.name}: no connection was free within 15 seconds")
+    def asked(self, question: Callable[[psycopg.Connection[Any]], T]) -> T:
+        """What a question finds that only reads, and may be asked twice (see pool.py)."""
+        return self._pool.asked(question)
 
     @property
     def version(self) -> int:
         """The server's major version."""
-        with self.connection() as connection:
-            return connection.info.server_version // 10000
+        return self.asked(lambda connection: connection.info.server_version // 10000)
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """The rows of a query, as Python values."""
-        with self.connection() as connection:
-            return connection.execute(sql.encode(), parameters or None).fetchall()
+        """The rows of a query that may run twice (see `asked`), as Python values."""
+        return self.asked(lambda connection: connection.execute(sql.encode(), parameters or None).fetchall())
 
     @contextmanager
     def in_snapshot(self, name: str) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
@@ -150,7 +102,7 @@ class PostgresClient:
             cancelling = threading.Thread(target=self._cancel_readers, name="flashql-cancel", daemon=True)
             cancelling.start()
             cancelling.join(_CANCEL_SECONDS)
-        self._close_pool()
+        self._pool.close()
         self._close_arrow()
 
     def _cancel_readers(self) -> None:
@@ -169,31 +121,27 @@ class PostgresClient:
             with self._reading_lock:
                 self._reading.discard(statement)
 
-    def _close_pool(self) -> None:
-        with self._lock:
-            if self._pool is not None:
-                self._pool.close(timeout=5)
-                self._pool = None
-
     # -- introspection
 
     def describe(self, query: str) -> tuple[Column, ...]:
         """The columns a query returns, by the origin's own description of it; nothing is run."""
-        with self.connection() as connection:
-            # Sent and waited for apart: libpq's own waiting keeps the interpreter's lock.
-            connection.pgconn.send_prepare(b"", query.encode())
-            prepared = connection.wait(generators.execute(connection.pgconn))[0]
-            if prepared.status != pq.ExecStatus.COMMAND_OK:
-                raise _failed(self.name, prepared)
-            connection.pgconn.send_describe_prepared(b"")
-            described = connection.wait(generators.execute(connection.pgconn))[0]
-            if described.status != pq.ExecStatus.COMMAND_OK:
-                raise _failed(self.name, described)
-            fields = [
-                ((described.fname(at) or b"").decode(), described.ftype(at), described.fmod(at))
-                for at in range(described.nfields)
-            ]
-            types = self._types(connection, [(oid, modifier) for _, oid, modifier in fields])
+        return self.asked(lambda connection: self._described(connection, query))
+
+    def _described(self, connection: psycopg.Connection[Any], query: str) -> tuple[Column, ...]:
+        # Sent and waited for apart: libpq's own waiting keeps the interpreter's lock.
+        connection.pgconn.send_prepare(b"", query.encode())
+        prepared = connection.wait(generators.execute(connection.pgconn))[0]
+        if prepared.status != pq.ExecStatus.COMMAND_OK:
+            raise _failed(self.name, prepared)
+        connection.pgconn.send_describe_prepared(b"")
+        described = connection.wait(generators.execute(connection.pgconn))[0]
+        if described.status != pq.ExecStatus.COMMAND_OK:
+            raise _failed(self.name, described)
+        fields = [
+            ((described.fname(at) or b"").decode(), described.ftype(at), described.fmod(at))
+            for at in range(described.nfields)
+        ]
+        types = self._types(connection, [(oid, modifier) for _, oid, modifier in fields])
         return tuple(Column(name, type_) for (name, _, _), type_ in zip(fields, types, strict=True))
 
     def _types(self, connection: psycopg.Connection[Any], wanted: Sequence[tuple[int, int]]) -> list[PgType]:
@@ -210,17 +158,21 @@ class PostgresClient:
         """The table of that name (by the search path when `schema` is None). Raises `UnknownName`."""
         shown = name if schema is None else f"{schema}.{name}"
         spelled = quote(name) if schema is None else f"{quote(schema)}.{quote(name)}"
-        with self.connection() as connection:
-            found = connection.execute(sql_text("origin/table.sql").encode(), {"name": spelled}).fetchone()
-            if found is None:
-                raise errors.UnknownName(
-                    f"table {shown} does not exist at origin {self.name}",
-                    hint="Check the name and schema; a name that needs quotes there needs them here too.",
-                )
-            oid, schema_name, table_name, kind, identity, rows, size, pages, key = found
-            columns = connection.execute(sql_text("origin/columns.sql").encode(), {"oid": oid}).fetchall()
-            types = self._types(connection, [(column[1], column[2]) for column in columns])
-            shape = _shape(connection, oid) if kind in ("r", "p") else None
+        found = self.asked(lambda connection: self._table(connection, spelled))
+        if found is None:
+            raise errors.UnknownName(
+                f"table {shown} does not exist at origin {self.name}",
+                hint="Check the name and schema; a name that needs quotes there needs them here too.",
+            )
+        return found
+
+    def _table(self, connection: psycopg.Connection[Any], spelled: str) -> Table | None:
+        found = connection.execute(sql_text("origin/table.sql").encode(), {"name": spelled}).fetchone()
+        if found is None:
+            return None
+        oid, schema_name, table_name, kind, identity, rows, size, pages, key = found
+        columns = connection.execute(sql_text("origin/columns.sql").encode(), {"oid": oid}).fetchall()
+        types = self._types(connection, [(column[1], column[2]) for column in columns])
         return Table(
             oid=oid,
             schema=schema_name,
@@ -235,7 +187,7 @@ class PostgresClient:
             estimated_rows=rows,
             estimated_bytes=size,
             pages=pages,
-            shape=shape,
+            shape=_shape(connection, oid) if kind in ("r", "p") else None,
         )
 
     # -- rows as Arrow

@@ -10,7 +10,7 @@ import psycopg
 from flashql import errors
 from flashql.catalog import Column, Table
 from flashql.lsn import LSN
-from flashql.origins.base import Progress, Server, SlotState, Snapshot
+from flashql.origins.base import Progress, Publication, Server, SlotState, Snapshot
 from flashql.origins.postgres import preflight, slot, snapshot
 from flashql.origins.postgres.client import PostgresClient
 from flashql.origins.postgres.connecting import DsnSource
@@ -83,6 +83,10 @@ class PostgresOrigin:
             )
         return LSN.parse(position).end_of_last_record()
 
+    def heartbeat(self) -> None:
+        """Write something to the WAL that belongs to this database, and is for nobody."""
+        self.client.query("SELECT pg_logical_emit_message(false, 'flashql', '')")
+
     # -- following
 
     def replication(self, application_name: str) -> ReplicationConnection:
@@ -98,13 +102,13 @@ class PostgresOrigin:
         finally:
             connection.close()
 
-    def published(self, name: str) -> set[tuple[str, str]] | None:
-        """The tables the publication holds, None when there is none."""
+    def published(self, name: str) -> Publication | None:
+        """The publication of that name, None when there is none."""
         return slot.published(self.client, name)
 
-    def publish(self, name: str, tables: Iterable[tuple[str, str]], owner: Owner) -> None:
-        """Make the publication hold exactly these tables, and name its owner."""
-        slot.publish(self.client, name, tables, owner)
+    def publish(self, name: str, tables: Iterable[tuple[str, str]], owner: Owner) -> Publication:
+        """Make the publication hold exactly these tables, and name its owner; what it is then."""
+        return slot.publish(self.client, name, tables, owner)
 
     def slot_state(self, name: str) -> SlotState | None:
         """The slot of that name, None when there is none."""

@@ -28,13 +28,11 @@ class Finding:
 
 
 def _row(client: PostgresClient, file: str, parameters: dict[str, object]) -> dict[str, Any]:
-    with client.connection() as connection:
-        cursor = connection.execute(sql_text(f"origin/{file}").encode(), parameters)
-        names = [column.name for column in cursor.description or ()]
-        row = cursor.fetchone()
+    cursor = client.asked(lambda connection: connection.execute(sql_text(f"origin/{file}").encode(), parameters))
+    row = cursor.fetchone()
     if row is None:
         raise errors.UnknownName(f"the table is gone from origin {client.name}")
-    return dict(zip(names, row, strict=True))
+    return dict(zip([column.name for column in cursor.description or ()], row, strict=True))
 
 
 def server_findings(client: PostgresClient) -> list[Finding]:

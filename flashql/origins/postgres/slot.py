@@ -11,10 +11,11 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from typing import Any
 
 from flashql import errors
 from flashql.lsn import LSN
-from flashql.origins.base import Server, SlotState, Snapshot
+from flashql.origins.base import Publication, Server, SlotState, Snapshot
 from flashql.origins.postgres.client import PostgresClient
 from flashql.origins.postgres.replication import ReplicationConnection, Waiting
 from flashql.quoting import literal, qualified, quote
@@ -221,29 +222,38 @@ def release(client: PostgresClient, name: str, seal: str) -> None:
 # -- publication
 
 
-def published(client: PostgresClient, name: str) -> set[tuple[str, str]] | None:
-    """The (schema, table) names whose changes the publication sends all, and whole; None when there is none.
+def published(client: PostgresClient, name: str) -> Publication | None:
+    """The publication of that name, None when there is none.
 
-    Anybody with the right may have altered it: a table with a row filter or a column list is not among these, none is
-    when its options are not FlashQL's or it sends what FlashQL did not list (documentation: CREATE PUBLICATION).
+    Anybody with the right may have altered it: a table with a row filter or a column list is not among its tables, none
+    is when its options are not FlashQL's or it sends what FlashQL did not list (documentation: CREATE PUBLICATION).
     """
-    rows = client.query(sql_text("origin/publication.sql"), [name])
-    return {(schema, table) for schema, table, is_intact in rows if table and is_intact} if rows else None
+    return _publication(_publication_rows(client, name))
 
 
-def publish(client: PostgresClient, name: str, tables: Iterable[tuple[str, str]], owner: Owner) -> None:
+def _publication_rows(client: PostgresClient, name: str) -> list[tuple[Any, ...]]:
+    return client.query(sql_text("origin/publication.sql"), [name])
+
+
+def _publication(rows: Sequence[tuple[Any, ...]]) -> Publication | None:
+    whole = {(schema, table): version for schema, table, is_intact, _, version in rows if table and is_intact}
+    return Publication(rows[0][3], whole) if rows else None
+
+
+def publish(client: PostgresClient, name: str, tables: Iterable[tuple[str, str]], owner: Owner) -> Publication:
     """Make the publication hold exactly these tables and name its owner; one that is missing or altered is made anew.
 
-    At no moment of the origin's history is there none where there was one: a stream needs it at every change.
+    At no moment of the origin's history is there none where there was one: a stream needs it at every change. Returns
+    what it is then, as somebody may alter it at once.
     """
     wanted = set(tables)
     signature = f"COMMENT ON PUBLICATION {quote(name)} IS {literal(owner.comment())}"
-    rows = client.query(sql_text("origin/publication.sql"), [name])
-    if not rows or not all(is_intact for *_, is_intact in rows):
+    rows = _publication_rows(client, name)
+    if not rows or not all(is_intact for _, _, is_intact, *_ in rows):
         removal = [f"DROP PUBLICATION {quote(name)}"] if rows else []
         _publishing(client, *removal, _creation(name, sorted(wanted), client.version), signature)
-        return
-    present = {(schema, table) for schema, table, _ in rows if table}
+        return published(client, name) or Publication("", {})
+    present = {(schema, table) for schema, table, *_ in rows if table}
     added, dropped = sorted(wanted - present), sorted(present - wanted)
     if added:
         _publishing(client, f"ALTER PUBLICATION {quote(name)} ADD TABLE {_names(added)}")
@@ -252,6 +262,8 @@ def publish(client: PostgresClient, name: str, tables: Iterable[tuple[str, str]]
     if read_comment(comment(client, name)) != owner:
         with suppress(errors.OriginUnfit):  # another role made it for us: it does without
             _publishing(client, signature)
+    changed = _publication_rows(client, name) if added or dropped else rows
+    return _publication(changed) or Publication("", {})
 
 
 def _creation(name: str, tables: Sequence[tuple[str, str]], version: int) -> str:
