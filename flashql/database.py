@@ -32,6 +32,7 @@ from flashql.ddl import (
     touch_of,
 )
 from flashql.defining import Definer
+from flashql.maintenance import Maintenance
 from flashql.origins.postgres import PostgresOrigin
 from flashql.query import Parameters, Preparation, Scratch
 from flashql.result import Result
@@ -306,6 +307,7 @@ class Database(Cursor):
         self._ending.callback(self.schedule.stop)
         try:
             if not read_only:
+                self.store.before_commit = Maintenance.of(self.store).settle
                 joining.clear_orphans(self.store)
                 self.sync.show_stopped()
             self.schedule.look()

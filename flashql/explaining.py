@@ -45,8 +45,9 @@ def view_plan(view: View) -> Plan:
         return Plan(
             (Step(place, query, when), Step("duckdb", f"replace the copy of {view.relation_id}", "in one commit"))
         )
-    table = ".".join(view.base_table or ())
-    kept = f"copy of {table} ({', '.join(view.base_columns)})"
+    (source,) = view.sources
+    table = ".".join(source.table)
+    kept = f"copy of {table} ({', '.join(source.columns)})"
     local = f"SELECT {view.local_select}" + (f" WHERE {view.local_where}" if view.local_where else "")
     return Plan(
         (

@@ -53,11 +53,10 @@ def test_names_and_types_are_the_origins(postgres: PostgresOrigin) -> None:
 
 def test_a_realtime_view_reads_only_the_columns_it_needs_and_the_key(postgres: PostgresOrigin) -> None:
     found = bound(postgres, "SELECT note AS remark FROM public.orders AS o WHERE o.total > 5")
-    assert found.table is not None
-    assert found.table.key == ("id",)
-    assert found.view.base_table == ("public", "orders")
-    assert found.view.base_columns == ("id", "total", "note")
-    assert found.view.computed_from == ("total",)
+    assert found.tables[0].key == ("id",)
+    assert found.view.sources[0].table == ("public", "orders")
+    assert found.view.sources[0].columns == ("id", "total", "note")
+    assert found.view.sources[0].computed_from == ("total",)
     assert found.view.local_select == '"note" AS "remark"'
 
 

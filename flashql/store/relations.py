@@ -34,7 +34,8 @@ def show_copy(writer: duckdb.DuckDBPyConnection, store: Store, view: View, copy:
     if before is None and shows == copy.local_table:
         return
     body = rows = realtime_body(view, qualified(DATA_SCHEMA, copy.local_table))
-    bound = dict(zip(view.computed_from, view.computed_types, strict=False))
+    (source,) = view.sources
+    bound = dict(zip(source.computed_from, source.computed_types, strict=False))
     for column in copy.columns:
         if bound.get(column.name, column.column.declared) != column.column.declared:
             body = _raising(
@@ -42,7 +43,7 @@ def show_copy(writer: duckdb.DuckDBPyConnection, store: Store, view: View, copy:
                 f"{view.relation_id} computes from column {column.name}, which has changed its type at the origin. "
                 "Define the view again: CREATE OR REPLACE VIEW",
             )
-        if column.rung > 0 and column.name in view.computed_from and copy.local_type(column).name == "VARCHAR":
+        if column.rung > 0 and column.name in source.computed_from and copy.local_type(column).name == "VARCHAR":
             body = _raising(
                 _columns(view),
                 f"{view.relation_id} computes from column {column.name}, which holds values that DuckDB can only "
@@ -82,6 +83,11 @@ def _tables(store: Store, view: View) -> tuple[str | None, str | None]:
         "SELECT local_table, shows FROM flashql.views WHERE namespace = ? AND name = ?", [view.namespace, view.name]
     )
     return rows[0] if rows else (None, None)
+
+
+def shown_tables(store: Store) -> dict[str, str]:
+    """The table that each readable view shows now, by relation id."""
+    return dict(store.rows("SELECT namespace || '.' || name, shows FROM flashql.views WHERE shows IS NOT NULL"))
 
 
 def own_table(store: Store, view: View) -> str | None:

@@ -1,0 +1,107 @@
+"""What a local commit changes, table by table: rows that left with weight -1, rows that arrived with weight 1.
+
+A delta is a temporary table with the columns of its table and `flashql_weight`. New rows less the delta are the old
+rows: new = old + delta, as bags. A row may be in it with both weights, which cancel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+import duckdb
+
+from flashql.quoting import qualified, quote
+from flashql.store import DATA_SCHEMA, registered
+
+WEIGHT = "flashql_weight"
+_MOVED = "flashql_moved"
+# DuckDB 2 lets a statement read what another within it deleted or inserted; DuckDB 1 hands that to Python.
+_NESTS = not duckdb.__version__.startswith("1.")
+
+
+def delta_name(table: str) -> str:
+    """The delta of a table of schema flashql_data, as SQL."""
+    return f"temp.main.{quote(f'delta_{table}')}"
+
+
+@dataclass
+class Delta:
+    """The rows of one table that left and arrived so far."""
+
+    writer: duckdb.DuckDBPyConnection
+    table: str  # in schema flashql_data
+    lost: bool = False  # too much moved to be worth listing: only that something did is known
+
+    @property
+    def name(self) -> str:
+        """The temporary table, as SQL."""
+        return delta_name(self.table)
+
+    def create(self) -> None:
+        """Make it, empty."""
+        source = qualified(DATA_SCHEMA, self.table)
+        self.writer.execute(
+            f"CREATE OR REPLACE TEMP TABLE {quote(f'delta_{self.table}')} AS "
+            f"SELECT *, 0::TINYINT AS {WEIGHT} FROM {source} LIMIT 0"
+        )
+
+    def run(self, statement: str) -> None:
+        """Run an INSERT or DELETE on the table, and note the rows it moved."""
+        if self.lost:
+            self.writer.execute(statement)
+            return
+        weight = -1 if statement.startswith("DELETE") else 1
+        noted = f"INSERT INTO {self.name} SELECT *, {weight} FROM {_MOVED}"
+        if _NESTS:
+            self.writer.execute(f"WITH {_MOVED} AS ({statement} RETURNING *) {noted}")
+            return
+        moved = self.writer.sql(f"{statement} RETURNING *")
+        if moved is not None:
+            with registered(self.writer, _MOVED, moved.to_arrow_table()):
+                self.writer.execute(noted)
+
+    def rows(self) -> tuple[int, int]:
+        """How many rows left, and how many arrived."""
+        row = self.writer.execute(
+            f"SELECT count(*) FILTER ({WEIGHT} < 0), count(*) FILTER ({WEIGHT} > 0) FROM {self.name}"
+        ).fetchone()
+        assert row is not None
+        return int(row[0]), int(row[1])
+
+
+class Deltas:
+    """What one local transaction has changed so far. `wanted`: the tables whose delta somebody reads."""
+
+    def __init__(self, writer: duckdb.DuckDBPyConnection, wanted: Collection[str]) -> None:
+        self._writer = writer
+        self._wanted = wanted
+        self._deltas: dict[str, Delta] = {}
+
+    def of(self, table: str | None) -> Delta | None:
+        """The delta of a table that is about to change; None when nobody reads it."""
+        if table is None or table not in self._wanted:
+            return None
+        delta = self._deltas.get(table)
+        if delta is None:
+            delta = self._deltas[table] = Delta(self._writer, table)
+            delta.create()
+        return delta
+
+    def add(self, delta: Delta) -> None:
+        """A delta that is complete."""
+        self._deltas[delta.table] = delta
+
+    def lose(self, table: str | None) -> None:
+        """The table changes in a way that is not listed row by row."""
+        if table is not None and table in self._wanted:
+            self._deltas[table] = Delta(self._writer, table, lost=True)
+
+    def __contains__(self, table: object) -> bool:
+        return table in self._deltas
+
+    def __getitem__(self, table: str) -> Delta:
+        return self._deltas[table]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._deltas)
