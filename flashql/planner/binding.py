@@ -99,11 +99,12 @@ def _bind_query(view: View, origin: Describer) -> Bound:
             f"{view.relation_id} reads no table, so nothing is there to follow", hint="Make it a MATERIALIZED view."
         )
     sources = []
-    for table, read in translation.tables.values():
+    for name, (table, read) in translation.tables.items():
+        computed = translation.computed.get(name, ())
         wanted = {*read, *(table.key or [column.name for column in table.columns if not column.generated])}
-        names = tuple(column.name for column in table.columns if column.name in wanted)
-        types = tuple(table.streamed_column(name).declared for name in read)
-        sources.append(Source(table.schema, table.name, names, tuple(read), types))
+        columns = tuple(column.name for column in table.columns if column.name in wanted)
+        types = tuple(table.streamed_column(name).declared for name in computed)
+        sources.append(Source(table.schema, table.name, columns, computed, types))
     bound = replace(view, sources=tuple(sources), local_query=translation.tree.sql(dialect="duckdb"))
     return Bound(bound, tuple(table for table, _ in translation.tables.values()))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import sqlglot
 from sqlglot import exp
@@ -16,7 +16,6 @@ from sqlglot.errors import SqlglotError
 
 from flashql import errors
 from flashql.catalog import Column, Table
-from flashql.planner.binding import Describer
 from flashql.planner.expressions import Expressions
 from flashql.planner.grouping import Grouping
 from flashql.planner.literals import UNKNOWN
@@ -40,6 +39,9 @@ from flashql.planner.sorting import Sorting
 from flashql.planner.sources import From
 from flashql.planner.transpile import condition
 from flashql.planner.transpile import translate as translate_expression
+
+if TYPE_CHECKING:
+    from flashql.planner.binding import Describer
 
 
 @dataclass(frozen=True)
