@@ -127,7 +127,7 @@ def park(writer: duckdb.DuckDBPyConnection, store: Store, origin: str, active: I
     still = [view for view in realtime_views(store, origin) if view.relation_id not in names]
     for view in still:
         if view.is_kept:
-            let_stand(writer, view)
+            let_stand(writer, view.relation_id)
         elif view.tables & followed:
             freeze(writer, store, view)
     used = {table for view in still for table in view.tables}

@@ -21,6 +21,7 @@ from flashql.store import DATA_SCHEMA, Store
 from flashql.store.copies import next_id
 from flashql.store.duck import as_ours
 from flashql.store.inputs import inputs, let_stand, save_inputs
+from flashql.store.jobs import set_job
 from flashql.store.relations import described, own_table, show_own
 from flashql.weighing import apply_delta, consolidated, difference
 
@@ -91,6 +92,31 @@ class Maintenance:
         """These tables have changed in this transaction: whatever reads them is computed anew at its end."""
         self._disturbed.update(tables)
 
+    def local_tables_named(self, sql: str) -> set[str]:
+        """Which of DuckDB's own tables that views follow a statement may write to, by its text."""
+        lowered, hidden = sql.lower(), sql.lstrip()[:7].upper() == "EXECUTE"
+        followed = {name for kept in self.kept() for name in kept.view.local_tables}
+        return {name for name in followed if hidden or name.rsplit(".", 1)[-1].lower() in lowered}
+
+    def follow_local(self, written: Collection[str] | None = None) -> None:
+        """DuckDB's own tables were written to (None: perhaps any of them): the views that read them follow.
+
+        One whose query fails stands still, and its job says why.
+        """
+        while True:
+            if written is None:
+                written = {name for kept in self.kept() for name in kept.view.local_tables}
+            if not written:
+                return
+            try:
+                with self._store.transaction():
+                    self.disturb(written)
+                return
+            except errors.ViewBroken as broken:
+                with self._store.transaction() as writer:
+                    let_stand(writer, broken.relation_id)
+                    set_job(writer, broken.relation_id, state="failed", phase=None, last_error=str(broken))
+
     def settle(self, writer: duckdb.DuckDBPyConnection) -> None:
         """At the end of a transaction: views follow what changed in it, and those views without an origin read.
 
@@ -100,7 +126,7 @@ class Maintenance:
         for kept in kept_views(self._store):
             now = _inputs_now(self._store, kept.view)
             if now is None:
-                let_stand(writer, kept.view)
+                let_stand(writer, kept.view.relation_id)
             elif now != kept.inputs:
                 self.keep_up(writer, kept.view)
             elif kept.tables & disturbed or set(kept.view.local_tables) & disturbed:

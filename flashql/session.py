@@ -406,8 +406,7 @@ class Session:
         _left[self._slot, broken.relation_id] = time.monotonic(), broken
         views = [view for view in self._active if view.relation_id == broken.relation_id]
         with self._store.transaction() as writer:
-            for view in views:
-                let_stand(writer, view)
+            let_stand(writer, broken.relation_id)
         self._fail(views, broken)
 
     def _join(self, good: list[tuple[Copied, Table]]) -> None:

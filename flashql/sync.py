@@ -137,7 +137,7 @@ class Sync:
             known = jobs(self._store)
             for view in chosen:
                 if view.is_kept and view.origin is None:
-                    let_stand(writer, view)
+                    let_stand(writer, view.relation_id)
                 job = known.get(view.relation_id)
                 if job is None:
                     continue
@@ -223,7 +223,7 @@ class Sync:
             return
         if view.origin is None:
             with self._store.transaction() as writer:
-                let_stand(writer, view)
+                let_stand(writer, view.relation_id)
         else:
             self._detach(view, view.origin)
         report = self.sync(view.relation_id)

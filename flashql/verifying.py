@@ -180,7 +180,7 @@ def _compute_anew(store: Store, views: Iterable[View]) -> None:
     """Have kept views whose rows are not those of their query computed anew."""
     with store.transaction() as writer:
         for view in views:
-            let_stand(writer, view)
+            let_stand(writer, view.relation_id)
             keep_up(writer, store, view)
 
 

@@ -37,7 +37,8 @@ def consolidated(columns: Columns, weighted: str) -> str:
     exactly = ", ".join(exact(name, kind) for name, (_, kind) in zip(names, columns, strict=True))
     return (
         f"SELECT {', '.join(names)}, sign({WEIGHT})::TINYINT AS {WEIGHT} "
-        f"FROM (SELECT {kept}, sum({WEIGHT}) AS {WEIGHT} FROM ({weighted}) GROUP BY {exactly} HAVING sum({WEIGHT}) <> 0), range(abs({WEIGHT})::BIGINT)"
+        f"FROM (SELECT {kept}, sum({WEIGHT}) AS {WEIGHT} "
+        f"FROM ({weighted}) GROUP BY {exactly} HAVING sum({WEIGHT}) <> 0), range(abs({WEIGHT})::BIGINT)"
     )
 
 

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import random
+import sys
 
+import pytest
+
+import flashql
+from flashql import errors
+from flashql.database import Database
 from tests.fix_postgres import Origin
 from tests.postgres.pair import following
 
@@ -38,6 +45,13 @@ VIEWS = {
 }
 
 
+def seeded() -> random.Random:
+    """A generator with a seed that a failure shows, or that FLASHQL_TEST_SEED gives."""
+    seed = int(os.environ.get("FLASHQL_TEST_SEED") or random.randrange(2**31))
+    sys.stdout.write(f"FLASHQL_TEST_SEED={seed}\n")
+    return random.Random(seed)
+
+
 def transaction(random_: random.Random) -> list[str]:
     """The statements of one transaction."""
     found = []
@@ -51,7 +65,8 @@ def transaction(random_: random.Random) -> list[str]:
                     f"INSERT INTO customers VALUES ({one}, 'n{other}', 'c{other % 3}') ON CONFLICT DO NOTHING",
                     f"UPDATE customers SET city = 'c{other % 3}' WHERE id = {one}",
                     f"DELETE FROM customers WHERE id = {one}",
-                    f"INSERT INTO orders VALUES ({one}, {customer}, {amount}, '2024-01-{other + 1}') ON CONFLICT DO NOTHING",
+                    f"INSERT INTO orders VALUES ({one}, {customer}, {amount}, '2024-01-{other + 1}') "
+                    "ON CONFLICT DO NOTHING",
                     f"UPDATE orders SET amount = {amount}, customer = {customer} WHERE id = {one}",
                     f"UPDATE orders SET amount = {amount} WHERE id % 3 = {one % 3}",
                     f"DELETE FROM orders WHERE id = {one}",
@@ -67,9 +82,7 @@ def transaction(random_: random.Random) -> list[str]:
 
 
 def test_views_of_many_shapes_equal_their_queries_after_every_batch(origin: Origin, database_path: str) -> None:
-    seed = random.randrange(1 << 30)
-    print(f"seed {seed}")
-    random_ = random.Random(seed)
+    random_ = seeded()
     origin.execute(TABLES)
     for _ in range(20):
         origin.execute(";".join(transaction(random_)))
@@ -84,3 +97,96 @@ def test_views_of_many_shapes_equal_their_queries_after_every_batch(origin: Orig
                 pair.sync()
         pair.check()
         assert {status.state for status in pair.db.sync.status()} == {"running"}
+
+
+def rows(db: Database, query: str) -> list[tuple[object, ...]]:
+    return sorted(db.execute(query).fetchall())
+
+
+def test_a_view_over_views_and_local_tables_follows_them_in_one_commit(origin: Origin, database_path: str) -> None:
+    origin.execute(TABLES)
+    origin.execute("INSERT INTO customers VALUES (1, 'a', 'x'), (2, 'b', 'y')")
+    with following(
+        origin,
+        database_path,
+        customers="SELECT id, city FROM customers",
+        totals="SELECT customer, sum(amount) AS total FROM orders GROUP BY customer",
+    ) as pair:
+        pair.db.execute(
+            """
+            CREATE TABLE rates (city VARCHAR, rate INTEGER);
+            INSERT INTO rates VALUES ('x', 2);
+            CREATE SCHEMA l;
+            CREATE REALTIME VIEW l.rated AS
+                SELECT c.id, t.total * r.rate AS rated FROM s.customers c
+                JOIN s.totals t ON t.customer = c.id JOIN rates r ON r.city = c.city;
+            CREATE REALTIME VIEW l.many AS SELECT count(*) AS n FROM l.rated;
+            """
+        )
+        pair.sync()
+        assert rows(pair.db, "FROM l.many") == [(0,)]
+        origin.execute("INSERT INTO orders VALUES (1, 1, 5, NULL), (2, 2, 7, NULL)")
+        pair.db.sync.wait("l.many", timeout=60)
+        assert rows(pair.db, "FROM l.rated") == [(1, 10)]
+        assert rows(pair.db, "FROM l.many") == [(1,)]
+        pair.db.execute("INSERT INTO rates VALUES ('y', 3)")
+        assert rows(pair.db, "FROM l.rated") == [(1, 10), (2, 21)]
+        pair.db.execute("BEGIN")
+        pair.db.execute("UPDATE rates SET rate = 4 WHERE city = 'y'")
+        pair.db.execute("COMMIT")
+        assert rows(pair.db, "FROM l.rated") == [(1, 10), (2, 28)]
+        pair.db.execute("BEGIN; DELETE FROM rates; ROLLBACK")
+        assert rows(pair.db, "FROM l.many") == [(2,)]
+        assert all(report.equal for report in pair.db.sync.verify())
+        assert {status.state for status in pair.db.sync.status()} == {"running"}
+
+        pair.db.sync.stop("s.customers")
+        origin.execute("UPDATE customers SET city = 'x'")
+        origin.execute("UPDATE orders SET amount = 10")
+        pair.db.sync.wait("s.totals", timeout=60)
+        assert rows(pair.db, "FROM l.rated") == [(1, 20), (2, 40)]  # what s.customers shows stands still
+        pair.db.sync.resume("s.customers")
+        pair.db.sync.wait(timeout=60)
+        assert rows(pair.db, "FROM l.rated") == [(1, 20), (2, 20)]
+
+        pair.db.sync.stop("l.rated")
+        origin.execute("UPDATE orders SET amount = 11")
+        pair.db.sync.wait("s.totals", timeout=60)
+        assert rows(pair.db, "FROM l.rated") == [(1, 20), (2, 20)]
+        pair.db.sync.resume("l.rated")
+        assert rows(pair.db, "FROM l.rated") == [(1, 22), (2, 22)]
+
+        pair.reopen()
+        pair.db.execute("DELETE FROM rates")
+        assert rows(pair.db, "FROM l.many") == [(0,)]
+        with pytest.raises(errors.DefinitionError, match=r"l\.rated read"):
+            pair.db.execute("DROP VIEW s.totals")
+        pair.db.execute("DROP VIEW s.totals CASCADE")
+        assert pair.leftover_tables() == set()
+
+
+def test_a_view_spans_origins(origin: Origin, database_path: str) -> None:
+    origin.execute("CREATE TABLE a (id int PRIMARY KEY, v int); CREATE TABLE b (id int PRIMARY KEY, v int)")
+    with flashql.connect(database_path, origins={"one": origin.dsn, "two": origin.dsn}) as db:
+        db.execute(
+            """
+            CREATE REALTIME VIEW a WITH (replication_origin = 'one') AS SELECT * FROM a;
+            CREATE REALTIME VIEW b WITH (replication_origin = 'two') AS SELECT id, sum(v) AS v FROM b GROUP BY id;
+            CREATE REALTIME VIEW "both" AS SELECT a.id, a.v + b.v AS v FROM a JOIN b USING (id);
+            """
+        )
+        assert db.sync.sync()
+        origin.execute("INSERT INTO a SELECT i, i FROM generate_series(1, 9) i")
+        origin.execute("INSERT INTO b SELECT i, 10 * i FROM generate_series(5, 12) i")
+        db.sync.wait("main.both", timeout=60)
+        assert rows(db, 'FROM "both"') == [(i, 11 * i) for i in range(5, 10)]
+
+
+def test_what_returns_something_else_each_time_is_refused(database_path: str) -> None:
+    with flashql.connect(database_path) as db:
+        db.execute("CREATE TABLE t (a INTEGER)")
+        for expression in ("random()", "now()", "current_date"):
+            with pytest.raises(errors.NotSupported, match="something else each time"):
+                db.execute(f"CREATE REALTIME VIEW v AS SELECT a, {expression} AS x FROM t")
+        with pytest.raises(errors.NotSupported, match="reads nothing"):
+            db.execute("CREATE REALTIME VIEW v AS SELECT 1 AS x")

@@ -47,7 +47,7 @@ def redefine_view(writer: duckdb.DuckDBPyConnection, view: View) -> None:
 
 def delete_view(writer: duckdb.DuckDBPyConnection, view: View) -> None:
     """Forget the view's definition."""
-    let_stand(writer, view)
+    let_stand(writer, view.relation_id)
     writer.execute("DELETE FROM flashql.views WHERE namespace = ? AND name = ?", [view.namespace, view.name])
 
 

@@ -33,21 +33,25 @@ def inputs(store: Store, cursor: duckdb.DuckDBPyConnection | None = None) -> dic
 
 def save_inputs(writer: duckdb.DuckDBPyConnection, view: View, read: Inputs) -> None:
     """The view's rows are those of its query over `read`, and follow it from here."""
-    let_stand(writer, view)
+    let_stand(writer, view.relation_id)
     for name, table in read.items() or [(None, None)]:
         writer.execute("INSERT INTO flashql.view_inputs VALUES (?, ?, ?)", [view.relation_id, name, table])
 
 
-def let_stand(writer: duckdb.DuckDBPyConnection, view: View) -> None:
+def let_stand(writer: duckdb.DuckDBPyConnection, relation_id: str) -> None:
     """The view's rows follow nothing from here."""
-    writer.execute("DELETE FROM flashql.view_inputs WHERE relation_id = ?", [view.relation_id])
+    writer.execute("DELETE FROM flashql.view_inputs WHERE relation_id = ?", [relation_id])
 
 
 def forget_input(writer: duckdb.DuckDBPyConnection, table: str | None) -> None:
-    """The table no longer follows: neither do views computed from it."""
+    """The copy in this table follows its origin no more, so neither do views of that origin computed from it.
+
+    Views without an origin go on: they follow what other views show.
+    """
     if table is not None:
         writer.execute(
             "DELETE FROM flashql.view_inputs WHERE relation_id IN "
-            "(SELECT relation_id FROM flashql.view_inputs WHERE local_table = ?)",
+            "(SELECT relation_id FROM flashql.view_inputs WHERE local_table = ?) AND relation_id IN "
+            "(SELECT namespace || '.' || name FROM flashql.views WHERE origin IS NOT NULL)",
             [table],
         )
