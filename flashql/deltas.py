@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 import duckdb
 
+from flashql.planner.steps import WEIGHT
 from flashql.quoting import qualified, quote
 from flashql.store import DATA_SCHEMA, registered
+from flashql.store.relations import described
+from flashql.weighing import Columns, consolidated, exact
 
-WEIGHT = "flashql_weight"
 _MOVED = "flashql_moved"
 # DuckDB 2 lets a statement read what another within it deleted or inserted; DuckDB 1 hands that to Python.
 _NESTS = not duckdb.__version__.startswith("1.")
@@ -31,6 +33,7 @@ class Delta:
 
     writer: duckdb.DuckDBPyConnection
     table: str  # in schema flashql_data
+    runs: int = 0  # statements that moved rows
     lost: bool = False  # too much moved to be worth listing: only that something did is known
 
     @property
@@ -51,6 +54,7 @@ class Delta:
         if self.lost:
             self.writer.execute(statement)
             return
+        self.runs += 1
         weight = -1 if statement.startswith("DELETE") else 1
         noted = f"INSERT INTO {self.name} SELECT *, {weight} FROM {_MOVED}"
         if _NESTS:
@@ -60,6 +64,14 @@ class Delta:
         if moved is not None:
             with registered(self.writer, _MOVED, moved.to_arrow_table()):
                 self.writer.execute(noted)
+
+    def net(self) -> None:
+        """Leave out rows that both left and arrived."""
+        columns = [(name, kind) for name, kind in described(self.writer, f"FROM {self.name}") if name != WEIGHT]
+        self.writer.execute(
+            f"CREATE OR REPLACE TEMP TABLE {quote(f'delta_{self.table}')} AS "
+            f"{consolidated(columns, f'SELECT * FROM {self.name}')}"
+        )
 
     def rows(self) -> tuple[int, int]:
         """How many rows left, and how many arrived."""
@@ -88,6 +100,12 @@ class Deltas:
             delta.create()
         return delta
 
+    def net(self) -> None:
+        """Make each delta that came in several parts one, of rows as they were and rows as they are."""
+        for delta in self._deltas.values():
+            if delta.runs > 2 and not delta.lost:
+                delta.net()
+
     def add(self, delta: Delta) -> None:
         """A delta that is complete."""
         self._deltas[delta.table] = delta
@@ -105,3 +123,43 @@ class Deltas:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._deltas)
+
+
+def difference(writer: duckdb.DuckDBPyConnection, query: str, delta: Delta) -> None:
+    """Make the delta what its table lacks of a query with the same columns, and has beyond it."""
+    table = qualified(DATA_SCHEMA, delta.table)
+    columns = described(writer, f"FROM {table}")
+    names = ", ".join(quote(name) for name, _ in columns)
+    writer.execute(
+        f"CREATE OR REPLACE TEMP TABLE {quote(f'delta_{delta.table}')} AS "
+        + consolidated(
+            columns, f"SELECT {names}, 1 AS {WEIGHT} FROM ({query}) UNION ALL SELECT {names}, -1 FROM {table}"
+        )
+    )
+
+
+def apply_delta(writer: duckdb.DuckDBPyConnection, delta: Delta) -> bool:
+    """Delete from the delta's table what left, insert what arrived; whether that is anything."""
+    left, arrived = delta.rows()
+    table = qualified(DATA_SCHEMA, delta.table)
+    columns = described(writer, f"FROM {table}")
+    if left:
+        writer.execute(f"DELETE FROM {table} WHERE rowid IN ({_leaving(table, columns, delta)})")
+    if arrived:
+        names = ", ".join(quote(name) for name, _ in columns)
+        writer.execute(f"INSERT INTO {table} SELECT {names} FROM {delta.name} WHERE {WEIGHT} > 0")
+    return bool(left or arrived)
+
+
+def _leaving(table: str, columns: Columns, delta: Delta) -> str:
+    """The rowids of as many rows of the table as the delta has of each that left."""
+    keys = ", ".join(f"{exact(quote(name), kind)} AS k{at}" for at, (name, kind) in enumerate(columns))
+    groups = ", ".join(f"k{at}" for at in range(len(columns)))
+    same = " AND ".join(
+        f"{exact(f't.{quote(name)}', kind)} IS NOT DISTINCT FROM d.k{at}" for at, (name, kind) in enumerate(columns)
+    )
+    return (
+        f"SELECT id FROM (SELECT t.rowid AS id, d.many, row_number() OVER (PARTITION BY d.nth) AS k FROM {table} AS t "
+        f"JOIN (SELECT {groups}, count(*) AS many, row_number() OVER () AS nth FROM (SELECT {keys} FROM {delta.name} "
+        f"WHERE {WEIGHT} < 0) GROUP BY {groups}) AS d ON {same}) WHERE k <= many"
+    )

@@ -210,6 +210,7 @@ def clear_orphans(store: Store) -> None:
     with store.transaction() as writer:
         used = {name for (name,) in store.rows("SELECT local_table FROM flashql.copies")}
         used |= {name for (name,) in store.rows("SELECT local_table FROM flashql.views")}
+        used |= {name for (name,) in store.rows("SELECT local_table FROM flashql.view_steps")}
         used |= {f"p{number}" for (number,) in store.rows("SELECT id FROM flashql.copies")}
         for table in data_tables(store) - used:
             drop_table(writer, table)

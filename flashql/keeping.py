@@ -10,34 +10,44 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
+import duckdb
 import sqlglot
 from sqlglot import TokenType, exp
 
 from flashql import errors
 from flashql.catalog import CopyState, View
+from flashql.expanding import expanded
+from flashql.planner.blocks import Recomputed
+from flashql.planner.splitting import shown_sql, split
+from flashql.planner.steps import Step, Steps
 from flashql.quoting import qualified, quote
 from flashql.store import DATA_SCHEMA, Store
 from flashql.store.copies import copies
 from flashql.store.definitions import views
 from flashql.store.inputs import inputs
-from flashql.store.relations import own_table, realtime_body, shown_tables
+from flashql.store.relations import described, realtime_body, shown_tables
+from flashql.store.steps import step_rows
 
 _FLEETING_WORDS = {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A kept view as it is now: the table with its rows, those it is computed from, and its query over them."""
+class Followed:
+    """A kept view that follows what it reads: the tables that hold that, and the first table of its own."""
 
     view: View
-    table: str
     inputs: Mapping[str, str | None]
-    query: str
+    prefix: str
 
     @property
     def tables(self) -> frozenset[str]:
         """The tables of schema flashql_data that its rows are computed from."""
         return frozenset(table for table in self.inputs.values() if table is not None)
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """The same for what is computed in the same way."""
+        return self.view.relation_id, self.view.local_query, tuple(sorted(self.inputs.items())), self.prefix
 
 
 def found_inputs(store: Store, view: View) -> dict[str, str | None]:
@@ -93,6 +103,35 @@ def local_body(view: View, read: Mapping[str, str | None]) -> str:
     return view_body(view, {name: qualified(DATA_SCHEMA, table) for name, table in read.items() if table is not None})
 
 
+def planned(cursor: duckdb.DuckDBPyConnection, view: View, read: Mapping[str, str | None], prefix: str) -> Steps:
+    """The steps of a view over what it reads; their tables' names begin with `prefix`. `cursor` describes queries."""
+    assert view.local_query is not None
+
+    def describe(query: str) -> dict[str, str]:
+        return dict(described(cursor, query))
+
+    if view.origin is None:
+        try:
+            return split(expanded(cursor, view.local_query), prefix, DATA_SCHEMA, describe)
+        except Recomputed as why:
+            return Steps((Step(prefix, None, (str(why),), view.local_query),), None)
+    tree = sqlglot.parse_one(view.local_query, read="duckdb")
+    for table in list(tree.find_all(exp.Table)):
+        if table.db:
+            local = read[qualified(table.db, table.name)]
+            table.set("alias", exp.TableAlias(this=exp.to_identifier(table.alias_or_name, quoted=True)))
+            table.set("db", exp.to_identifier(DATA_SCHEMA, quoted=True))
+            table.set("this", exp.to_identifier(local, quoted=True))
+    assert isinstance(tree, exp.Query)
+    return split(tree, prefix, DATA_SCHEMA, describe)
+
+
+def shown_body(view: View, steps: Steps) -> str:
+    """What the view shows, over the table of its last step, under the view's names."""
+    names = ", ".join(quote(column.name) for column in view.columns)
+    return f"SELECT * FROM ({shown_sql(steps, DATA_SCHEMA)}) AS flashql_view({names})"
+
+
 def require_repeatable(store: Store, view: View) -> None:
     """Raise `NotSupported` when the query may return other rows over the same rows: now(), random() and their like."""
     fleeting = {
@@ -113,16 +152,11 @@ def require_repeatable(store: Store, view: View) -> None:
             )
 
 
-def kept_views(store: Store) -> list[Kept]:
+def followed_views(store: Store) -> list[Followed]:
     """The kept views that follow what they read now, each after those it reads."""
-    read, known = inputs(store), views(store)
-    found: dict[str, Kept] = {}
-    for view in in_order(view for view in known.values() if view.is_kept and view.relation_id in read):
-        table = own_table(store, view)
-        assert table is not None
-        tables = read[view.relation_id]
-        found[view.relation_id] = Kept(view, table, tables, local_body(view, tables))
-    return list(found.values())
+    read, known, built = inputs(store), views(store), step_rows(store)
+    following = [view for view in known.values() if view.is_kept and view.relation_id in read]
+    return [Followed(view, read[view.relation_id], built[view.relation_id][0].table) for view in in_order(following)]
 
 
 def in_order(chosen: Iterable[View]) -> list[View]:

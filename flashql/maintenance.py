@@ -7,6 +7,7 @@ stream was applied, `settle` at the end of any other transaction, and `keep_up` 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -14,30 +15,32 @@ import duckdb
 
 from flashql import errors
 from flashql.catalog import View
-from flashql.deltas import WEIGHT, Delta, Deltas
-from flashql.keeping import Kept, found_inputs, kept_views, local_body
+from flashql.deltas import Deltas
+from flashql.keeping import Followed, followed_views, found_inputs, local_body, planned, shown_body
+from flashql.planner.steps import WEIGHT
 from flashql.quoting import qualified, quote
-from flashql.store import DATA_SCHEMA, Store
+from flashql.stepping import Program, build, known_relations
+from flashql.store import Store
 from flashql.store.copies import next_id
 from flashql.store.duck import as_ours
 from flashql.store.inputs import inputs, let_stand, save_inputs
 from flashql.store.jobs import set_job
-from flashql.store.relations import described, own_table, show_own
-from flashql.weighing import apply_delta, consolidated, difference
+from flashql.store.relations import described, show_own
+from flashql.store.steps import StepRow, save_steps, step_rows
+from flashql.weighing import consolidated
 
 T = TypeVar("T")
-
 
 _known: WeakKeyDictionary[Store, Maintenance] = WeakKeyDictionary()
 
 
 class Maintenance:
-    """The kept views of one database. Everything here happens within a transaction of the single writer."""
+    """The kept views of one database. What has a writer happens within a transaction of the single writer."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._version = -1
-        self._kept: list[Kept] = []
+        self._programs: list[Program] = []
         self._disturbed: set[str] = set()  # tables that changed in this transaction, and whose readers did not yet
 
     @classmethod
@@ -48,24 +51,38 @@ class Maintenance:
             found = _known[store] = cls(store)
         return found
 
-    def kept(self) -> list[Kept]:
+    def programs(self) -> list[Program]:
         """The kept views that follow now, each after those it reads."""
         if self._version != self._store.version:
-            self._kept, self._version = kept_views(self._store), self._store.version
-        return self._kept
+            self._programs, self._version = self._loaded(), self._store.version
+        return self._programs
+
+    def _loaded(self) -> list[Program]:
+        """The programs of the views that follow now; those of views that are as they were are taken over."""
+        made = {program.kept.identity: program for program in self._programs}
+        cursor = self._store.cursor()
+        try:
+            return [made.get(one.identity) or self._program(cursor, one) for one in followed_views(self._store)]
+        finally:
+            cursor.close()
+
+    def _program(self, cursor: duckdb.DuckDBPyConnection, one: Followed) -> Program:
+        return Program(one, planned(cursor, one.view, one.inputs, one.prefix), known_relations(self._store))
 
     def wanted(self) -> frozenset[str]:
         """The tables whose delta some view follows."""
-        return frozenset().union(*(kept.tables for kept in self.kept()))
+        return frozenset().union(*(program.kept.tables for program in self.programs()))
 
     def maintain(self, writer: duckdb.DuckDBPyConnection, deltas: Deltas) -> None:
         """Bring every view that reads one of the changed tables to what its query returns now.
 
         Raises `ViewBroken` when one cannot be.
         """
-        for kept in self.kept():
-            if any(table in deltas for table in kept.tables):
-                _recompute(writer, kept, deltas)
+        if not any(True for _ in deltas):
+            return
+        deltas.net()
+        for program in self.programs():
+            _guarded(program.kept.view, partial(program.run, writer, deltas))
 
     def keep_up(self, writer: duckdb.DuckDBPyConnection, view: View) -> None:
         """Let the view follow what it reads now; when its rows are of something else they are computed anew.
@@ -73,20 +90,21 @@ class Maintenance:
         Raises `ViewNotReady` when something it reads has no rows here, and `ViewBroken`.
         """
         read = found_inputs(self._store, view)
-        if inputs(self._store).get(view.relation_id) == read:
+        if inputs(self._store).get(view.relation_id) == read and self._is_built_as_planned(writer, view, read):
             return
-        body = local_body(view, read)
-        table = own_table(self._store, view)
-        if table is not None and _columns(writer, qualified(DATA_SCHEMA, table)) == _described(writer, view, body):
-            delta = Delta(writer, table)
-            _guarded(view, lambda: difference(writer, body, delta))
-            if _guarded(view, lambda: apply_delta(writer, delta)):
-                self._disturbed.add(table)
-        else:
-            made = f"v{next_id(writer)}"
-            _guarded(view, lambda: writer.execute(f"CREATE TABLE {qualified(DATA_SCHEMA, made)} AS {body}"))
-            show_own(writer, self._store, view, made)
+        steps = _guarded(view, lambda: planned(writer, view, read, f"v{next_id(writer)}"))
+        _guarded(view, lambda: build(writer, steps))
+        show_own(writer, self._store, view, steps.last.table, shown_body(view, steps))
+        save_steps(writer, view.relation_id, [StepRow(one.table, one.strategy, one.text) for one in steps.steps])
         save_inputs(writer, view, read)
+
+    def _is_built_as_planned(self, writer: duckdb.DuckDBPyConnection, view: View, read: dict[str, str | None]) -> bool:
+        """Whether the tables of its steps are those that this version of FlashQL would make."""
+        built = step_rows(self._store).get(view.relation_id, [])
+        if not built:
+            return False
+        steps = _guarded(view, lambda: planned(writer, view, read, built[0].table))
+        return built == [StepRow(one.table, one.strategy, one.text) for one in steps.steps]
 
     def disturb(self, tables: Collection[str]) -> None:
         """These tables have changed in this transaction: whatever reads them is computed anew at its end."""
@@ -95,7 +113,7 @@ class Maintenance:
     def local_tables_named(self, sql: str) -> set[str]:
         """Which of DuckDB's own tables that views follow a statement may write to, by its text."""
         lowered, hidden = sql.lower(), sql.lstrip()[:7].upper() == "EXECUTE"
-        followed = {name for kept in self.kept() for name in kept.view.local_tables}
+        followed = {name for program in self.programs() for name in program.kept.view.local_tables}
         return {name for name in followed if hidden or name.rsplit(".", 1)[-1].lower() in lowered}
 
     def follow_local(self, written: Collection[str] | None = None) -> None:
@@ -105,7 +123,7 @@ class Maintenance:
         """
         while True:
             if written is None:
-                written = {name for kept in self.kept() for name in kept.view.local_tables}
+                written = {name for program in self.programs() for name in program.kept.view.local_tables}
             if not written:
                 return
             try:
@@ -118,23 +136,23 @@ class Maintenance:
                     set_job(writer, broken.relation_id, state="failed", phase=None, last_error=str(broken))
 
     def settle(self, writer: duckdb.DuckDBPyConnection) -> None:
-        """At the end of a transaction: views follow what changed in it, and those views without an origin read.
+        """At the end of a transaction: views follow what changed in it, and those without an origin what is shown.
 
         Raises `ViewBroken` when one cannot.
         """
         disturbed, self._disturbed = self._disturbed, set()
-        for kept in kept_views(self._store):
-            now = _inputs_now(self._store, kept.view)
+        lost = Deltas(writer, disturbed)
+        for table in disturbed:
+            lost.lose(table)
+        for one in followed_views(self._store):
+            now = _inputs_now(self._store, one.view) if one.view.origin is None else one.inputs
             if now is None:
-                let_stand(writer, kept.view.relation_id)
-            elif now != kept.inputs:
-                self.keep_up(writer, kept.view)
-            elif kept.tables & disturbed or set(kept.view.local_tables) & disturbed:
-                deltas = Deltas(writer, {kept.table})
-                if _recompute(writer, kept, deltas):
-                    disturbed.add(kept.table)
-            disturbed |= self._disturbed
-        self._disturbed = set()
+                let_stand(writer, one.view.relation_id)
+            elif now != one.inputs:
+                self.keep_up(writer, one.view)
+            elif any(table in lost for table in {*one.tables, *one.view.local_tables}):
+                program = self._program(writer, one)
+                _guarded(one.view, partial(program.run, writer, lost))
 
 
 def keep_up(writer: duckdb.DuckDBPyConnection, store: Store, view: View) -> None:
@@ -168,16 +186,6 @@ def _inputs_now(store: Store, view: View) -> dict[str, str | None] | None:
         return None
 
 
-def _recompute(writer: duckdb.DuckDBPyConnection, kept: Kept, deltas: Deltas) -> bool:
-    """Compute the view anew; whether its rows changed, which `deltas` then tells."""
-    delta = Delta(writer, kept.table)
-    _guarded(kept.view, lambda: difference(writer, kept.query, delta))
-    if not _guarded(kept.view, lambda: apply_delta(writer, delta)):
-        return False
-    deltas.add(delta)
-    return True
-
-
 def _guarded(view: View, act: Callable[[], T]) -> T:
     """What `act` returns. What cannot be computed breaks the view; what fails for want of disk or memory does not."""
     try:
@@ -189,11 +197,3 @@ def _guarded(view: View, act: Callable[[], T]) -> T:
         if ours.retry is errors.Retry.BACKOFF:
             raise
         raise errors.ViewBroken(view.relation_id, ours.message) from error
-
-
-def _columns(writer: duckdb.DuckDBPyConnection, table: str) -> list[tuple[str, str]]:
-    return described(writer, f"FROM {table}")
-
-
-def _described(writer: duckdb.DuckDBPyConnection, view: View, body: str) -> list[tuple[str, str]]:
-    return _guarded(view, lambda: described(writer, body))

@@ -20,6 +20,11 @@ def copies(store: Store, origin: str) -> list[Copy]:
     return _loaded(store.rows(_COPIES, [origin]))
 
 
+def all_copies(store: Store) -> list[Copy]:
+    """The copies of every origin's tables."""
+    return _loaded(store.rows("SELECT definition, state, local_table, lsn FROM flashql.copies ORDER BY id"))
+
+
 def copies_seen(cursor: duckdb.DuckDBPyConnection, origin: str) -> list[Copy]:
     """The same, as the cursor's transaction sees them."""
     with translated():

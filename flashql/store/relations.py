@@ -13,6 +13,7 @@ from flashql.errors import ViewNotReady
 from flashql.quoting import literal, qualified, quote
 from flashql.store.copies import drop_table, next_id
 from flashql.store.duck import DATA_SCHEMA, NOT_READY, Store
+from flashql.store.steps import drop_steps
 
 
 def _show(writer: duckdb.DuckDBPyConnection, view: View, body: str, table: str | None) -> None:
@@ -107,11 +108,11 @@ def _set_own(writer: duckdb.DuckDBPyConnection, view: View, table: str | None) -
     )
 
 
-def show_own(writer: duckdb.DuckDBPyConnection, store: Store, view: View, table: str) -> None:
-    """Make the view answer with the rows of a new table of its own; the one it had is dropped."""
+def show_own(writer: duckdb.DuckDBPyConnection, store: Store, view: View, table: str, body: str | None = None) -> None:
+    """Make the view answer with the rows of a new table of its own (or `body` over it); the one it had is dropped."""
     before = own_table(store, view)
     _set_own(writer, view, table)
-    _show(writer, view, f"SELECT * FROM {qualified(DATA_SCHEMA, table)}", table)
+    _show(writer, view, body or f"SELECT * FROM {qualified(DATA_SCHEMA, table)}", table)
     drop_table(writer, before)
 
 
@@ -130,6 +131,7 @@ def freeze(writer: duckdb.DuckDBPyConnection, store: Store, view: View) -> None:
 def remove(writer: duckdb.DuckDBPyConnection, store: Store, view: View) -> None:
     """Drop the view and the rows that are its own."""
     table = own_table(store, view)
+    drop_steps(writer, view.relation_id)
     writer.execute(f"DROP VIEW IF EXISTS {qualified(view.namespace, view.name)}")
     drop_table(writer, table)
 

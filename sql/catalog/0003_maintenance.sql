@@ -14,3 +14,16 @@ CREATE TABLE flashql.view_inputs (
     input VARCHAR, -- an origin's table, a view or a local table; NULL for a view that reads none
     local_table VARCHAR -- in schema flashql_data; NULL for one of DuckDB's own tables
 );
+
+-- The steps by which such a view follows, each with a table of its own.
+CREATE TABLE flashql.view_steps (
+    relation_id VARCHAR NOT NULL,
+    step BIGINT NOT NULL, -- from 1, in the order they run
+    local_table VARCHAR NOT NULL, -- in schema flashql_data
+    strategy VARCHAR NOT NULL, -- delta, groups or recompute
+    query VARCHAR NOT NULL, -- what the table holds
+    batches BIGINT NOT NULL DEFAULT 0, -- how often it followed; this and what is below count from when it was built
+    recomputed BIGINT NOT NULL DEFAULT 0, -- how often of these by computing it anew
+    rows_moved BIGINT NOT NULL DEFAULT 0, -- deleted and inserted
+    milliseconds DOUBLE NOT NULL DEFAULT 0 -- spent in all
+);

@@ -1,0 +1,501 @@
+"""A query split into steps: parts that can follow by delta stay whole, parts that cannot get a table of their own.
+
+Groups, DISTINCT and set operations become tables of groups, which follow by adding up. The first rows in some order are
+taken from a table of all. A derived table or subquery without a key that divides what is around it is kept by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from sqlglot import exp
+
+from flashql.planner.blocks import (
+    Recomputed,
+    column,
+    is_aggregate,
+    is_plain,
+    items,
+    output_names,
+    own,
+    sql,
+    subqueries,
+    tables,
+)
+from flashql.planner.delta import follows
+from flashql.planner.normalizing import normalized, outputs_known
+from flashql.planner.steps import ROWS, ROWS_ALIAS, Aggregate, Grouping, Step, Steps, whole
+from flashql.quoting import quote
+
+# The columns and types of a query, by name; nothing is run.
+Describe = Callable[[str], Mapping[str, str]]
+_EXACT = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "DECIMAL", "UTINYINT", "USMALLINT", "UINTEGER")
+
+
+def split(tree: exp.Query, prefix: str, schema: str, describe: Describe) -> Steps:
+    """The steps of a query over stored tables of `schema`; their tables are named `prefix`, `prefix`_1, ..."""
+    try:
+        known = normalized(tree)
+        if not outputs_known(known):
+            raise Recomputed("columns of the query have no names of their own")
+        splitter = _Splitter(prefix, schema, describe)
+        return splitter.root(known)
+    except Recomputed as why:
+        return whole(prefix, tree, [str(why)])
+
+
+class _Splitter:
+    def __init__(self, prefix: str, schema: str, describe: Describe) -> None:
+        self._prefix = prefix
+        self._schema = schema
+        self._describe = describe
+        self._steps: list[Step] = []
+
+    def root(self, tree: exp.Query) -> Steps:
+        top = self.placed(tree)
+        if isinstance(top, exp.Select) and self._is_shown(top):
+            return Steps(tuple(self._steps), top)
+        self.stored(top)
+        return Steps(tuple(self._steps), None)
+
+    def _is_shown(self, top: exp.Select) -> bool:
+        """Whether it only filters and computes from the rows of the last step."""
+        read = tables(top)
+        alone = len(read) == 1 and len(items(top)) == 1 and isinstance(items(top)[0].node, exp.Table)
+        return alone and bool(self._steps) and read[0].name == self._steps[-1].table and is_plain(top)
+
+    # -- queries over stored tables
+
+    def placed(self, query: exp.Query) -> exp.Query:
+        """A query with the same rows over stored tables, as few of its parts as need be stored."""
+        if query.args.get("limit") or query.args.get("offset"):
+            return self._first_rows(query)
+        query.set("order", None if not _orders_distinct(query) else query.args.get("order"))
+        if isinstance(query, exp.Subquery) and isinstance(query.this, exp.Query):
+            return self.placed(query.this)
+        if isinstance(query, exp.SetOperation) and not (
+            isinstance(query, exp.Union) and not query.args.get("distinct")
+        ):
+            return self._set_operation(query)
+        if not isinstance(query, exp.Select):
+            return query
+        if query.args.get("group") or query.args.get("having") or any(is_aggregate(n) for n in own(query, exp.Func)):
+            return self._grouped(query)
+        distinct = query.args.get("distinct")
+        if distinct is not None and distinct.args.get("on") is None and not any(own(query, exp.Window)):
+            return self._distinct(query)
+        return query
+
+    def stored(self, query: exp.Query) -> str:
+        """The name of a table that holds the rows of a query over stored tables."""
+        query, reasons = self.following(query)
+        return self._step(query, None, reasons)
+
+    def _step(self, query: exp.Query, grouping: Grouping | None, reasons: Iterable[str]) -> str:
+        text = sql(query)
+        for step in self._steps:
+            if step.text == text:
+                return step.table
+        table = f"{self._prefix}_{len(self._steps)}" if self._steps else self._prefix
+        self._steps.append(Step(table, query, tuple(dict.fromkeys(reasons)), text, grouping))
+        return table
+
+    def _read(self, table: str, alias: str) -> exp.Table:
+        return exp.Table(
+            this=exp.to_identifier(table, quoted=True),
+            db=exp.to_identifier(self._schema, quoted=True),
+            alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)),
+        )
+
+    def following(self, query: exp.Query) -> tuple[exp.Query, list[str]]:
+        """The query with those parts stored by themselves that it cannot follow otherwise, and what it cannot follow."""
+        if isinstance(query, exp.SetOperation):
+            exp.Subquery(this=query)  # so that its sides can be replaced
+        for part in _derived_groups(query):
+            self._replace(part, query)
+        seen: set[str] = set()
+        while True:
+            stuck = [table for table in tables(query) if not follows(query, table.alias_or_name)]
+            around = [_part_around(query, table) for table in stuck]
+            parts = [part for part in around if part is not None and sql(part) not in seen]
+            if not parts:
+                break
+            seen.add(sql(parts[0]))
+            self._replace(parts[0], query)
+        return query, [f"{table.name}: what changes in it may change any row" for table in stuck]
+
+    def _replace(self, part: exp.Query, query: exp.Query) -> None:
+        """Let a derived table or subquery be read from stored tables."""
+        placed = self.placed(part.copy())
+        if not (isinstance(placed, exp.Select) and is_plain(placed) and not subqueries(placed)):
+            names = output_names(placed)
+            table = self.stored(placed)
+            alias = self._fresh(query)
+            placed = exp.Select(expressions=[_named(column(alias, name), name) for name in names])
+            placed.set("from_", exp.From(this=self._read(table, alias)))
+        part.replace(placed)
+
+    def _fresh(self, query: exp.Query) -> str:
+        taken = {table.alias_or_name for table in query.find_all(exp.Table, exp.Subquery)}
+        number = 1
+        while f"flashql_t{number}" in taken:
+            number += 1
+        self._number = number
+        return f"flashql_t{number}_{len(self._steps)}"
+
+    # -- the first rows
+
+    def _first_rows(self, query: exp.Query) -> exp.Query:
+        """All rows stored, with what they are ordered by, and the first of them read from there."""
+        names = output_names(query)
+        tail = {clause: query.args.get(clause) for clause in ("limit", "offset")}
+        order = query.args.get("order")
+        inner = query.copy()
+        if _orders_distinct(inner):
+            raise Recomputed("the first rows of DISTINCT ON are taken from all")
+        for clause in ("order", "limit", "offset"):
+            inner.set(clause, None)
+        alias = f"flashql_o{len(self._steps)}"
+        ordered: list[exp.Expr] = []
+        for term in order.expressions if order is not None else ():
+            name = _place_of(term.this, inner, names)
+            if name is None:
+                if not isinstance(inner, exp.Select) or inner.args.get("distinct"):
+                    raise Recomputed("it is ordered by what it does not show")
+                name = f"flashql_by{len(ordered)}"
+                inner.set("expressions", [*inner.expressions, _named(term.this.copy(), name)])
+            again = term.copy()
+            again.set("this", column(alias, name))
+            ordered.append(again)
+        table = self.stored(self.placed(inner))
+        first = exp.Select(expressions=[_named(column(alias, name), name) for name in names])
+        first.set("from_", exp.From(this=self._read(table, alias)))
+        if ordered:
+            first.set("order", exp.Order(expressions=ordered))
+        for clause, value in tail.items():
+            first.set(clause, value)
+        return first
+
+    # -- groups
+
+    def _grouped(self, select: exp.Select) -> exp.Query:
+        group = select.args.get("group")
+        if group is not None and any(value for clause, value in group.args.items() if clause != "expressions"):
+            return select  # GROUPING SETS and their like: computed as a whole
+        rows = exp.Select()
+        for clause in ("from_", "joins", "where", "laterals"):
+            rows.set(clause, select.args.get(clause))
+        keys = {sql(one): f"k{at}" for at, one in enumerate(group.expressions if group is not None else ())}
+        columns = [
+            _named(one.copy(), f"k{at}") for at, one in enumerate(group.expressions if group is not None else ())
+        ]
+        builder = _Aggregates(rows, columns, {item.alias for item in items(select)})
+        alias = f"flashql_g{len(self._steps)}"
+        top = exp.Select()
+        replaced = {
+            clause: [builder.replaced(one, keys, alias) for one in select.args.get(clause) or ()]
+            for clause in ("expressions",)
+        }
+        top.set(
+            "expressions",
+            [
+                _named(one.unalias(), name)
+                for one, name in zip(replaced["expressions"], output_names(select), strict=True)
+            ],
+        )
+        having = select.args.get("having")
+        if having is not None:
+            top.set("where", exp.Where(this=builder.replaced(having.this, keys, alias)))
+        for clause in ("distinct", "qualify"):
+            if select.args.get(clause):
+                top.set(clause, builder.replaced(select.args[clause], keys, alias))
+        table = self._groups(rows, columns, tuple(keys.values()), builder.aggregates)
+        top.set("from_", exp.From(this=self._read(table, alias)))
+        return self.placed(top)
+
+    def _groups(
+        self, rows: exp.Select, columns: list[exp.Expr], keys: tuple[str, ...], aggregates: list[Aggregate]
+    ) -> str:
+        rows.set("expressions", columns or [_named(exp.Literal.number(1), "one")])
+        kinds = self._describe(sql(rows))
+        exact = [_exactly(one, kinds) for one in aggregates]
+        source, reasons = self.following(rows)
+        assert isinstance(source, exp.Select)
+        return self._step(_state(source, keys, exact), Grouping(source, keys, tuple(exact)), reasons)
+
+    def _distinct(self, select: exp.Select) -> exp.Query:
+        names = output_names(select)
+        inner = select.copy()
+        inner.set("distinct", None)
+        return self._grouped_by_all(inner, names)
+
+    def _grouped_by_all(self, inner: exp.Query, names: list[str], having: exp.Expr | None = None) -> exp.Query:
+        alias = f"flashql_d{len(self._steps)}"
+        select = exp.Select(expressions=[_named(column(alias, name), name) for name in names])
+        derived = exp.Subquery(this=inner, alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
+        select.set("from_", exp.From(this=derived))
+        select.set("group", exp.Group(expressions=[column(alias, name) for name in names]))
+        if having is not None:
+            select.set("having", exp.Having(this=having))
+        return self._grouped(select)
+
+    def _set_operation(self, query: exp.SetOperation) -> exp.Query:
+        names = output_names(query)
+        if isinstance(query, exp.Union):
+            every = query.copy()
+            for union in every.find_all(exp.Union):
+                if _only_unions_between(union, every):
+                    union.set("distinct", False)
+            return self._grouped_by_all(every, names)
+        if not query.args.get("distinct"):
+            raise Recomputed("INTERSECT ALL and EXCEPT ALL look at all rows of both sides")
+        sides = []
+        for number, side in enumerate((query.left, query.right)):
+            alias = f"flashql_side{number}_{len(self._steps)}"
+            own_names = output_names(side)
+            marked = exp.Select(
+                expressions=[_named(column(alias, one), name) for one, name in zip(own_names, names, strict=True)]
+            )
+            for mark in range(2):
+                value = exp.Literal.number(1) if mark == number else exp.Null()
+                marked.append("expressions", _named(exp.Cast(this=value, to=exp.DataType.build("int")), _MARKS[mark]))
+            derived = exp.Subquery(this=side.copy(), alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
+            marked.set("from_", exp.From(this=derived))
+            sides.append(marked)
+        both = exp.Union(this=sides[0], expression=sides[1], distinct=False)
+        alias = f"flashql_d{len(self._steps)}"
+        counts = [exp.Count(this=column(alias, mark)) for mark in _MARKS]
+        zero = exp.Literal.number(0)
+        right = exp.EQ if isinstance(query, exp.Except) else exp.GT
+        having = exp.And(
+            this=exp.GT(this=counts[0], expression=zero), expression=right(this=counts[1], expression=zero.copy())
+        )
+        return self._grouped_by_all(both, names, having)
+
+
+_MARKS = ("flashql_left", "flashql_right")
+
+
+def _only_unions_between(inner: exp.Expr, outer: exp.Expr) -> bool:
+    """Whether a UNION is a side of another, of a side of it, and so on: duplicates are left out by the outermost."""
+    while inner is not outer:
+        if (
+            not isinstance(inner.parent, (exp.Union, exp.Subquery))
+            or inner.args.get("limit")
+            or inner.args.get("offset")
+        ):
+            return False
+        if isinstance(inner.parent, exp.Subquery) and inner.parent.args.get("alias"):
+            return False
+        inner = inner.parent
+    return True
+
+
+_KINDS: dict[type[exp.Expr], str] = {exp.Count: "count", exp.Sum: "sum", exp.Min: "min", exp.Max: "max"}
+
+
+class _Aggregates:
+    """The aggregates of a SELECT, and the columns of the rows they are over."""
+
+    def __init__(self, rows: exp.Select, columns: list[exp.Expr], aliases: set[str]) -> None:
+        self.aggregates: list[Aggregate] = []
+        self._rows = rows
+        self._columns = columns
+        self._aliases = aliases
+
+    def replaced(self, node: exp.Expr, keys: Mapping[str, str], alias: str) -> exp.Expr:
+        """An expression over groups: group keys and aggregates become columns of the table of groups."""
+
+        def walk(part: exp.Expr, *, within: bool) -> exp.Expr:
+            name = keys.get(sql(part)) if not isinstance(part, exp.Alias) else None
+            if name is not None and not isinstance(part, exp.Literal):
+                return column(alias, name)
+            if not within and (whole_ := _whole_aggregate(part)):
+                return self._column_of(whole_, alias)
+            for key, value in list(part.args.items()):
+                nested = within or isinstance(part, exp.Query)
+                if isinstance(value, exp.Expr):
+                    part.set(key, walk(value, within=nested or isinstance(value, exp.Query)))
+                elif isinstance(value, list):
+                    part.set(
+                        key,
+                        [
+                            walk(one, within=nested or isinstance(one, exp.Query)) if isinstance(one, exp.Expr) else one
+                            for one in value
+                        ],
+                    )
+            return part
+
+        made = walk(node.copy(), within=False)
+        if any(one.table in self._aliases for one in made.find_all(exp.Column)):
+            raise Recomputed("it shows columns that are neither grouped by nor aggregated")
+        return made
+
+    def _column_of(self, node: exp.Expr, alias: str) -> exp.Expr:
+        made = self._made(node)
+        known = next((one for one in self.aggregates if sql(one.expression) == sql(made.expression)), None)
+        if known is None:
+            self.aggregates.append(made)
+            known = made
+        if known.kind == "sum":
+            found = exp.Case().when(
+                exp.GT(this=column(alias, f"{known.name}_n"), expression=exp.Literal.number(0)),
+                column(alias, known.name),
+            )
+            return exp.Paren(this=found)
+        return column(alias, known.name)
+
+    def _made(self, node: exp.Expr) -> Aggregate:
+        name = f"x{len(self.aggregates)}"
+        inner, condition = node, None
+        if isinstance(node, exp.Filter):
+            inner, condition = node.this, node.expression.this
+        kind = _KINDS.get(type(inner))
+        simple = (
+            kind is not None
+            and not inner.args.get("expressions")
+            and not isinstance(inner.this, (exp.Distinct, exp.Order))
+        )
+        if not simple:
+            return Aggregate(name, "other", None, self._over_rows(node))
+        of = None if inner.this is None or isinstance(inner.this, exp.Star) else inner.this.copy()
+        if condition is not None:
+            of = exp.Case().when(condition.copy(), of if of is not None else exp.Literal.number(1))
+        if of is None:
+            return Aggregate(name, "count", None, exp.Count(this=exp.Star()))
+        argument = self._argument(of)
+        assert kind is not None
+        return Aggregate(name, kind, argument, type(inner)(this=column(ROWS_ALIAS, argument)))
+
+    def _argument(self, expression: exp.Expr) -> str:
+        for one in self._columns:
+            if sql(one.unalias()) == sql(expression):
+                return one.alias
+        name = f"a{len(self._columns)}"
+        self._columns.append(_named(expression, name))
+        return name
+
+    def _over_rows(self, node: exp.Expr) -> exp.Expr:
+        made = node.copy()
+        if any(own(made, exp.Query)):
+            raise Recomputed("an aggregate contains a query")
+        for one in list(made.find_all(exp.Column)):
+            one.replace(column(ROWS_ALIAS, self._argument(one.copy())))
+        return made
+
+
+def _whole_aggregate(node: exp.Expr) -> exp.Expr | None:
+    inner = node
+    while isinstance(inner, (exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls)):
+        inner = inner.this
+    return node if is_aggregate(inner) else None
+
+
+def _exactly(one: Aggregate, kinds: Mapping[str, str]) -> Aggregate:
+    """The aggregate, not to be merged where adding up is not exact."""
+    kind = kinds.get(one.argument or "", "")
+    exact = one.kind in ("count", "other") or (one.kind == "sum" and kind.startswith(_EXACT) and not kind.endswith("]"))
+    if one.kind in ("min", "max"):
+        exact = not any(vague in kind for vague in ("FLOAT", "DOUBLE", "INTERVAL"))
+    return one if exact else Aggregate(one.name, "other", one.argument, one.expression)
+
+
+def _state(rows: exp.Select, keys: tuple[str, ...], aggregates: Iterable[Aggregate]) -> exp.Select:
+    """What a table of groups holds."""
+    columns = [_named(column(ROWS_ALIAS, key), key) for key in keys]
+    columns.append(_named(exp.Count(this=exp.Star()), ROWS))
+    for one in aggregates:
+        if one.kind == "sum":
+            assert one.argument is not None
+            columns.append(
+                _named(exp.Coalesce(this=one.expression.copy(), expressions=[exp.Literal.number(0)]), one.name)
+            )
+            columns.append(_named(exp.Count(this=column(ROWS_ALIAS, one.argument)), f"{one.name}_n"))
+        else:
+            columns.append(_named(one.expression.copy(), one.name))
+    select = exp.Select(expressions=columns)
+    alias = exp.TableAlias(this=exp.to_identifier(ROWS_ALIAS, quoted=True))
+    select.set("from_", exp.From(this=exp.Subquery(this=rows, alias=alias)))
+    if keys:
+        select.set("group", exp.Group(expressions=[column(ROWS_ALIAS, key) for key in keys]))
+    return select
+
+
+def _named(node: exp.Expr, name: str) -> exp.Expr:
+    return exp.alias_(node, name, quoted=True, copy=False)
+
+
+def _orders_distinct(query: exp.Expr) -> bool:
+    distinct = query.args.get("distinct")
+    return isinstance(distinct, exp.Distinct) and distinct.args.get("on") is not None
+
+
+def _place_of(term: exp.Expr, query: exp.Query, names: list[str]) -> str | None:
+    """The name of the query's column that an ORDER BY term is, by number or by being the same."""
+    if isinstance(term, exp.Literal) and not term.is_string:
+        return names[int(term.this) - 1]
+    if isinstance(query, exp.Select):
+        for item in query.expressions:
+            if sql(item.unalias()) == sql(term):
+                return str(item.alias_or_name)
+    elif isinstance(term, exp.Column) and term.name in names:
+        return str(term.name)
+    return None
+
+
+def _derived_groups(query: exp.Query) -> list[exp.Query]:
+    """Derived tables of groups in FROM: kept by themselves, what changes is added up instead of looked up."""
+    found: list[exp.Query] = []
+    for derived in query.find_all(exp.Subquery):
+        inner = derived.this
+        if not isinstance(derived.parent, (exp.From, exp.Join)) or not isinstance(inner, exp.Select):
+            continue
+        aggregates = [node for node in own(inner, exp.Func) if is_aggregate(node)]
+        merges = all(
+            isinstance(node, (exp.Count, exp.Sum, exp.Min, exp.Max)) and not isinstance(node.this, exp.Distinct)
+            for node in aggregates
+        )
+        if inner.args.get("group") is not None and merges and not inner.args.get("limit"):
+            found.append(inner)
+    return [one for one in found if not any(one is not other and _is_within(one, other) for other in found)]
+
+
+def _is_within(one: exp.Expr, other: exp.Expr) -> bool:
+    around = one.parent
+    while around is not None:
+        if around is other:
+            return True
+        around = around.parent
+    return False
+
+
+def _part_around(query: exp.Query, table: exp.Table) -> exp.Query | None:
+    """The outermost query within `query` that reads the table and can be stored: one that looks at nothing outside."""
+    chain: list[exp.Query] = []
+    around: exp.Expr | None = table
+    while around is not None and around is not query:
+        if isinstance(around, exp.Query) and not isinstance(around, exp.Subquery):
+            chain.append(around)
+        around = around.parent
+    for part in reversed(chain):
+        inside = {
+            one.alias_or_name for one in part.find_all(exp.Table, exp.Subquery, exp.Lateral, exp.Values, exp.Unnest)
+        }
+        free = any(one.table and one.table not in inside for one in part.find_all(exp.Column))
+        if not free and not _is_table(part):
+            return part
+    return None
+
+
+def _is_table(query: exp.Query) -> bool:
+    """Whether a query only shows columns of one stored table."""
+    if not isinstance(query, exp.Select) or not is_plain(query) or query.args.get("where") is not None:
+        return False
+    return [type(item.node) for item in items(query)] == [exp.Table]
+
+
+def shown_sql(steps: Steps, schema: str) -> str:
+    """What the view shows, as SQL."""
+    if steps.shown is not None:
+        return sql(steps.shown)
+    return f"SELECT * FROM {quote(schema)}.{quote(steps.last.table)}"
