@@ -73,7 +73,8 @@ def transaction(random_: random.Random) -> list[str]:
                     f"INSERT INTO lines VALUES ({one}, {other}, {other % 4}, {one % 3}) ON CONFLICT DO NOTHING",
                     f"UPDATE lines SET quantity = quantity + 1 WHERE product = {other % 4}",
                     f"DELETE FROM lines WHERE orderid = {one}",
-                    f"UPDATE orders SET id = id + 100 WHERE id = {one}",
+                    f"UPDATE orders SET id = id + 100 WHERE id = {one} AND NOT EXISTS "
+                    f"(SELECT 1 FROM orders WHERE id = {one + 100})",
                     "TRUNCATE lines" if one == 3 else f"DELETE FROM orders WHERE customer = {other}",
                 ]
             )

@@ -103,7 +103,13 @@ def own(select: exp.Expr, kinds: type[exp.Expr] | tuple[type[exp.Expr], ...]) ->
 
 def subqueries(select: exp.Expr) -> list[exp.Query]:
     """The queries in its expressions, outermost only."""
-    return [query for query in own(select, exp.Query) if isinstance(query, exp.Query)]
+    found = []
+    for query in own(select, exp.Query):
+        while isinstance(query, exp.Subquery) and isinstance(query.this, exp.Query):
+            query = query.this
+        if isinstance(query, exp.Query):
+            found.append(query)
+    return found
 
 
 def column_of(node: exp.Expr) -> tuple[str, str] | None:

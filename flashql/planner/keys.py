@@ -288,6 +288,8 @@ def _cut_subquery(
 ) -> Cuts:
     """How to cut down a subquery in the expressions of a SELECT, whose rows with a key see only rows with that key."""
     around = query.parent
+    while isinstance(around, exp.Subquery):
+        around = around.parent
     conditions = where(select)
     if isinstance(around, exp.In) and any(part is around for part in conditions):
         column = column_of(around.this)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from flashql.planner.blocks import sql
+from flashql.planner.blocks import sql, tables
 
 WEIGHT = "flashql_weight"
 ROWS = "flashql_rows"  # of a group: how many rows it was made of
@@ -69,7 +69,9 @@ class Step:
     @property
     def strategy(self) -> str:
         """How it follows where it can: delta, groups or recompute."""
-        return "recompute" if self.source is None else "groups" if self.grouping is not None else "delta"
+        if self.source is None or len(self.reasons) == len({table.name for table in tables(self.source)}):
+            return "recompute"
+        return "groups" if self.grouping is not None else "delta"
 
     @property
     def source(self) -> exp.Query | None:
