@@ -15,6 +15,7 @@ from flashql.datatypes import PgType, ladder, select_text
 from flashql.origins.postgres import PostgresOrigin
 from flashql.planner.translating import Translation, translate
 from flashql.quoting import local_name, qualified, quote
+from flashql.resources import sql_text
 from tests.fix_postgres import Origin
 
 _NUMERIC = 1700
@@ -28,6 +29,8 @@ class TwoDatabases:
         self.origin = PostgresOrigin("primary", lambda: server.dsn)
         self.local = duckdb.connect()
         self.local.execute("SET TimeZone = 'UTC'")
+        self.local.execute("CREATE SCHEMA flashql")
+        self.local.execute(sql_text("catalog/0004_numeric.sql"))
         self._copied: set[tuple[str, str]] = set()
 
     def close(self) -> None:

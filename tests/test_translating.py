@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from decimal import Decimal
 
 import psycopg
 import pytest
@@ -12,6 +13,7 @@ from psycopg import sql
 from flashql import errors
 from tests.fix_postgres import Origin, with_database
 from tests.fix_worlds import TwoDatabases
+from tests.seeds import seeded
 from tests.spec_pairs import pairs, statements
 
 TABLES = """
@@ -89,3 +91,20 @@ def test_aliases_are_unique_in_the_whole_query(world: TwoDatabases) -> None:
         'SELECT "emp"."id" AS "id" FROM "public"."emp" AS "emp" WHERE "emp"."id" IN '
         '(SELECT "emp_2"."id" AS "id" FROM "public"."emp" AS "emp_2")'
     )
+
+
+def test_random_quotients_are_rounded_as_at_the_origin(world: TwoDatabases) -> None:
+    chosen = seeded("quotients")
+    rows = []
+    for _ in range(3000):
+        sides = [
+            chosen.randrange(-(10**digits), 10**digits) for digits in (chosen.randrange(1, 13), chosen.randrange(1, 13))
+        ]
+        scales = chosen.randrange(5), chosen.randrange(5)
+        above, below = (Decimal(side).scaleb(-scale) for side, scale in zip(sides, scales, strict=True))
+        if below and (not above or Decimal("1e-4") < abs(above / below) < 10**14):
+            rows.append((above.quantize(Decimal("0.0001")), below.quantize(Decimal("0.0001"))))
+    world.server.execute("DROP TABLE IF EXISTS quotients; CREATE TABLE quotients (a numeric(16, 4), b numeric(16, 4))")
+    world.server.execute("INSERT INTO quotients VALUES " + ", ".join(f"({a}, {b})" for a, b in rows))
+    world.forget()
+    assert world.check("SELECT a, b, a / b AS q FROM quotients") > 1000

@@ -23,6 +23,7 @@ from flashql import errors
 from flashql.catalog import Column
 from flashql.datatypes import PgType, ladder, select_text
 from flashql.planner.transpile import to_local
+from flashql.resources import sql_text
 from tests.fix_postgres import with_database
 from tests.spec_pairs import pairs
 
@@ -100,6 +101,8 @@ class World:
         self.postgres = connection
         self.local = duckdb.connect()
         self.local.execute("SET TimeZone = 'UTC'")
+        self.local.execute("CREATE SCHEMA flashql")
+        self.local.execute(sql_text("catalog/0004_numeric.sql"))
         self._fill()
         self.columns = {column.name: column for column in self._columns()}
         self._copy()

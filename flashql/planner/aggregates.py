@@ -14,13 +14,16 @@ from sqlglot import exp
 
 from flashql.datatypes import PgType
 from flashql.errors import NotSupported
+from flashql.planner.arithmetic import average
 from flashql.planner.literals import BOOL, INT2, INT4, INT8, MAX_PRECISION, NUMERIC, TEXT, UNKNOWN
 from flashql.planner.operators import check_comparable
 from flashql.planner.relations import check_groupable, typed
 from flashql.planner.scalars import (
     FLOATS,
+    INTEGERS,
     TEXTS,
     Scalar,
+    as_numeric,
     as_text,
     cast,
     refuse,
@@ -99,6 +102,16 @@ def _sum(call: Call) -> Scalar:
     raise refuse(f"sum of {value.type.name}")
 
 
+def _avg(call: Call) -> Scalar:
+    value = call.argument
+    _require_order_free(call)
+    if value.oid not in {*INTEGERS, NUMERIC} or not value.countable:
+        raise refuse(f"avg of {value.type.name}")
+    number = as_numeric(value, "avg") if value.oid in INTEGERS else value
+    total, count = call.made(exp.Sum), call.made(exp.Count, big_int=True)
+    return average(total, count, number)
+
+
 def _extreme(kind: type[exp.Expr]) -> Callable[[Call], Scalar]:
     def rule(call: Call) -> Scalar:
         value = _settled(call.argument)
@@ -153,6 +166,7 @@ def _settled(value: Scalar) -> Scalar:
 _RULES: Final[dict[str, Callable[[Call], Scalar]]] = {
     "count": _count,
     "sum": _sum,
+    "avg": _avg,
     "min": _extreme(exp.Min),
     "max": _extreme(exp.Max),
     "bool_and": _boolean(exp.LogicalAnd),

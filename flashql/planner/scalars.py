@@ -246,10 +246,7 @@ def as_double(value: Scalar, what: str) -> Scalar:
     if value.oid == FLOAT8:
         return value
     if value.oid == NUMERIC and (value.bounds is None or value.bounds[0] > _DOUBLE_DIGITS):
-        raise refuse(
-            f"{what} of double precision and numeric of more than {_DOUBLE_DIGITS} digits",
-            "Cast the numeric to numeric(15,s) or less.",
-        )
+        return Scalar(cast(cast(value.node, "TEXT"), "DOUBLE"), target)  # DuckDB reads text rounding correctly
     if value.oid not in {*INTEGERS, NUMERIC, FLOAT4}:
         raise refuse(f"{what} of {value.type.name} as a number")
     return Scalar(cast(value.node, "DOUBLE"), target)
@@ -283,9 +280,8 @@ def _coerced_numerics(values: Sequence[Scalar], what: str, *, comparing: bool) -
     if unbounded:
         return [replace(v, bounds=None) for v in numbers]
     scale = max((s for _, s in known), default=0)
-    precision = max((p - s for p, s in known), default=1) + scale
-    if precision > MAX_PRECISION:
-        raise refuse(f"{what} of numerics that need {precision} digits together (DuckDB has {MAX_PRECISION})")
+    # What does not fit raises in DuckDB.
+    precision = min(max((p - s for p, s in known), default=1) + scale, MAX_PRECISION)
     exact = len({s for _, s in known}) == 1
     return [v if v.is_null else widened(v, precision, scale, printed=exact and v.printed) for v in numbers]
 

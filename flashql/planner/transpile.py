@@ -17,6 +17,7 @@ from flashql.catalog import Column
 from flashql.datatypes import PgType
 from flashql.errors import UnknownName
 from flashql.planner import functions
+from flashql.planner.arithmetic import arithmetic, rounded
 from flashql.planner.literals import (
     BOOL,
     BPCHAR,
@@ -26,7 +27,7 @@ from flashql.planner.literals import (
     UNKNOWN,
     number_type,
 )
-from flashql.planner.operators import arithmetic, check_comparable, compared, negated, unified
+from flashql.planner.operators import check_comparable, compared, negated, unified
 from flashql.planner.predicates import to_origin
 from flashql.planner.scalars import (
     FLOATS,
@@ -318,6 +319,13 @@ def _date_trunc(node: exp.Expr, scope: Scope) -> Scalar:
     return functions.date_trunc(translate(node.this, scope), node.args["unit"].name)
 
 
+def _round(node: exp.Expr, scope: Scope) -> Scalar:
+    digits = node.args.get("decimals")
+    if digits is not None and not (isinstance(digits, exp.Literal) and digits.name.isdigit()):
+        raise refuse(f"{node.sql('postgres')} to a number of digits that is not a constant")
+    return rounded(translate(node.this, scope), int(digits.name) if digits is not None else None)
+
+
 def _extract(node: exp.Expr, scope: Scope) -> Scalar:
     return functions.extract(translate(node.expression, scope), node.this.name)
 
@@ -352,6 +360,7 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
     exp.Trim: ({"this", "expression", "position"}, _trim),
     exp.TimestampTrunc: ({"this", "unit"}, _date_trunc),
     exp.Extract: ({"this", "expression"}, _extract),
+    exp.Round: ({"this", "decimals"}, _round),
     exp.Abs: ({"this"}, _call(functions.absolute, "this")),
     exp.Length: ({"this"}, _call(functions.length, "this")),
     exp.Lower: ({"this"}, _call(functions.lower, "this")),

@@ -17,3 +17,6 @@ FOR UPDATE;
 
 SELECT id FROM emp TABLESAMPLE SYSTEM (10);
 TABLESAMPLE;
+
+SELECT avg(x) FROM (SELECT avg(salary) AS x FROM emp GROUP BY dept_id) q;
+division of what a division or the like gave;

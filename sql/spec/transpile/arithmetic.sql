@@ -81,3 +81,27 @@ CAST((CAST("i2" AS SMALLINT) - CAST("i2" AS SMALLINT)) AS SMALLINT) - CAST("i2" 
 
 i4 - (2 - i2);
 CAST("i4" AS INT) - CAST((CAST(2 AS INT) - CAST("i2" AS INT)) AS INT);
+
+round(n, 1);
+CAST("n" AS DECIMAL(10, 1));
+
+round(n);
+CAST("n" AS DECIMAL(9, 0));
+
+round(u, 2);
+CAST("u" AS DECIMAL(38, 2));
+
+f8 = u;
+"f8" = CAST(CAST("u" AS TEXT) AS DOUBLE);
+
+u + 1;
+("u" + CAST('1' AS DECIMAL(1, 0)));
+
+i4 / j4;
+CASE WHEN CAST("j4" AS INT) = 0 THEN ERROR('division by zero of ' || CAST("i4" AS INT)) ELSE CAST("i4" AS INT) // CAST("j4" AS INT) END;
+
+i8 % j4;
+CASE WHEN CAST("j4" AS BIGINT) = 0 THEN ERROR('division by zero of ' || CAST("i8" AS BIGINT)) WHEN CAST("j4" AS BIGINT) = -1 THEN CAST("j4" AS BIGINT) * 0 ELSE CAST("i8" AS BIGINT) % CAST("j4" AS BIGINT) END;
+
+n / 2;
+CAST((CAST(flashql.quotient("n", CAST('2' AS DECIMAL(1, 0)), 2, 28) AS DECIMAL(38, 0)) * CAST('0.0000000000000000000000000001' AS DECIMAL(28, 28))) AS DECIMAL(38, 28));

@@ -1,20 +1,5 @@
 -- Refused, each with words of its reason: nearly the same is not the same.
 
-i4 / j4;
-division by what may be zero;
-
-i4 / 0;
-division by what may be zero;
-
-i8 % 0;
-division by what may be zero;
-
-n / 2;
-division of numerics;
-
-u + 1;
-arithmetic on numeric without precision;
-
 u < u;
 comparison of numerics without precision;
 
@@ -191,9 +176,6 @@ i4 BETWEEN SYMMETRIC 2 AND 1 (symmetric);
 
 f4 IN (0.1, 0.2);
 IN of real and other numbers;
-
-f8 = u;
-comparison of double precision and numeric of more than 15 digits;
 
 substring(x from 'a');
 a position or length that is not a constant integer;
