@@ -34,6 +34,8 @@ class Delta:
     writer: duckdb.DuckDBPyConnection
     table: str  # in schema flashql_data
     runs: int = 0  # statements that moved rows
+    left: int = 0
+    arrived: int = 0
     lost: bool = False  # too much moved to be worth listing: only that something did is known
 
     @property
@@ -65,21 +67,29 @@ class Delta:
             with registered(self.writer, _MOVED, moved.to_arrow_table()):
                 self.writer.execute(noted)
 
-    def net(self) -> None:
+    def net(self, columns: Columns | None = None) -> None:
         """Leave out rows that both left and arrived."""
-        columns = [(name, kind) for name, kind in described(self.writer, f"FROM {self.name}") if name != WEIGHT]
+        known = columns or [
+            (name, kind) for name, kind in described(self.writer, f"FROM {self.name}") if name != WEIGHT
+        ]
         self.writer.execute(
             f"CREATE OR REPLACE TEMP TABLE {quote(f'delta_{self.table}')} AS "
-            f"{consolidated(columns, f'SELECT * FROM {self.name}')}"
+            f"{consolidated(known, f'SELECT * FROM {self.name}')}"
         )
 
-    def rows(self) -> tuple[int, int]:
-        """How many rows left, and how many arrived."""
+    def count(self) -> int:
+        """How many rows left and arrived; `left` and `arrived` say it then."""
         row = self.writer.execute(
             f"SELECT count(*) FILTER ({WEIGHT} < 0), count(*) FILTER ({WEIGHT} > 0) FROM {self.name}"
         ).fetchone()
         assert row is not None
-        return int(row[0]), int(row[1])
+        self.left, self.arrived = row
+        return self.moved
+
+    @property
+    def moved(self) -> int:
+        """How many rows left and arrived, as last counted."""
+        return self.left + self.arrived
 
 
 class Deltas:
@@ -103,8 +113,10 @@ class Deltas:
     def net(self) -> None:
         """Make each delta that came in several parts one, of rows as they were and rows as they are."""
         for delta in self._deltas.values():
-            if delta.runs > 2 and not delta.lost:
-                delta.net()
+            if not delta.lost:
+                if delta.runs > 2:
+                    delta.net()
+                delta.count()
 
     def add(self, delta: Delta) -> None:
         """A delta that is complete."""
@@ -125,30 +137,27 @@ class Deltas:
         return iter(self._deltas)
 
 
-def difference(writer: duckdb.DuckDBPyConnection, query: str, delta: Delta) -> None:
+def difference(writer: duckdb.DuckDBPyConnection, query: str, delta: Delta, columns: Columns) -> None:
     """Make the delta what its table lacks of a query with the same columns, and has beyond it."""
-    table = qualified(DATA_SCHEMA, delta.table)
-    columns = described(writer, f"FROM {table}")
     names = ", ".join(quote(name) for name, _ in columns)
-    writer.execute(
-        f"CREATE OR REPLACE TEMP TABLE {quote(f'delta_{delta.table}')} AS "
-        + consolidated(
-            columns, f"SELECT {names}, 1 AS {WEIGHT} FROM ({query}) UNION ALL SELECT {names}, -1 FROM {table}"
-        )
+    weighted = (
+        f"SELECT {names}, 1 AS {WEIGHT} FROM ({query}) UNION ALL "
+        f"SELECT {names}, -1 FROM {qualified(DATA_SCHEMA, delta.table)}"
     )
+    writer.execute(f"CREATE OR REPLACE TEMP TABLE {quote(f'delta_{delta.table}')} AS {consolidated(columns, weighted)}")
 
 
-def apply_delta(writer: duckdb.DuckDBPyConnection, delta: Delta) -> bool:
-    """Delete from the delta's table what left, insert what arrived; whether that is anything."""
-    left, arrived = delta.rows()
+def apply_delta(writer: duckdb.DuckDBPyConnection, delta: Delta, columns: Columns) -> int:
+    """Delete from the delta's table what left, insert what arrived; how many rows that is."""
+    if not delta.count():
+        return 0
     table = qualified(DATA_SCHEMA, delta.table)
-    columns = described(writer, f"FROM {table}")
-    if left:
+    if delta.left:
         writer.execute(f"DELETE FROM {table} WHERE rowid IN ({_leaving(table, columns, delta)})")
-    if arrived:
+    if delta.arrived:
         names = ", ".join(quote(name) for name, _ in columns)
         writer.execute(f"INSERT INTO {table} SELECT {names} FROM {delta.name} WHERE {WEIGHT} > 0")
-    return bool(left or arrived)
+    return delta.moved
 
 
 def _leaving(table: str, columns: Columns, delta: Delta) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from functools import partial
+from time import monotonic
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -26,10 +27,12 @@ from flashql.store.duck import as_ours
 from flashql.store.inputs import inputs, let_stand, save_inputs
 from flashql.store.jobs import set_job
 from flashql.store.relations import described, show_own
-from flashql.store.steps import StepRow, save_steps, step_rows
+from flashql.store.steps import StepRow, add_measured, save_steps, step_rows
 from flashql.weighing import consolidated
 
 T = TypeVar("T")
+# What steps measure is written down at most this often within batches.
+_NOTE_SECONDS = 1.0
 
 _known: WeakKeyDictionary[Store, Maintenance] = WeakKeyDictionary()
 
@@ -40,6 +43,7 @@ class Maintenance:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._version = -1
+        self._noted = monotonic()
         self._programs: list[Program] = []
         self._disturbed: set[str] = set()  # tables that changed in this transaction, and whose readers did not yet
 
@@ -83,6 +87,15 @@ class Maintenance:
         deltas.net()
         for program in self.programs():
             _guarded(program.kept.view, partial(program.run, writer, deltas))
+        if monotonic() - self._noted > _NOTE_SECONDS:
+            self._note(writer)
+
+    def _note(self, writer: duckdb.DuckDBPyConnection) -> None:
+        """Add what was measured to flashql.view_steps."""
+        self._noted = monotonic()
+        measured = {table: one for program in self._programs for table, one in program.measured.items() if one.batches}
+        if measured:
+            add_measured(writer, {table: one.taken() for table, one in measured.items()})
 
     def keep_up(self, writer: duckdb.DuckDBPyConnection, view: View) -> None:
         """Let the view follow what it reads now; when its rows are of something else they are computed anew.
@@ -140,6 +153,7 @@ class Maintenance:
 
         Raises `ViewBroken` when one cannot.
         """
+        self._note(writer)
         disturbed, self._disturbed = self._disturbed, set()
         lost = Deltas(writer, disturbed)
         for table in disturbed:

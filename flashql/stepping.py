@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from time import perf_counter
 
 import duckdb
+from sqlglot import exp
 
 from flashql.deltas import Delta, Deltas, apply_delta, delta_name, difference
 from flashql.keeping import Followed
 from flashql.merging import merge
+from flashql.pacing import Measured, Pace
 from flashql.planner.blocks import tables
 from flashql.planner.delta import Relation, delta_sql
 from flashql.planner.steps import Step, Steps
@@ -16,7 +19,7 @@ from flashql.quoting import qualified, quote
 from flashql.store import DATA_SCHEMA, Store
 from flashql.store.copies import all_copies
 from flashql.store.relations import described
-from flashql.weighing import consolidated
+from flashql.weighing import Columns, consolidated
 
 
 def build(writer: duckdb.DuckDBPyConnection, steps: Steps) -> None:
@@ -50,43 +53,63 @@ class Program:
             keys = step.grouping.keys if step.grouping is not None else ()
             self._relations[step.table] = _relation(step.table, keys)
         self._written: dict[tuple[str, frozenset[str]], str] = {}
+        self._columns: dict[str, Columns] = {}
+        self._paces: dict[str, Pace] = {step.table: Pace() for step in steps.steps}
+        self.measured: dict[str, Measured] = {}
 
     def run(self, writer: duckdb.DuckDBPyConnection, deltas: Deltas) -> None:
         """Move every step that reads a changed table; `deltas` gets those of the steps' tables."""
         for step in self.steps.steps:
-            self._run(writer, step, deltas)
+            if step.source is None:
+                changed = [table for table in self.kept.tables | {*self.kept.view.local_tables} if table in deltas]
+                aliases: frozenset[str] = frozenset()
+            else:
+                read = [table for table in tables(step.source) if _name(table) in deltas]
+                changed = [_name(table) for table in read]
+                aliases = frozenset(table.alias_or_name for table in read)
+            if changed:
+                self._move(writer, step, changed, aliases, deltas)
 
-    def _run(self, writer: duckdb.DuckDBPyConnection, step: Step, deltas: Deltas) -> None:
-        delta = Delta(writer, step.table)
-        if step.query is None or step.source is None:
-            if any(table in deltas for table in self.kept.tables):
-                self._recompute(writer, step, delta, deltas)
-            return
-        changed = [table for table in tables(step.source) if table.name in deltas]
-        if not changed:
-            return
-        unknown = any(deltas[table.name].lost for table in changed)
-        stuck = any(reason.startswith(f"{table.name}:") for table in changed for reason in step.reasons)
-        if unknown or stuck:
-            self._recompute(writer, step, delta, deltas)
-            return
-        rows = self._delta_sql(step, frozenset(table.alias_or_name for table in changed))
-        if step.grouping is not None:
-            merge(writer, step, rows, delta)
-            if not step.grouping.merges:
-                delta.net()
-            if any(delta.rows()):
-                deltas.add(delta)
-            return
-        columns = described(writer, f"FROM {qualified(DATA_SCHEMA, step.table)}")
-        writer.execute(f"CREATE OR REPLACE TEMP TABLE {quote(f'delta_{step.table}')} AS {consolidated(columns, rows)}")
-        if apply_delta(writer, delta):
+    def _move(
+        self,
+        writer: duckdb.DuckDBPyConnection,
+        step: Step,
+        changed: list[str],
+        aliases: frozenset[str],
+        deltas: Deltas,
+    ) -> None:
+        delta, pace = Delta(writer, step.table), self._paces[step.table]
+        known = not any(deltas[table].lost for table in changed) and step.follows(changed)
+        moved = sum(deltas[table].moved for table in set(changed)) if known else 0
+        anew = not known or pace.better_anew(moved)
+        started = perf_counter()
+        if anew:
+            difference(writer, step.text, delta, self._columns_of(writer, step))
+        else:
+            self._follow(writer, step, aliases, delta)
+        applied = not anew and step.grouping is not None
+        if delta.count() if applied else apply_delta(writer, delta, self._columns_of(writer, step)):
             deltas.add(delta)
+        milliseconds = 1000 * (perf_counter() - started)
+        if known:
+            pace.took(moved, milliseconds, anew=anew)
+        self.measured.setdefault(step.table, Measured()).add(anew=anew, rows=delta.moved, milliseconds=milliseconds)
 
-    def _recompute(self, writer: duckdb.DuckDBPyConnection, step: Step, delta: Delta, deltas: Deltas) -> None:
-        difference(writer, step.text, delta)
-        if apply_delta(writer, delta):
-            deltas.add(delta)
+    def _follow(self, writer: duckdb.DuckDBPyConnection, step: Step, aliases: frozenset[str], delta: Delta) -> None:
+        """Make the delta of the step's table from the deltas of the tables under these aliases."""
+        rows = self._delta_sql(step, aliases)
+        if step.grouping is None:
+            text = consolidated(self._columns_of(writer, step), rows)
+            writer.execute(f"CREATE OR REPLACE TEMP TABLE {quote(f'delta_{step.table}')} AS {text}")
+            return
+        merge(writer, step, rows, delta)
+        if not step.grouping.merges:
+            delta.net(self._columns_of(writer, step))
+
+    def _columns_of(self, writer: duckdb.DuckDBPyConnection, step: Step) -> Columns:
+        if step.table not in self._columns:
+            self._columns[step.table] = described(writer, f"FROM {qualified(DATA_SCHEMA, step.table)}")
+        return self._columns[step.table]
 
     def _delta_sql(self, step: Step, changed: frozenset[str]) -> str:
         key = (step.table, changed)
@@ -99,3 +122,8 @@ class Program:
             }
             self._written[key] = delta_sql(step.source, changed, by_alias)
         return self._written[key]
+
+
+def _name(table: exp.Table) -> str:
+    """The name under which a table's changes are known: copies and kept rows by their own, others as relation ids."""
+    return table.name if table.db == DATA_SCHEMA else f"{table.db}.{table.name}"

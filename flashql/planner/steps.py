@@ -9,7 +9,7 @@ rows, local tables, and earlier steps.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -72,6 +72,11 @@ class Step:
         if self.source is None or len(self.reasons) == len({table.name for table in tables(self.source)}):
             return "recompute"
         return "groups" if self.grouping is not None else "delta"
+
+    def follows(self, changed: Collection[str]) -> bool:
+        """Whether it follows by delta what changes in all these tables."""
+        stuck = {reason.split(":", 1)[0] for reason in self.reasons}
+        return self.source is not None and not stuck & set(changed)
 
     @property
     def source(self) -> exp.Query | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -49,12 +49,13 @@ def drop_steps(writer: duckdb.DuckDBPyConnection, relation_id: str) -> None:
     writer.execute("DELETE FROM flashql.view_steps WHERE relation_id = ?", [relation_id])
 
 
-def add_measured(
-    writer: duckdb.DuckDBPyConnection, table: str, batches: int, recomputed: int, rows: int, milliseconds: float
-) -> None:
-    """Add to what was measured of the step with that table."""
+def add_measured(writer: duckdb.DuckDBPyConnection, measured: Mapping[str, tuple[int, int, int, float]]) -> None:
+    """Add to what was measured of the steps with these tables: batches, of these recomputed, rows, milliseconds."""
+    rows = ", ".join(
+        f"('{table}', {batches}, {anew}, {rows}, {ms!r})" for table, (batches, anew, rows, ms) in measured.items()
+    )
     writer.execute(
-        "UPDATE flashql.view_steps SET batches = batches + ?, recomputed = recomputed + ?, "
-        "rows_moved = rows_moved + ?, milliseconds = milliseconds + ? WHERE local_table = ?",
-        [batches, recomputed, rows, milliseconds, table],
+        "UPDATE flashql.view_steps AS s SET batches = s.batches + m.batches, recomputed = s.recomputed + m.anew, "
+        "rows_moved = s.rows_moved + m.moved, milliseconds = s.milliseconds + m.ms "
+        f"FROM (VALUES {rows}) AS m(local_table, batches, anew, moved, ms) WHERE s.local_table = m.local_table"
     )
