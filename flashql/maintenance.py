@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from functools import partial
-from time import monotonic
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -31,8 +30,6 @@ from flashql.store.steps import StepRow, add_measured, save_steps, step_rows
 from flashql.weighing import consolidated
 
 T = TypeVar("T")
-# What steps measure is written down at most this often within batches.
-_NOTE_SECONDS = 1.0
 
 _known: WeakKeyDictionary[Store, Maintenance] = WeakKeyDictionary()
 
@@ -43,7 +40,6 @@ class Maintenance:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._version = -1
-        self._noted = monotonic()
         self._programs: list[Program] = []
         self._disturbed: set[str] = set()  # tables that changed in this transaction, and whose readers did not yet
 
@@ -87,12 +83,10 @@ class Maintenance:
         deltas.net()
         for program in self.programs():
             _guarded(program.kept.view, partial(program.run, writer, deltas))
-        if monotonic() - self._noted > _NOTE_SECONDS:
-            self._note(writer)
+        self._note(writer)
 
     def _note(self, writer: duckdb.DuckDBPyConnection) -> None:
         """Add what was measured to flashql.view_steps."""
-        self._noted = monotonic()
         measured = {table: one for program in self._programs for table, one in program.measured.items() if one.batches}
         if measured:
             add_measured(writer, {table: one.taken() for table, one in measured.items()})
