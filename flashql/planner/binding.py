@@ -12,13 +12,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
 from flashql import errors
 from flashql.catalog import Column, Persistence, Table, View, ViewColumn
 from flashql.datatypes import ladder
+from flashql.planner import parsing
 from flashql.planner.transpile import to_local
 from flashql.quoting import local_name, quote
 
@@ -149,13 +148,7 @@ def _local(expression: exp.Expr, known: dict[str, Column]) -> str:
 
 def _parsed(query: str) -> exp.Select:
     """The query as a SELECT; raises what is wrong or not supported."""
-    try:
-        tokens = sqlglot.tokenize(query, read="postgres")
-        if tokens and tokens[0].text.upper() == "TABLE":
-            query = f"SELECT * FROM {query[tokens[0].end + 1 :]}"
-        parsed = sqlglot.parse_one(query, read="postgres")
-    except SqlglotError as error:
-        raise errors.DefinitionError(f"the query cannot be read: {str(error).splitlines()[0]}") from error
+    parsed = parsing.parsed(query)
     if not isinstance(parsed, exp.Select):
         raise errors.NotSupported("a realtime view over this query is not built yet", hint=_ONLY_ROWS_OF_ONE_TABLE)
     return parsed
