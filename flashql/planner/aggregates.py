@@ -17,6 +17,7 @@ from flashql.errors import NotSupported
 from flashql.planner.arithmetic import average
 from flashql.planner.literals import BOOL, INT2, INT4, INT8, MAX_PRECISION, NUMERIC, TEXT, UNKNOWN
 from flashql.planner.operators import check_comparable
+from flashql.planner.parsing import PREFIX
 from flashql.planner.relations import check_groupable, typed
 from flashql.planner.scalars import (
     FLOATS,
@@ -185,21 +186,13 @@ _NODES: Final[dict[type[exp.Expr], str]] = {
     exp.LogicalOr: "bool_or",
     exp.GroupConcat: "string_agg",
     exp.ArrayAgg: "array_agg",
-    exp.StddevSamp: "stddev_samp",
-    exp.Stddev: "stddev",
-    exp.StddevPop: "stddev_pop",
-    exp.Variance: "variance",
-    exp.VariancePop: "var_pop",
-    exp.Corr: "corr",
-    exp.CovarPop: "covar_pop",
-    exp.CovarSamp: "covar_samp",
 }
 
 
 def aggregate_name(node: exp.Expr) -> str | None:
     """The name of the aggregate that a node calls; None when it calls none."""
     if isinstance(node, exp.Anonymous):
-        name = str(node.name).lower()
+        name = str(node.name).lower().removeprefix(PREFIX)
         return name if is_aggregate(name) else None
     return _NODES.get(type(node)) or (node.key if isinstance(node, exp.AggFunc) else None)
 

@@ -12,13 +12,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
 from flashql import errors
 from flashql.catalog import Column, Persistence, Source, Table, View, ViewColumn
 from flashql.datatypes import ladder
+from flashql.planner import parsing
 from flashql.planner.translating import translate
 from flashql.planner.transpile import to_local
 from flashql.quoting import local_name, quote
@@ -163,13 +162,7 @@ def _local(expression: exp.Expr, known: dict[str, Column]) -> str:
 
 def _rows_of_one_table(query: str) -> exp.Select | None:
     """The query as a SELECT of columns and rows of one table; None when it is more than that."""
-    try:
-        tokens = sqlglot.tokenize(query, read="postgres")
-        if tokens and tokens[0].text.upper() == "TABLE":
-            query = f"SELECT * FROM {query[tokens[0].end + 1 :]}"
-        parsed = sqlglot.parse_one(query, read="postgres")
-    except SqlglotError as error:
-        raise errors.DefinitionError(f"the query cannot be read: {str(error).splitlines()[0]}") from error
+    parsed = parsing.parsed(query)
     if not isinstance(parsed, exp.Select) or parsed.find(exp.AggFunc, exp.Window):
         return None
     if any(value and clause not in _CLAUSES for clause, value in parsed.args.items()):

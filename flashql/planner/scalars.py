@@ -25,6 +25,7 @@ from flashql.planner.literals import (
     INT2,
     INT4,
     INT8,
+    INTERVAL,
     MAX_PRECISION,
     NAME,
     NUMERIC,
@@ -50,6 +51,7 @@ LOCAL_TYPES: Final = {
     TIMESTAMP: "TIMESTAMP",
     TIMESTAMPTZ: "TIMESTAMPTZ",
     UUID: "UUID",
+    INTERVAL: "INTERVAL",
 }
 INTEGERS: Final = {INT2, INT4, INT8}  # ascending by oid is not by width: see _WIDTH
 FLOATS: Final = {FLOAT4, FLOAT8}
@@ -74,7 +76,7 @@ class Scalar:
     `number` is the text of a numeric constant and `text` of a string constant, which take their type from
     what they meet. `bounds` is the (precision, scale) that a numeric fits in, None for a column without a
     typmod. `printed` says that Postgres prints every value with exactly that scale. `countable` is False
-    where no arithmetic is known: EXTRACT is numeric, but date_part, read as the same tree, is a double.
+    where no arithmetic is known. `days_apart` are a constant interval's months, days and microseconds.
     """
 
     node: exp.Expr
@@ -86,6 +88,7 @@ class Scalar:
     bounds: tuple[int, int] | None = None
     printed: bool = False
     countable: bool = True
+    days_apart: tuple[int, int, int] | None = None
 
     @property
     def oid(self) -> int:
@@ -125,6 +128,11 @@ def refuse(what: str, hint: str | None = None) -> NotSupported:
 def cast(node: exp.Expr, local_type: str) -> exp.Expr:
     """CAST(node AS local_type), in DuckDB's dialect."""
     return exp.Cast(this=node, to=exp.DataType.build(local_type, dialect="duckdb"))
+
+
+def function(name: str, *arguments: exp.Expr) -> exp.Expr:
+    """A call that is printed with exactly this name."""
+    return exp.Anonymous(this=name, expressions=list(arguments))
 
 
 def operand(node: exp.Expr) -> exp.Expr:

@@ -10,9 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
 from flashql import errors
 from flashql.catalog import Column, Table
@@ -20,6 +18,7 @@ from flashql.planner.expressions import Expressions
 from flashql.planner.grouping import Grouping
 from flashql.planner.literals import UNKNOWN
 from flashql.planner.operators import unified
+from flashql.planner.parsing import parsed
 from flashql.planner.relations import Relation, combined, item, typed
 from flashql.planner.scalars import Scalar, refuse
 from flashql.planner.scopes import (
@@ -80,14 +79,6 @@ def translate(query: str, origin: Describer) -> Translation:
     }
     computed = {key: tuple(columns) for key, columns in reads.computed.items()}
     return Translation(relation.tree.copy(), tables, computed, described)
-
-
-def parsed(query: str) -> exp.Expr:
-    """The query as a tree; raises `DefinitionError` for what cannot be read."""
-    try:
-        return sqlglot.parse_one(query, read="postgres")
-    except SqlglotError as error:
-        raise errors.DefinitionError(f"the query cannot be read: {str(error).splitlines()[0]}") from error
 
 
 def _check(relation: Relation, described: tuple[Column, ...]) -> None:

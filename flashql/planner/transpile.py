@@ -16,7 +16,7 @@ from sqlglot import exp
 from flashql.catalog import Column
 from flashql.datatypes import PgType
 from flashql.errors import UnknownName
-from flashql.planner import functions
+from flashql.planner import dates, functions, parsing
 from flashql.planner.arithmetic import arithmetic, rounded
 from flashql.planner.literals import (
     BOOL,
@@ -238,7 +238,8 @@ def _negation(node: exp.Expr, scope: Scope) -> Scalar:
 
 
 def _arithmetic(node: exp.Expr, scope: Scope) -> Scalar:
-    return arithmetic(type(node), translate(node.this, scope), translate(node.expression, scope))
+    left, right = translate(node.this, scope), translate(node.expression, scope)
+    return dates.dated_arithmetic(type(node), left, right) or arithmetic(type(node), left, right)
 
 
 def _concatenation(node: exp.Expr, scope: Scope) -> Scalar:
@@ -316,7 +317,7 @@ def _trim(node: exp.Expr, scope: Scope) -> Scalar:
 
 
 def _date_trunc(node: exp.Expr, scope: Scope) -> Scalar:
-    return functions.date_trunc(translate(node.this, scope), node.args["unit"].name)
+    return dates.date_trunc(translate(node.this, scope), node.args["unit"].name)
 
 
 def _round(node: exp.Expr, scope: Scope) -> Scalar:
@@ -327,8 +328,33 @@ def _round(node: exp.Expr, scope: Scope) -> Scalar:
 
 
 def _extract(node: exp.Expr, scope: Scope) -> Scalar:
-    return functions.extract(translate(node.expression, scope), node.this.name)
+    return dates.extract(translate(node.expression, scope), node.this.name)
 
+
+def _named(node: exp.Expr, scope: Scope) -> Scalar:
+    """A function by Postgres's name."""
+    name = str(node.name).lower().removeprefix(parsing.PREFIX)
+    rule = _FUNCTIONS.get(name)
+    if rule is None:
+        raise refuse(f"the function {name}")
+    return rule(node.expressions, scope)
+
+
+def _interval(arguments: list[exp.Expr], _: Scope) -> Scalar:
+    return dates.interval(arguments[0].name, arguments[1].name if len(arguments) > 1 else None)
+
+
+def _date_part(arguments: list[exp.Expr], scope: Scope) -> Scalar:
+    field, source = arguments
+    if not (isinstance(field, exp.Literal) and field.is_string):
+        raise refuse("date_part of a field that is not a constant")
+    return dates.date_part(translate(source, scope), field.name)
+
+
+_FUNCTIONS: Final[dict[str, Callable[[list[exp.Expr], Scope], Scalar]]] = {
+    "interval": _interval,
+    "date_part": _date_part,
+}
 
 _Rule = tuple[set[str], Callable[[exp.Expr, Scope], Scalar]]
 
@@ -360,6 +386,7 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
     exp.Trim: ({"this", "expression", "position"}, _trim),
     exp.TimestampTrunc: ({"this", "unit"}, _date_trunc),
     exp.Extract: ({"this", "expression"}, _extract),
+    exp.Anonymous: ({"this", "expressions"}, _named),
     exp.Round: ({"this", "decimals"}, _round),
     exp.Abs: ({"this"}, _call(functions.absolute, "this")),
     exp.Length: ({"this"}, _call(functions.length, "this")),
