@@ -217,11 +217,21 @@ class _Splitter:
         self, rows: exp.Select, columns: list[exp.Expr], keys: tuple[str, ...], aggregates: list[Aggregate]
     ) -> str:
         rows.set("expressions", columns or [_named(exp.Literal.number(1), "one")])
-        kinds = self._describe(sql(rows))
+        kinds = self._describe(sql(self._with_steps_written_out(rows)))
         exact = [_exactly(one, kinds) for one in aggregates]
         source, reasons = self.following(rows)
         assert isinstance(source, exp.Select)
         return self._step(_state(source, keys, exact), Grouping(source, keys, tuple(exact)), reasons)
+
+    def _with_steps_written_out(self, query: exp.Query) -> exp.Query:
+        """The query with the tables of steps, which are not there yet, replaced by what they will hold."""
+        query = query.copy()
+        for step in reversed(self._steps):
+            for table in tables(query):
+                if table.name == step.table:
+                    assert step.query is not None
+                    table.replace(exp.Subquery(this=step.query.copy(), alias=table.args["alias"].copy()))
+        return query
 
     def _distinct(self, select: exp.Select) -> exp.Query:
         names = output_names(select)
