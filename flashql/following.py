@@ -80,7 +80,7 @@ class Follower:
                 batch = self._decoder.decode(frames)
                 self._apply(writer, batch, deltas)
             assert batch.end_lsn is not None
-            self._maintenance.maintain(writer, deltas)
+            self._maintenance.maintain(writer, deltas, batch.end_lsn)
             advance(writer, self._origin, batch.end_lsn)
             advance_jobs(writer, self._origin, batch.end_lsn, max(0, origin_lsn - batch.end_lsn))
         self.applied_lsn = batch.end_lsn

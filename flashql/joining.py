@@ -252,6 +252,7 @@ def go_live(
             follow(writer, store, view, live, position)
         elif view.shows_copy:  # a column of it is gone, or it was defined anew meanwhile and the next pass is for it
             freeze(writer, store, view)
+    level(writer, store, origin)
     for copy in older:
         pending.drop(writer, copy)
         delete_copy(writer, copy)
@@ -301,6 +302,20 @@ def mark_running(writer: duckdb.DuckDBPyConnection, store: Store, view: View, ls
         next_retry_at=None,
     )
     writer.execute("UPDATE flashql.sync_jobs SET last_success_at = now() WHERE relation_id = ?", [view.relation_id])
+
+
+def level(writer: duckdb.DuckDBPyConnection, store: Store, origin: str) -> None:
+    """The views that follow the origin all contain the same: each is as far as the one that says the most."""
+    known = jobs(store)
+    followed = [
+        job
+        for view in realtime_views(store, origin)
+        if (job := known.get(view.relation_id)) and job.state == "running" and job.phase == "stream"
+    ]
+    reached = [LSN.parse(job.last_seen_commit) for job in followed if job.last_seen_commit is not None]
+    for job in followed:
+        if reached and job.last_seen_commit != str(max(reached)):
+            set_job(writer, job.relation_id, last_seen_commit=str(max(reached)))
 
 
 def mark(store: Store, views: Iterable[View], change: Callable[[JobStatus], dict[str, object]]) -> None:

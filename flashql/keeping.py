@@ -18,6 +18,7 @@ from flashql import errors
 from flashql.catalog import CopyState, View
 from flashql.expanding import expanded
 from flashql.planner.blocks import Recomputed
+from flashql.planner.reasons import reason
 from flashql.planner.splitting import shown_sql, split
 from flashql.planner.steps import Step, Steps
 from flashql.quoting import qualified, quote
@@ -26,7 +27,7 @@ from flashql.store.copies import copies
 from flashql.store.definitions import views
 from flashql.store.inputs import inputs
 from flashql.store.relations import described, realtime_body, shown_tables
-from flashql.store.steps import step_rows
+from flashql.store.steps import StepRow, step_rows
 
 _FLEETING_WORDS = {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}
 
@@ -124,6 +125,13 @@ def planned(cursor: duckdb.DuckDBPyConnection, view: View, read: Mapping[str, st
             table.set("this", exp.to_identifier(local, quoted=True))
     assert isinstance(tree, exp.Query)
     return split(tree, prefix, DATA_SCHEMA, describe)
+
+
+def step_rows_of(steps: Steps, read: Mapping[str, str | None]) -> list[StepRow]:
+    """The steps as flashql.view_steps shows them."""
+    names = {table: name.replace('"', "") for name, table in read.items() if table is not None}
+    names |= {step.table: f"step {number}" for number, step in enumerate(steps.steps, 1)}
+    return [StepRow(step.table, step.strategy, reason(step, names), step.text) for step in steps.steps]
 
 
 def shown_body(view: View, steps: Steps) -> str:

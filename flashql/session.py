@@ -310,6 +310,7 @@ class Session:
             for view in self._sound():
                 if view in now and joining.serve(view, live):  # not dropped or defined anew since we looked
                     joining.follow(writer, self._store, view, live, self._follower.applied_lsn)
+            joining.level(writer, self._store, self._origin.name)
 
     def _live_copies(self) -> dict[tuple[str, str], Copy]:
         found = {name: self._live_copy(name) for name in self._needs}

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import random
 import sys
+from collections import Counter
 
 import pytest
 
 import flashql
 from flashql import errors
 from flashql.database import Database
+from flashql.moved import Moved
+from flashql.store.definitions import views
 from tests.fix_postgres import Origin
 from tests.postgres.pair import following
 
@@ -89,15 +92,41 @@ def test_views_of_many_shapes_equal_their_queries_after_every_batch(origin: Orig
         origin.execute(";".join(transaction(random_)))
     with following(origin, database_path, **VIEWS) as pair:
         pair.check()
+        replayed = watched(pair.db)
         for nth in range(40):
             origin.execute(";".join(transaction(random_)))
             pair.db.sync.wait(timeout=60)
             pair.compare()
+            for name, rows_ in replayed.items():
+                assert rows_ == shown(pair.db, name), name
             if nth == 20:
                 pair.reopen()
                 pair.sync()
+                replayed = watched(pair.db)
         pair.check()
         assert {status.state for status in pair.db.sync.status()} == {"running"}
+
+
+def shown(db: Database, name: str) -> Counter[tuple[object, ...]]:
+    return Counter(db.execute(f"FROM {name}").fetchall())
+
+
+def watched(db: Database) -> dict[str, Counter[tuple[object, ...]]]:
+    """The rows of each view as they follow from what its watcher is told."""
+    replayed: dict[str, Counter[tuple[object, ...]]] = {}
+
+    def tell(moved: Moved) -> None:
+        if moved.reset:
+            replayed[moved.view].clear()
+        replayed[moved.view].subtract(tuple(row.values()) for row in moved.deleted.to_pylist())
+        replayed[moved.view].update(tuple(row.values()) for row in moved.inserted.to_pylist())
+        assert min(replayed[moved.view].values(), default=0) >= 0
+        replayed[moved.view] = +replayed[moved.view]
+
+    for name, view in views(db.store).items():
+        db.maintenance.watch(view, tell)
+        replayed[name] = shown(db, name)
+    return replayed
 
 
 def rows(db: Database, query: str) -> list[tuple[object, ...]]:

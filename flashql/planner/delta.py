@@ -30,7 +30,7 @@ from flashql.planner.blocks import (
 )
 from flashql.planner.keys import Cuts, dividing_keys
 from flashql.planner.steps import WEIGHT
-from flashql.quoting import qualified, quote
+from flashql.quoting import quote
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,18 @@ class Round:
 def follows(tree: exp.Query, alias: str) -> bool:
     """Whether a query follows what changes in the table under this alias by delta."""
     return _rows_path(tree, alias) is not None or next(dividing_keys(tree, {alias}), None) is not None
+
+
+def ways(tree: exp.Query) -> dict[str, Cuts | None]:
+    """How a query follows what changes in each of its tables alone, by alias.
+
+    An empty dict: by its rows. Columns: by keys. None: not at all.
+    """
+    found: dict[str, Cuts | None] = {}
+    for table in tables(tree):
+        alias = table.alias_or_name
+        found[alias] = {} if _rows_path(tree, alias) is not None else next(dividing_keys(tree, {alias}), None)
+    return found
 
 
 def rounds(tree: exp.Query, changed: frozenset[str], relations: Mapping[str, Relation]) -> list[Round]:
@@ -249,8 +261,3 @@ class _Writer:
 def _among(keys: str, alias: str, names: Sequence[str], width: int) -> str:
     same = " AND ".join(f"k.k{at} IS NOT DISTINCT FROM {alias}.{quote(names[at])}" for at in range(width))
     return f"EXISTS (SELECT 1 FROM {keys} AS k WHERE {same})"
-
-
-def relation_name(schema: str, table: str) -> str:
-    """A stored table, as SQL."""
-    return qualified(schema, table)

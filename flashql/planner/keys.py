@@ -13,7 +13,7 @@ a grand total, or a subquery that looks at all rows is not. NULL is a key like a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from sqlglot import exp
@@ -316,8 +316,3 @@ def _cut_subquery(
         required.add(theirs[0])
         inside.append(level.around(mine))
     return _cut(query, inside, changed, inner=True)
-
-
-def describe_cuts(cuts: Cuts, names: Mapping[str, str]) -> str:
-    """The key in words, by the columns that hold it: `orders.customer, customers.id`."""
-    return ", ".join(f"{names[alias]}.{name}" for alias, columns in cuts.items() for name in columns)

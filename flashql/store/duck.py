@@ -58,6 +58,7 @@ class Store:
         self.version = 0  # grows with every local commit that is not a batch from a stream
         # Called with the writer at the end of each transaction that is not a batch from a stream, within it.
         self.before_commit: Callable[[duckdb.DuckDBPyConnection], None] = lambda _: None
+        self.after_commit: Callable[[], None] = lambda: None  # called after each transaction, before the next
         self._guard = threading.Lock()  # guards the two below
         self._ending = False
         self._connections: weakref.WeakSet[duckdb.DuckDBPyConnection] = weakref.WeakSet()
@@ -108,6 +109,7 @@ class Store:
                     self.before_commit(self._writer)
                 self._writer.execute("COMMIT")
                 self.version += not of_stream
+                self.after_commit()
             except BaseException:
                 with suppress(duckdb.Error):  # a failed COMMIT has rolled back already
                     self._writer.execute("ROLLBACK")

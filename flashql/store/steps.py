@@ -17,6 +17,7 @@ class StepRow:
 
     table: str
     strategy: str
+    reason: str
     query: str
 
 
@@ -24,7 +25,7 @@ def step_rows(store: Store) -> dict[str, list[StepRow]]:
     """The steps as they were built, by relation id, in their order."""
     found: dict[str, list[StepRow]] = {}
     rows = store.rows(
-        "SELECT relation_id, local_table, strategy, query FROM flashql.view_steps ORDER BY relation_id, step"
+        "SELECT relation_id, local_table, strategy, reason, query FROM flashql.view_steps ORDER BY relation_id, step"
     )
     for view, *row in rows:
         found.setdefault(view, []).append(StepRow(*row))
@@ -36,8 +37,8 @@ def save_steps(writer: duckdb.DuckDBPyConnection, relation_id: str, steps: Seque
     drop_steps(writer, relation_id)
     for number, step in enumerate(steps, 1):
         writer.execute(
-            "INSERT INTO flashql.view_steps (relation_id, step, local_table, strategy, query) VALUES (?, ?, ?, ?, ?)",
-            [relation_id, number, step.table, step.strategy, step.query],
+            "INSERT INTO flashql.view_steps (relation_id, step, local_table, strategy, reason, query) VALUES (?, ?, ?, ?, ?, ?)",
+            [relation_id, number, step.table, step.strategy, step.reason, step.query],
         )
 
 

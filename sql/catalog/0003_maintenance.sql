@@ -21,6 +21,7 @@ CREATE TABLE flashql.view_steps (
     step BIGINT NOT NULL, -- from 1, in the order they run
     local_table VARCHAR NOT NULL, -- in schema flashql_data
     strategy VARCHAR NOT NULL, -- delta, groups or recompute
+    reason VARCHAR NOT NULL,
     query VARCHAR NOT NULL, -- what the table holds
     batches BIGINT NOT NULL DEFAULT 0, -- how often it followed; this and what is below count from when it was built
     recomputed BIGINT NOT NULL DEFAULT 0, -- how often of these by computing it anew
