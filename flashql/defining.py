@@ -27,7 +27,7 @@ from flashql.ddl import (
     Statement,
     Touch,
 )
-from flashql.keeping import require_repeatable, view_body
+from flashql.keeping import kept_locally, view_body
 from flashql.namespaces import alter_schema, create_schema, require_not_reserved
 from flashql.planner.binding import bind, view_names
 from flashql.query import Origins
@@ -164,7 +164,7 @@ class Definer:
             )
         bound_locally = self._bound_locally(view, column_names)
         if view.persistence is Persistence.REALTIME:
-            bound_locally = self._kept_locally(bound_locally)
+            bound_locally = kept_locally(self._store, bound_locally)
         return bound_locally, ()
 
     def _bound_locally(self, view: View, column_names: Sequence[str]) -> View:
@@ -180,20 +180,6 @@ class Definer:
             cursor.close()
         columns = tuple(ViewColumn(name, kind) for name, (_, kind) in zip(names, found, strict=True))
         return replace(view, columns=columns, reads=reads, local_tables=local_tables)
-
-    def _kept_locally(self, view: View) -> View:
-        """A realtime view over what other views show and local tables. Raises `NotSupported`."""
-        known = views(self._store)
-        for name in view.reads:
-            if known[name].persistence is Persistence.ORIGIN:
-                raise errors.NotSupported(
-                    f"{view.relation_id} reads {name}, whose changes are not seen here",
-                    hint="Make that a REALTIME view, or this one MATERIALIZED.",
-                )
-        require_repeatable(self._store, view)
-        if not view.reads and not view.local_tables:
-            raise errors.NotSupported(f"{view.relation_id} reads nothing, so nothing is there to follow")
-        return replace(view, local_query=view.query)
 
     def _computed_columns(
         self, writer: duckdb.DuckDBPyConnection, view: View, tables: Sequence[Table]

@@ -7,7 +7,7 @@ origin's copies (a view with an origin), or what other views show and DuckDB's o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import duckdb
@@ -15,7 +15,7 @@ import sqlglot
 from sqlglot import TokenType, exp
 
 from flashql import errors
-from flashql.catalog import CopyState, View
+from flashql.catalog import CopyState, Persistence, View
 from flashql.expanding import expanded
 from flashql.planner.blocks import Recomputed
 from flashql.planner.reasons import reason
@@ -138,6 +138,21 @@ def shown_body(view: View, steps: Steps) -> str:
     """What the view shows, over the table of its last step, under the view's names."""
     names = ", ".join(quote(column.name) for column in view.columns)
     return f"SELECT * FROM ({shown_sql(steps, DATA_SCHEMA)}) AS flashql_view({names})"
+
+
+def kept_locally(store: Store, view: View) -> View:
+    """A realtime view over what other views show and local tables. Raises `NotSupported` for what cannot be one."""
+    known = views(store)
+    for name in view.reads:
+        if known[name].persistence is Persistence.ORIGIN:
+            raise errors.NotSupported(
+                f"{view.relation_id} reads {name}, whose changes are not seen here",
+                hint="Make that a REALTIME view, or this one MATERIALIZED.",
+            )
+    require_repeatable(store, view)
+    if not view.reads and not view.local_tables:
+        raise errors.NotSupported(f"{view.relation_id} reads nothing, so nothing is there to follow")
+    return replace(view, local_query=view.query)
 
 
 def require_repeatable(store: Store, view: View) -> None:

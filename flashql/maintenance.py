@@ -96,7 +96,7 @@ class Maintenance:
     # -- watching
 
     def watch(self, view: View, tell: Callable[[Moved], None]) -> Callable[[], None]:
-        """Call `tell` after each local commit that moves rows of the view, in their order; calling what is returned ends it.
+        """Call `tell` after each local commit that moves rows of the view; calling what is returned ends it.
 
         `tell` is called by the thread that committed, before the next transaction of the single writer begins: whatever
         it does holds up replication, so it should only put what it is told aside.

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from flashql import errors, joining, pending
 from flashql.attaching import attach, publish, require_alone
+from flashql.boss import Boss
 from flashql.catalog import Copy, CopyState, Table, View
 from flashql.copying import Copied, CopyPass
 from flashql.feeding import Feed, Stopped
 from flashql.following import MISFIT, CopyBroken, Follower
 from flashql.joining import Need
 from flashql.lifecycle import Event, backoff_seconds, moved
-from flashql.lsn import LSN
 from flashql.moments import Moment, Moments
 from flashql.origins.base import Progress, Received
 from flashql.origins.postgres.origin import HeldSlot, PostgresOrigin
@@ -33,31 +32,6 @@ _RECONCILE_SECONDS = 60.0
 # At a description of a table in the stream it is compared too, but not more often than this.
 _RECONSIDER_SECONDS = 2.0
 _RECOPIES_AN_HOUR = 12
-
-
-class Boss(Protocol):
-    """What a session asks of, and tells, its worker."""
-
-    @property
-    def requested(self) -> int:
-        """The number of the latest request to look again."""
-        ...
-
-    @property
-    def stopping(self) -> bool:
-        """Whether the session should end."""
-        ...
-
-    @property
-    def halted(self) -> frozenset[str]:
-        """Views to leave alone though they are enabled."""
-        ...
-
-    def outcome(self, request: int, live: Collection[str], failed: dict[str, errors.FlashQLError]) -> None:
-        """The session has acted on everything asked for up to `request`."""
-
-    def reached(self, lsn: LSN) -> None:
-        """The copies contain everything the origin committed before `lsn`."""
 
 
 # When and why each table's copy broke lately, over all sessions of this process, by (slot, table).
@@ -291,11 +265,10 @@ class Session:
         return None
 
     def _without_broken(self, act: Callable[[], None]) -> None:
-        """Do it again without each view whose query turns out to fail."""
+        """Do it, and again without each view whose query turns out to fail."""
         while True:
             try:
-                act()
-                return
+                return act()
             except errors.ViewBroken as broken:
                 self._leave(broken)
 

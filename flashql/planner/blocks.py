@@ -89,16 +89,22 @@ def own(select: exp.Expr, kinds: type[exp.Expr] | tuple[type[exp.Expr], ...]) ->
                 yield child
             yield from walk(child)
 
+    for part in _parts(select):
+        if isinstance(part, kinds):
+            yield part
+        if not isinstance(part, exp.Query):
+            yield from walk(part)
+
+
+def _parts(select: exp.Expr) -> Iterator[exp.Expr]:
+    """What stands in the clauses of a query, FROM left out; of a join its condition."""
     for clause, value in select.args.items():
         if clause == "from_" or value is None:
             continue
         for part in value if isinstance(value, list) else [value]:
-            if isinstance(part, exp.Join):
-                part = part.args.get("on")
-            if isinstance(part, kinds):
-                yield part
-            if isinstance(part, exp.Expr) and not isinstance(part, exp.Query):
-                yield from walk(part)
+            found = part.args.get("on") if isinstance(part, exp.Join) else part
+            if isinstance(found, exp.Expr):
+                yield found
 
 
 def subqueries(select: exp.Expr) -> list[exp.Query]:

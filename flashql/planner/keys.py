@@ -107,38 +107,31 @@ class _Level:
 
     def candidates(self) -> list[tuple[Column, ...]]:
         """Keys worth trying: what is grouped or partitioned by, whole, then single columns."""
-        found: dict[tuple[Column, ...], None] = {}
         group = self.select.args.get("group")
-        if group is not None:
-            key = tuple(c for c in map(column_of, group.expressions) if c is not None)
-            if key:
-                found[key] = None
-        for window in own(self.select, exp.Window):
-            key = tuple(c for c in map(column_of, window.args.get("partition_by") or ()) if c is not None)
-            if key:
-                found[key] = None
-        for one in [*self.equal, *self.matched, *(c for key in list(found) for c in key)]:
-            found[(one,)] = None
+        lists = [group.expressions] if group is not None else []
+        lists += [window.args.get("partition_by") or [] for window in own(self.select, exp.Window)]
+        whole = [tuple(_columns(one)) for one in lists]
+        single = [*self.equal, *self.matched, *(column for key in whole for column in key)]
         for item in items(self.select):
             if item.query is not None:
-                found |= {((item.alias, name),): None for name in output_names(item.query)}
-        distinct = self.select.args.get("distinct")
-        for node in self.select.expressions if distinct is not None else ():
-            one_of = column_of(node.unalias())
-            if one_of is not None:
-                found[(one_of,)] = None
-        for query in subqueries(self.select):
-            for conjunct in where(query) if isinstance(query, exp.Select) else ():
-                for pair in _equalities([conjunct]):
-                    for side in pair:
-                        if side[0] in {item.alias for item in items(self.select)}:
-                            found[(side,)] = None
-        for part in where(self.select):
-            if isinstance(part, exp.In) and part.args.get("query") is not None:
-                side_ = column_of(part.this)
-                if side_ is not None:
-                    found[(side_,)] = None
-        return sorted(found, key=len, reverse=True)
+                single += [(item.alias, name) for name in output_names(item.query)]
+        if self.select.args.get("distinct") is not None:
+            single += _columns([node.unalias() for node in self.select.expressions])
+        single += self._correlated()
+        single += _columns([part.this for part in where(self.select) if isinstance(part, exp.In)])
+        found = dict.fromkeys([*whole, *((column,) for column in single)])
+        return sorted((key for key in found if key), key=len, reverse=True)
+
+    def _correlated(self) -> list[Column]:
+        """The columns that subqueries compare theirs with."""
+        mine = {item.alias for item in items(self.select)}
+        inside = [query for query in subqueries(self.select) if isinstance(query, exp.Select)]
+        pairs = [pair for query in inside for pair in _equalities(where(query))]
+        return [side for pair in pairs for side in pair if side[0] in mine]
+
+
+def _columns(expressions: Iterable[exp.Expr]) -> list[Column]:
+    return [column for column in map(column_of, expressions) if column is not None]
 
 
 def _equalities(parts: Iterable[exp.Expr]) -> Iterator[tuple[Column, Column]]:
@@ -261,26 +254,22 @@ def _require_divided(select: exp.Select, key: list[set[Column]]) -> None:
     level = _Level(select)
 
     def contains_key(expressions: Iterable[exp.Expr]) -> bool:
-        columns = {column_of(one.unalias()) for one in expressions} - {None}
-        sound = {column for column in columns if column is not None and column[0] not in level.nullable}
+        sound = {one for one in _columns([e.unalias() for e in expressions]) if one[0] not in level.nullable}
         return all(part & sound for part in key)
 
-    group = select.args.get("group")
+    looks_at = [window.args.get("partition_by") or () for window in own(select, exp.Window)]
+    group, distinct = select.args.get("group"), select.args.get("distinct")
     if group is not None:
         if any(value for clause, value in group.args.items() if clause != "expressions"):
             raise _Undivided
-        if not contains_key(group.expressions):
-            raise _Undivided
+        looks_at.append(group.expressions)
     elif select.args.get("having") or any(is_aggregate(node) for node in own(select, exp.Func)):
         raise _Undivided
-    for window in own(select, exp.Window):
-        if not contains_key(window.args.get("partition_by") or ()):
-            raise _Undivided
-    distinct = select.args.get("distinct")
     if distinct is not None:
         on = distinct.args.get("on")
-        if not contains_key(on.expressions if on is not None else select.expressions):
-            raise _Undivided
+        looks_at.append(on.expressions if on is not None else select.expressions)
+    if not all(contains_key(expressions) for expressions in looks_at):
+        raise _Undivided
 
 
 def _cut_subquery(

@@ -23,13 +23,13 @@ from flashql.planner.blocks import (
     tables,
 )
 from flashql.planner.delta import follows
+from flashql.planner.folding import Folded, exactly, named, state
 from flashql.planner.normalizing import normalized, outputs_known
-from flashql.planner.steps import ROWS, ROWS_ALIAS, Aggregate, Grouping, Step, Steps, whole
+from flashql.planner.steps import Aggregate, Grouping, Step, Steps, whole
 from flashql.quoting import quote
 
 # The columns and types of a query, by name; nothing is run.
 Describe = Callable[[str], Mapping[str, str]]
-_EXACT = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "DECIMAL", "UTINYINT", "USMALLINT", "UINTEGER")
 
 
 def split(tree: exp.Query, prefix: str, schema: str, describe: Describe) -> Steps:
@@ -108,7 +108,7 @@ class _Splitter:
         )
 
     def following(self, query: exp.Query) -> tuple[exp.Query, list[str]]:
-        """The query with those parts stored by themselves that it cannot follow otherwise, and what it cannot follow."""
+        """The query, those parts stored that it cannot follow otherwise, and what it cannot follow."""
         if isinstance(query, exp.SetOperation):
             exp.Subquery(this=query)  # so that its sides can be replaced
         for part in _derived_groups(query):
@@ -131,7 +131,7 @@ class _Splitter:
             names = output_names(placed)
             table = self.stored(placed)
             alias = self._fresh(query)
-            placed = exp.Select(expressions=[_named(column(alias, name), name) for name in names])
+            placed = exp.Select(expressions=[named(column(alias, name), name) for name in names])
             placed.set("from_", exp.From(this=self._read(table, alias)))
         part.replace(placed)
 
@@ -163,12 +163,12 @@ class _Splitter:
                 if not isinstance(inner, exp.Select) or inner.args.get("distinct"):
                     raise Recomputed("it is ordered by what it does not show")
                 name = f"flashql_by{len(ordered)}"
-                inner.set("expressions", [*inner.expressions, _named(term.this.copy(), name)])
+                inner.set("expressions", [*inner.expressions, named(term.this.copy(), name)])
             again = term.copy()
             again.set("this", column(alias, name))
             ordered.append(again)
         table = self.stored(self.placed(inner))
-        first = exp.Select(expressions=[_named(column(alias, name), name) for name in names])
+        first = exp.Select(expressions=[named(column(alias, name), name) for name in names])
         first.set("from_", exp.From(this=self._read(table, alias)))
         if ordered:
             first.set("order", exp.Order(expressions=ordered))
@@ -186,10 +186,8 @@ class _Splitter:
         for clause in ("from_", "joins", "where", "laterals"):
             rows.set(clause, select.args.get(clause))
         keys = {sql(one): f"k{at}" for at, one in enumerate(group.expressions if group is not None else ())}
-        columns = [
-            _named(one.copy(), f"k{at}") for at, one in enumerate(group.expressions if group is not None else ())
-        ]
-        builder = _Aggregates(rows, columns, {item.alias for item in items(select)})
+        columns = [named(one.copy(), f"k{at}") for at, one in enumerate(group.expressions if group is not None else ())]
+        builder = Folded(rows, columns, {item.alias for item in items(select)})
         alias = f"flashql_g{len(self._steps)}"
         top = exp.Select()
         replaced = {
@@ -199,7 +197,7 @@ class _Splitter:
         top.set(
             "expressions",
             [
-                _named(one.unalias(), name)
+                named(one.unalias(), name)
                 for one, name in zip(replaced["expressions"], output_names(select), strict=True)
             ],
         )
@@ -216,12 +214,12 @@ class _Splitter:
     def _groups(
         self, rows: exp.Select, columns: list[exp.Expr], keys: tuple[str, ...], aggregates: list[Aggregate]
     ) -> str:
-        rows.set("expressions", columns or [_named(exp.Literal.number(1), "one")])
+        rows.set("expressions", columns or [named(exp.Literal.number(1), "one")])
         kinds = self._describe(sql(self._with_steps_written_out(rows)))
-        exact = [_exactly(one, kinds) for one in aggregates]
+        exact = [exactly(one, kinds) for one in aggregates]
         source, reasons = self.following(rows)
         assert isinstance(source, exp.Select)
-        return self._step(_state(source, keys, exact), Grouping(source, keys, tuple(exact)), reasons)
+        return self._step(state(source, keys, exact), Grouping(source, keys, tuple(exact)), reasons)
 
     def _with_steps_written_out(self, query: exp.Query) -> exp.Query:
         """The query with the tables of steps, which are not there yet, replaced by what they will hold."""
@@ -241,7 +239,7 @@ class _Splitter:
 
     def _grouped_by_all(self, inner: exp.Query, names: list[str], having: exp.Expr | None = None) -> exp.Query:
         alias = f"flashql_d{len(self._steps)}"
-        select = exp.Select(expressions=[_named(column(alias, name), name) for name in names])
+        select = exp.Select(expressions=[named(column(alias, name), name) for name in names])
         derived = exp.Subquery(this=inner, alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
         select.set("from_", exp.From(this=derived))
         select.set("group", exp.Group(expressions=[column(alias, name) for name in names]))
@@ -264,11 +262,11 @@ class _Splitter:
             alias = f"flashql_side{number}_{len(self._steps)}"
             own_names = output_names(side)
             marked = exp.Select(
-                expressions=[_named(column(alias, one), name) for one, name in zip(own_names, names, strict=True)]
+                expressions=[named(column(alias, one), name) for one, name in zip(own_names, names, strict=True)]
             )
             for mark in range(2):
                 value = exp.Literal.number(1) if mark == number else exp.Null()
-                marked.append("expressions", _named(exp.Cast(this=value, to=exp.DataType.build("int")), _MARKS[mark]))
+                marked.append("expressions", named(exp.Cast(this=value, to=exp.DataType.build("int")), _MARKS[mark]))
             derived = exp.Subquery(this=side.copy(), alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
             marked.set("from_", exp.From(this=derived))
             sides.append(marked)
@@ -299,140 +297,6 @@ def _only_unions_between(inner: exp.Expr, outer: exp.Expr) -> bool:
             return False
         inner = inner.parent
     return True
-
-
-_KINDS: dict[type[exp.Expr], str] = {exp.Count: "count", exp.Sum: "sum", exp.Min: "min", exp.Max: "max"}
-
-
-class _Aggregates:
-    """The aggregates of a SELECT, and the columns of the rows they are over."""
-
-    def __init__(self, rows: exp.Select, columns: list[exp.Expr], aliases: set[str]) -> None:
-        self.aggregates: list[Aggregate] = []
-        self._rows = rows
-        self._columns = columns
-        self._aliases = aliases
-
-    def replaced(self, node: exp.Expr, keys: Mapping[str, str], alias: str) -> exp.Expr:
-        """An expression over groups: group keys and aggregates become columns of the table of groups."""
-
-        def walk(part: exp.Expr, *, within: bool) -> exp.Expr:
-            name = keys.get(sql(part)) if not isinstance(part, exp.Alias) else None
-            if name is not None and not isinstance(part, exp.Literal):
-                return column(alias, name)
-            if not within and (whole_ := _whole_aggregate(part)):
-                return self._column_of(whole_, alias)
-            for key, value in list(part.args.items()):
-                nested = within or isinstance(part, exp.Query)
-                if isinstance(value, exp.Expr):
-                    part.set(key, walk(value, within=nested or isinstance(value, exp.Query)))
-                elif isinstance(value, list):
-                    part.set(
-                        key,
-                        [
-                            walk(one, within=nested or isinstance(one, exp.Query)) if isinstance(one, exp.Expr) else one
-                            for one in value
-                        ],
-                    )
-            return part
-
-        made = walk(node.copy(), within=False)
-        if any(one.table in self._aliases for one in made.find_all(exp.Column)):
-            raise Recomputed("it shows columns that are neither grouped by nor aggregated")
-        return made
-
-    def _column_of(self, node: exp.Expr, alias: str) -> exp.Expr:
-        made = self._made(node)
-        known = next((one for one in self.aggregates if sql(one.expression) == sql(made.expression)), None)
-        if known is None:
-            self.aggregates.append(made)
-            known = made
-        if known.kind == "sum":
-            found = exp.Case().when(
-                exp.GT(this=column(alias, f"{known.name}_n"), expression=exp.Literal.number(0)),
-                column(alias, known.name),
-            )
-            return exp.Paren(this=found)
-        return column(alias, known.name)
-
-    def _made(self, node: exp.Expr) -> Aggregate:
-        name = f"x{len(self.aggregates)}"
-        inner, condition = node, None
-        if isinstance(node, exp.Filter):
-            inner, condition = node.this, node.expression.this
-        kind = _KINDS.get(type(inner))
-        simple = (
-            kind is not None
-            and not inner.args.get("expressions")
-            and not isinstance(inner.this, (exp.Distinct, exp.Order))
-        )
-        if not simple:
-            return Aggregate(name, "other", None, self._over_rows(node))
-        of = None if inner.this is None or isinstance(inner.this, exp.Star) else inner.this.copy()
-        if condition is not None:
-            of = exp.Case().when(condition.copy(), of if of is not None else exp.Literal.number(1))
-        if of is None:
-            return Aggregate(name, "count", None, exp.Count(this=exp.Star()))
-        argument = self._argument(of)
-        assert kind is not None
-        return Aggregate(name, kind, argument, type(inner)(this=column(ROWS_ALIAS, argument)))
-
-    def _argument(self, expression: exp.Expr) -> str:
-        for one in self._columns:
-            if sql(one.unalias()) == sql(expression):
-                return one.alias
-        name = f"a{len(self._columns)}"
-        self._columns.append(_named(expression, name))
-        return name
-
-    def _over_rows(self, node: exp.Expr) -> exp.Expr:
-        made = node.copy()
-        if any(own(made, exp.Query)):
-            raise Recomputed("an aggregate contains a query")
-        for one in list(made.find_all(exp.Column)):
-            one.replace(column(ROWS_ALIAS, self._argument(one.copy())))
-        return made
-
-
-def _whole_aggregate(node: exp.Expr) -> exp.Expr | None:
-    inner = node
-    while isinstance(inner, (exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls)):
-        inner = inner.this
-    return node if is_aggregate(inner) else None
-
-
-def _exactly(one: Aggregate, kinds: Mapping[str, str]) -> Aggregate:
-    """The aggregate, not to be merged where adding up is not exact."""
-    kind = kinds.get(one.argument or "", "")
-    exact = one.kind in ("count", "other") or (one.kind == "sum" and kind.startswith(_EXACT) and not kind.endswith("]"))
-    if one.kind in ("min", "max"):
-        exact = not any(vague in kind for vague in ("FLOAT", "DOUBLE", "INTERVAL"))
-    return one if exact else Aggregate(one.name, "other", one.argument, one.expression)
-
-
-def _state(rows: exp.Select, keys: tuple[str, ...], aggregates: Iterable[Aggregate]) -> exp.Select:
-    """What a table of groups holds."""
-    columns = [_named(column(ROWS_ALIAS, key), key) for key in keys]
-    columns.append(_named(exp.Count(this=exp.Star()), ROWS))
-    for one in aggregates:
-        if one.kind == "sum":
-            assert one.argument is not None
-            columns.append(
-                _named(exp.Coalesce(this=one.expression.copy(), expressions=[exp.Literal.number(0)]), one.name)
-            )
-            columns.append(_named(exp.Count(this=column(ROWS_ALIAS, one.argument)), f"{one.name}_n"))
-        else:
-            columns.append(_named(one.expression.copy(), one.name))
-    select = exp.Select(expressions=columns)
-    alias = exp.TableAlias(this=exp.to_identifier(ROWS_ALIAS, quoted=True))
-    select.set("from_", exp.From(this=exp.Subquery(this=rows, alias=alias)))
-    if keys:
-        select.set("group", exp.Group(expressions=[column(ROWS_ALIAS, key) for key in keys]))
-    return select
-
-
-def _named(node: exp.Expr, name: str) -> exp.Expr:
-    return exp.alias_(node, name, quoted=True, copy=False)
 
 
 def _orders_distinct(query: exp.Expr) -> bool:

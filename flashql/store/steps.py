@@ -37,7 +37,8 @@ def save_steps(writer: duckdb.DuckDBPyConnection, relation_id: str, steps: Seque
     drop_steps(writer, relation_id)
     for number, step in enumerate(steps, 1):
         writer.execute(
-            "INSERT INTO flashql.view_steps (relation_id, step, local_table, strategy, reason, query) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO flashql.view_steps (relation_id, step, local_table, strategy, reason, query) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
             [relation_id, number, step.table, step.strategy, step.reason, step.query],
         )
 
