@@ -59,13 +59,15 @@ class Delta:
         self.runs += 1
         weight = -1 if statement.startswith("DELETE") else 1
         noted = f"INSERT INTO {self.name} SELECT *, {weight} FROM {_MOVED}"
+        row: tuple[int, ...] | None = (0,)
         if _NESTS:
-            self.writer.execute(f"WITH {_MOVED} AS ({statement} RETURNING *) {noted}")
-            return
-        moved = self.writer.sql(f"{statement} RETURNING *")
-        if moved is not None:
+            row = self.writer.execute(f"WITH {_MOVED} AS ({statement} RETURNING *) {noted}").fetchone()
+        elif (moved := self.writer.sql(f"{statement} RETURNING *")) is not None:
             with registered(self.writer, _MOVED, moved.to_arrow_table()):
-                self.writer.execute(noted)
+                row = self.writer.execute(noted).fetchone()
+        assert row is not None
+        self.left += row[0] if weight < 0 else 0
+        self.arrived += row[0] if weight > 0 else 0
 
     def net(self, columns: Columns | None = None) -> None:
         """Leave out rows that both left and arrived."""
@@ -76,6 +78,7 @@ class Delta:
             f"CREATE OR REPLACE TEMP TABLE {quote(f'delta_{self.table}')} AS "
             f"{consolidated(known, f'SELECT * FROM {self.name}')}"
         )
+        self.count()
 
     def count(self) -> int:
         """How many rows left and arrived; `left` and `arrived` say it then."""
@@ -113,10 +116,8 @@ class Deltas:
     def net(self) -> None:
         """Make each delta that came in several parts one, of rows as they were and rows as they are."""
         for delta in self._deltas.values():
-            if not delta.lost:
-                if delta.runs > 2:
-                    delta.net()
-                delta.count()
+            if delta.runs > 2 and not delta.lost:
+                delta.net()
 
     def add(self, delta: Delta) -> None:
         """A delta that is complete."""

@@ -18,7 +18,9 @@ def merge(writer: duckdb.DuckDBPyConnection, step: Step, rows_delta: str, delta:
     """Bring a table of groups to what it is after the delta of its rows; `delta` becomes what moved in the table."""
     grouping = step.grouping
     assert grouping is not None
-    writer.execute(f"CREATE OR REPLACE TEMP TABLE {_MOVED} AS {_moved(grouping, rows_delta)}")
+    made = writer.execute(f"CREATE OR REPLACE TEMP TABLE {_MOVED} AS {_moved(grouping, rows_delta)}").fetchone()
+    if made == (0,):
+        return
     table = qualified(DATA_SCHEMA, step.table)
     delta.create()
     delta.run(f"DELETE FROM {table} AS t WHERE {_among(_MOVED, 't', grouping)}")
@@ -95,11 +97,10 @@ def _find_again(writer: duckdb.DuckDBPyConnection, grouping: Grouping, delta: De
     gone = " OR ".join(_is_gone(one) for one in grouping.extremes)
     same = " AND ".join(f"m.{quote(key)} IS NOT DISTINCT FROM d.{quote(key)}" for key in grouping.keys) or "true"
     keys = ", ".join(_keys(grouping, "m")) or "1 AS k0"
-    writer.execute(
+    row = writer.execute(
         f"CREATE OR REPLACE TEMP TABLE {_AGAIN} AS SELECT {keys} FROM {_MOVED} AS m "
         f"JOIN {delta.name} AS d ON d.{WEIGHT} < 0 AND {same} WHERE {gone}"
-    )
-    row = writer.execute(f"SELECT count(*) FROM {_AGAIN}").fetchone()
+    ).fetchone()
     return "some" if row is not None and row[0] else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from time import perf_counter
 
@@ -12,7 +13,7 @@ from flashql.deltas import Delta, Deltas, apply_delta, delta_name, difference
 from flashql.keeping import Followed
 from flashql.merging import merge
 from flashql.pacing import Measured, Pace
-from flashql.planner.blocks import tables
+from flashql.planner.blocks import Recomputed, tables
 from flashql.planner.delta import Relation, delta_sql
 from flashql.planner.steps import Step, Steps
 from flashql.quoting import qualified, quote
@@ -20,6 +21,8 @@ from flashql.store import DATA_SCHEMA, Store
 from flashql.store.copies import all_copies
 from flashql.store.relations import described
 from flashql.weighing import Columns, consolidated
+
+_log = logging.getLogger(__name__)
 
 
 def build(writer: duckdb.DuckDBPyConnection, steps: Steps) -> None:
@@ -52,7 +55,7 @@ class Program:
         for step in steps.steps:
             keys = step.grouping.keys if step.grouping is not None else ()
             self._relations[step.table] = _relation(step.table, keys)
-        self._written: dict[tuple[str, frozenset[str]], str] = {}
+        self._written: dict[tuple[str, frozenset[str]], str | None] = {}
         self._columns: dict[str, Columns] = {}
         self._paces: dict[str, Pace] = {step.table: Pace() for step in steps.steps}
         self.measured: dict[str, Measured] = {}
@@ -81,14 +84,14 @@ class Program:
         delta, pace = Delta(writer, step.table), self._paces[step.table]
         known = not any(deltas[table].lost for table in changed) and step.follows(changed)
         moved = sum(deltas[table].moved for table in set(changed)) if known else 0
-        anew = not known or pace.better_anew(moved)
+        anew = not known or pace.better_anew(moved) or self._delta_sql(writer, step, aliases) is None
         started = perf_counter()
         if anew:
             difference(writer, step.text, delta, self._columns_of(writer, step))
         else:
             self._follow(writer, step, aliases, delta)
         applied = not anew and step.grouping is not None
-        if delta.count() if applied else apply_delta(writer, delta, self._columns_of(writer, step)):
+        if delta.moved if applied else apply_delta(writer, delta, self._columns_of(writer, step)):
             deltas.add(delta)
         milliseconds = 1000 * (perf_counter() - started)
         if known:
@@ -97,13 +100,14 @@ class Program:
 
     def _follow(self, writer: duckdb.DuckDBPyConnection, step: Step, aliases: frozenset[str], delta: Delta) -> None:
         """Make the delta of the step's table from the deltas of the tables under these aliases."""
-        rows = self._delta_sql(step, aliases)
+        rows = self._delta_sql(writer, step, aliases)
+        assert rows is not None
         if step.grouping is None:
             text = consolidated(self._columns_of(writer, step), rows)
             writer.execute(f"CREATE OR REPLACE TEMP TABLE {quote(f'delta_{step.table}')} AS {text}")
             return
         merge(writer, step, rows, delta)
-        if not step.grouping.merges:
+        if not step.grouping.merges and delta.moved:
             delta.net(self._columns_of(writer, step))
 
     def _columns_of(self, writer: duckdb.DuckDBPyConnection, step: Step) -> Columns:
@@ -111,7 +115,11 @@ class Program:
             self._columns[step.table] = described(writer, f"FROM {qualified(DATA_SCHEMA, step.table)}")
         return self._columns[step.table]
 
-    def _delta_sql(self, step: Step, changed: frozenset[str]) -> str:
+    def _delta_sql(self, writer: duckdb.DuckDBPyConnection, step: Step, changed: frozenset[str]) -> str | None:
+        """The delta of what the step is made of, when the tables under these aliases changed.
+
+        None, so that the step is computed anew, when there is none that DuckDB understands: a fault, which is logged.
+        """
         key = (step.table, changed)
         if key not in self._written:
             assert step.source is not None
@@ -120,7 +128,13 @@ class Program:
                 for table in tables(step.source)
                 if table.db == DATA_SCHEMA
             }
-            self._written[key] = delta_sql(step.source, changed, by_alias)
+            try:
+                text = delta_sql(step.source, changed, by_alias)
+                described(writer, text)
+                self._written[key] = text
+            except (Recomputed, KeyError, duckdb.BinderException, duckdb.ParserException) as error:
+                _log.warning("%s is computed anew, for its delta could not be written: %r", step.table, error)
+                self._written[key] = None
         return self._written[key]
 
 

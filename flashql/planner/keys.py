@@ -215,7 +215,7 @@ def _cut_item(item: Item, key: list[set[Column]], changed: frozenset[str]) -> Cu
         if name is None:
             raise _Undivided
         names.append(name)
-    if isinstance(item.node, exp.Table):
+    if isinstance(item.node, exp.Table) and item.node.db:
         return {item.alias: tuple(names)}
     if item.query is None:
         raise _Undivided

@@ -7,6 +7,7 @@ taken from a table of all. A derived table or subquery without a key that divide
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import count
 
 from sqlglot import exp
 
@@ -50,6 +51,7 @@ class _Splitter:
         self._schema = schema
         self._describe = describe
         self._steps: list[Step] = []
+        self._aliases = count()
 
     def root(self, tree: exp.Query) -> Steps:
         top = self.placed(tree)
@@ -112,7 +114,7 @@ class _Splitter:
         if isinstance(query, exp.SetOperation):
             exp.Subquery(this=query)  # so that its sides can be replaced
         for part in _derived_groups(query):
-            self._replace(part, query)
+            self._replace(part)
         seen: set[str] = set()
         while True:
             stuck = [table for table in tables(query) if not follows(query, table.alias_or_name)]
@@ -121,27 +123,22 @@ class _Splitter:
             if not parts:
                 break
             seen.add(sql(parts[0]))
-            self._replace(parts[0], query)
+            self._replace(parts[0])
         return query, [f"{table.name}: what changes in it may change any row" for table in stuck]
 
-    def _replace(self, part: exp.Query, query: exp.Query) -> None:
+    def _replace(self, part: exp.Query) -> None:
         """Let a derived table or subquery be read from stored tables."""
         placed = self.placed(part.copy())
         if not (isinstance(placed, exp.Select) and is_plain(placed) and not subqueries(placed)):
             names = output_names(placed)
             table = self.stored(placed)
-            alias = self._fresh(query)
+            alias = self._alias()
             placed = exp.Select(expressions=[named(column(alias, name), name) for name in names])
             placed.set("from_", exp.From(this=self._read(table, alias)))
         part.replace(placed)
 
-    def _fresh(self, query: exp.Query) -> str:
-        taken = {table.alias_or_name for table in query.find_all(exp.Table, exp.Subquery)}
-        number = 1
-        while f"flashql_t{number}" in taken:
-            number += 1
-        self._number = number
-        return f"flashql_t{number}_{len(self._steps)}"
+    def _alias(self) -> str:
+        return f"flashql_{next(self._aliases)}"
 
     # -- the first rows
 
@@ -155,7 +152,7 @@ class _Splitter:
             raise Recomputed("the first rows of DISTINCT ON are taken from all")
         for clause in ("order", "limit", "offset"):
             inner.set(clause, None)
-        alias = f"flashql_o{len(self._steps)}"
+        alias = self._alias()
         ordered: list[exp.Expr] = []
         for term in order.expressions if order is not None else ():
             name = _place_of(term.this, inner, names)
@@ -188,7 +185,7 @@ class _Splitter:
         keys = {sql(one): f"k{at}" for at, one in enumerate(group.expressions if group is not None else ())}
         columns = [named(one.copy(), f"k{at}") for at, one in enumerate(group.expressions if group is not None else ())]
         builder = Folded(rows, columns, {item.alias for item in items(select)})
-        alias = f"flashql_g{len(self._steps)}"
+        alias = self._alias()
         top = exp.Select()
         replaced = {
             clause: [builder.replaced(one, keys, alias) for one in select.args.get(clause) or ()]
@@ -235,10 +232,11 @@ class _Splitter:
         names = output_names(select)
         inner = select.copy()
         inner.set("distinct", None)
-        return self._grouped_by_all(inner, names)
+        return self._grouped_by_all(inner, names, self._alias())
 
-    def _grouped_by_all(self, inner: exp.Query, names: list[str], having: exp.Expr | None = None) -> exp.Query:
-        alias = f"flashql_d{len(self._steps)}"
+    def _grouped_by_all(
+        self, inner: exp.Query, names: list[str], alias: str, having: exp.Expr | None = None
+    ) -> exp.Query:
         select = exp.Select(expressions=[named(column(alias, name), name) for name in names])
         derived = exp.Subquery(this=inner, alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
         select.set("from_", exp.From(this=derived))
@@ -254,12 +252,12 @@ class _Splitter:
             for union in every.find_all(exp.Union):
                 if _only_unions_between(union, every):
                     union.set("distinct", False)
-            return self._grouped_by_all(every, names)
+            return self._grouped_by_all(every, names, self._alias())
         if not query.args.get("distinct"):
             raise Recomputed("INTERSECT ALL and EXCEPT ALL look at all rows of both sides")
         sides = []
         for number, side in enumerate((query.left, query.right)):
-            alias = f"flashql_side{number}_{len(self._steps)}"
+            alias = self._alias()
             own_names = output_names(side)
             marked = exp.Select(
                 expressions=[named(column(alias, one), name) for one, name in zip(own_names, names, strict=True)]
@@ -271,14 +269,14 @@ class _Splitter:
             marked.set("from_", exp.From(this=derived))
             sides.append(marked)
         both = exp.Union(this=sides[0], expression=sides[1], distinct=False)
-        alias = f"flashql_d{len(self._steps)}"
+        alias = self._alias()
         counts = [exp.Count(this=column(alias, mark)) for mark in _MARKS]
         zero = exp.Literal.number(0)
         right = exp.EQ if isinstance(query, exp.Except) else exp.GT
         having = exp.And(
             this=exp.GT(this=counts[0], expression=zero), expression=right(this=counts[1], expression=zero.copy())
         )
-        return self._grouped_by_all(both, names, having)
+        return self._grouped_by_all(both, names, alias, having)
 
 
 _MARKS = ("flashql_left", "flashql_right")
