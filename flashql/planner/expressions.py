@@ -17,8 +17,9 @@ from flashql.planner.operators import compared
 from flashql.planner.relations import Relation, typed
 from flashql.planner.scalars import Scalar, cast, operand, refuse
 from flashql.planner.scopes import Level, folded
+from flashql.planner.sorting import ordered
 from flashql.planner.sources import Queries
-from flashql.planner.transpile import condition, ordered, translate
+from flashql.planner.transpile import condition, translate
 
 _BOOLEAN: Final = PgType(BOOL, -1, "boolean")
 _TAIL: Final = ("order", "limit", "offset")
