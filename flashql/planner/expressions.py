@@ -14,6 +14,7 @@ from flashql.planner import windows
 from flashql.planner.aggregates import Call, Wrap, aggregate, aggregate_name, pieces
 from flashql.planner.literals import BOOL, INT4
 from flashql.planner.operators import compared
+from flashql.planner.ordered_sets import ordered_set
 from flashql.planner.relations import Relation, typed
 from flashql.planner.scalars import Scalar, cast, operand, refuse
 from flashql.planner.scopes import Level, folded
@@ -49,6 +50,8 @@ class Expressions:
             return self._window(node)
         if isinstance(node, exp.Filter):
             return self._filtered(node, lambda call: call)
+        if isinstance(node, exp.WithinGroup):
+            return ordered_set(node, self, lambda call: call)
         if isinstance(node, exp.Grouping):
             return self._grouping(node)
         if isinstance(node, exp.Exists):
@@ -76,9 +79,16 @@ class Expressions:
 
     def _filtered(self, node: exp.Filter, wrap: Wrap) -> Scalar:
         test = condition(node.expression.this, self)
-        return self._aggregate(
-            node.this, lambda call: wrap(exp.Filter(this=call, expression=exp.Where(this=test.copy())))
-        )
+
+        def filtered(call: exp.Expr) -> exp.Expr:
+            if isinstance(call, exp.Filter):  # of its own, beside the query's
+                both = exp.and_(call.expression.this, test.copy(), copy=False)
+                return wrap(exp.Filter(this=call.this, expression=exp.Where(this=both)))
+            return wrap(exp.Filter(this=call, expression=exp.Where(this=test.copy())))
+
+        if isinstance(node.this, exp.WithinGroup):
+            return ordered_set(node.this, self, filtered)
+        return self._aggregate(node.this, filtered)
 
     def _window(self, node: exp.Window) -> Scalar:
         window = windows.specification(windows.resolved(node, self.windows), self)
