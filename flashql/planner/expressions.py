@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,7 +17,7 @@ from flashql.planner.operators import compared
 from flashql.planner.ordered_sets import ordered_set
 from flashql.planner.relations import Relation, typed
 from flashql.planner.scalars import Scalar, cast, operand, refuse
-from flashql.planner.scopes import Level, folded
+from flashql.planner.scopes import Level, derived_source, folded
 from flashql.planner.sorting import ordered
 from flashql.planner.sources import Queries
 from flashql.planner.transpile import condition, translate
@@ -142,11 +142,35 @@ class Expressions:
 
     def _in(self, node: exp.In) -> Scalar:
         odd = [name for name, value in node.args.items() if value and name not in ("this", "query")]
-        if odd or isinstance(node.this, exp.Tuple):
-            raise refuse(node.sql("postgres"), "Write EXISTS.")
+        if odd:
+            raise refuse(node.sql("postgres"))
+        if isinstance(node.this, exp.Tuple):
+            return self._row_in(node)
         relation, left, right = self._against(node.this, node.args["query"], exp.EQ)
         del right
         return Scalar(exp.In(this=operand(left.node), query=exp.Subquery(this=relation.tree)), _BOOLEAN)
+
+    def _row_in(self, node: exp.In) -> Scalar:
+        """`(a, b) IN (SELECT ...)`: true where a row is equal, null where one may be, as Postgres compares rows."""
+        values = [translate(one, self) for one in node.this.expressions]
+
+        def exists(test: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
+            relation = self._subquery(node.args["query"]).settled()
+            alias = self.level.names.unique("members")
+            source = derived_source(relation.outputs, "", alias, ())
+            sides = zip(values, source.columns, strict=True)
+            equal = exp.and_(*(compared(exp.EQ, [one, other.value]).node for one, other in sides), copy=True)
+            inner = exp.Subquery(this=relation.tree, alias=exp.TableAlias(this=exp.to_identifier(alias, True)))
+            select = exp.Select(expressions=[exp.Literal.number(1)], where=exp.Where(this=test(equal)))
+            select.set("from_", exp.From(this=inner))
+            return exp.Exists(this=select)
+
+        found = exists(lambda equal: equal)
+        if _only_filters(node):
+            return Scalar(found, _BOOLEAN)
+        unknown = exists(lambda equal: exp.Is(this=exp.Paren(this=equal), expression=exp.Null()))
+        ifs = [exp.If(this=found, true=exp.true()), exp.If(this=unknown, true=cast(exp.Null(), "BOOLEAN"))]
+        return Scalar(exp.Case(ifs=ifs, default=exp.false()), _BOOLEAN)
 
     def _quantified(self, node: exp.Binary) -> Scalar | None:
         quantifier = node.expression
@@ -167,6 +191,14 @@ class Expressions:
         ready, other = _bare(test.this), _bare(test.expression)
         right = Scalar(other, relation.outputs[0].value.type)
         return relation.retyped(0, right), Scalar(ready, value.type), right
+
+
+def _only_filters(node: exp.Expr) -> bool:
+    """Whether all that counts is for which rows the condition is true."""
+    parent = node.parent
+    while isinstance(parent, (exp.And, exp.Paren)):
+        parent = parent.parent
+    return isinstance(parent, (exp.Where, exp.Having))
 
 
 def _bare(node: exp.Expr) -> exp.Expr:
