@@ -30,7 +30,8 @@ class TwoDatabases:
         self.local = duckdb.connect()
         self.local.execute("SET TimeZone = 'UTC'")
         self.local.execute("CREATE SCHEMA flashql")
-        self.local.execute(sql_text("catalog/0004_numeric.sql"))
+        for functions in ("0004_numeric", "0005_floats"):
+            self.local.execute(sql_text(f"catalog/{functions}.sql"))
         self._copied: set[tuple[str, str]] = set()
 
     def close(self) -> None:

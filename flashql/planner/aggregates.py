@@ -14,8 +14,24 @@ from sqlglot import exp
 
 from flashql.datatypes import PgType
 from flashql.errors import NotSupported
-from flashql.planner.arithmetic import average
-from flashql.planner.literals import BOOL, INT2, INT4, INT8, MAX_PRECISION, NUMERIC, TEXT, UNKNOWN
+from flashql.planner.arithmetic import arithmetic, average, sum_of, variance
+from flashql.planner.literals import (
+    BOOL,
+    DATE,
+    FLOAT4,
+    FLOAT8,
+    INT2,
+    INT4,
+    INT8,
+    MAX_PRECISION,
+    NUMERIC,
+    TEXT,
+    TIMESTAMP,
+    TIMESTAMPTZ,
+    UNKNOWN,
+    UUID,
+    VARCHAR,
+)
 from flashql.planner.operators import check_comparable
 from flashql.planner.parsing import PREFIX
 from flashql.planner.relations import check_groupable, typed
@@ -36,6 +52,10 @@ _BIGINT: Final = PgType(INT8, -1, "bigint")
 _BOOLEAN: Final = PgType(BOOL, -1, "boolean")
 _NUMERIC: Final = PgType(NUMERIC, -1, "numeric")
 _TEXT: Final = PgType(TEXT, -1, "text")
+_ARRAYS: Final = {
+    BOOL: 1000, INT2: 1005, INT4: 1007, INT8: 1016, FLOAT4: 1021, FLOAT8: 1022, TEXT: 1009, VARCHAR: 1015,
+    DATE: 1182, TIMESTAMP: 1115, TIMESTAMPTZ: 1185, UUID: 2951,
+}  # fmt: skip
 _FLOAT_HINT: Final = "Cast the argument to numeric(p,s): sums of those do not depend on the order of rows."
 
 
@@ -164,6 +184,41 @@ def _settled(value: Scalar) -> Scalar:
     return replace(value, node=typed(value))
 
 
+def _array_agg(call: Call) -> Scalar:
+    value = _settled(call.argument)
+    array = _ARRAYS.get(value.oid)
+    if array is None:
+        raise refuse(f"array_agg of {value.type.name}", "Cast it to text, or to a number of a fixed size.")
+    made = _ordered(call, value).made(exp.ArrayAgg, value)
+    return Scalar(made, PgType(array, -1, f"{value.type.name}[]", element=replace(value.type, typmod=-1)))
+
+
+def _bits(kind: type[exp.Expr]) -> Callable[[Call], Scalar]:
+    def rule(call: Call) -> Scalar:
+        if call.argument.oid not in INTEGERS:
+            raise refuse(f"{call.name} of {call.argument.type.name}")
+        value = _settled(call.argument)
+        return Scalar(replace(call, distinct=False).made(kind, value), value.type)
+
+    return rule
+
+
+def _variance(*, sample: bool) -> Callable[[Call], Scalar]:
+    """Of exact numbers (numeric_stddev_internal): (N * sum(x^2) - sum(x)^2) / (N * (N - 1)), or / N^2."""
+
+    def rule(call: Call) -> Scalar:
+        value = call.argument
+        _require_order_free(call)
+        if value.oid not in {*INTEGERS, NUMERIC} or (value.bounds is None and value.oid == NUMERIC):
+            raise refuse(f"{call.name} of {value.type.name}", "Cast it to numeric(p,s).")
+        number = as_numeric(value, call.name)
+        total = sum_of(call.made(exp.Sum, number), number)
+        squares = sum_of(call.made(exp.Sum, arithmetic(exp.Mul, number, number)), arithmetic(exp.Mul, number, number))
+        return variance(call.made(exp.Count, big_int=True), total, squares, sample=sample)
+
+    return rule
+
+
 _RULES: Final[dict[str, Callable[[Call], Scalar]]] = {
     "count": _count,
     "sum": _sum,
@@ -174,6 +229,13 @@ _RULES: Final[dict[str, Callable[[Call], Scalar]]] = {
     "every": _boolean(exp.LogicalAnd),
     "bool_or": _boolean(exp.LogicalOr),
     "string_agg": _string_agg,
+    "array_agg": _array_agg,
+    "bit_and": _bits(exp.BitwiseAndAgg),
+    "bit_or": _bits(exp.BitwiseOrAgg),
+    "bit_xor": _bits(exp.BitwiseXorAgg),
+    "variance": _variance(sample=True),
+    "var_samp": _variance(sample=True),
+    "var_pop": _variance(sample=False),
 }
 
 _NODES: Final[dict[type[exp.Expr], str]] = {

@@ -13,11 +13,12 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner.literals import MAX_PRECISION, NUMERIC
+from flashql.planner.literals import FLOAT4, FLOAT8, MAX_PRECISION, NUMERIC
 from flashql.planner.scalars import (
     INTEGERS,
     LOCAL_TYPES,
     Scalar,
+    as_double,
     as_numeric,
     cast,
     common_type,
@@ -36,12 +37,27 @@ _QUOTIENT_DIGITS = 14  # before the point: a quotient of large numbers is seldom
 def arithmetic(kind: type[exp.Expr], left: Scalar, right: Scalar) -> Scalar:
     """`+ - * / %` of integers and of numerics; raises `NotSupported` for the rest."""
     type_ = common_type([left, right], "arithmetic", comparing=True)
+    if type_.oid == FLOAT8 or {left.oid, right.oid} == {FLOAT4}:
+        return _float_arithmetic(kind, left, right, type_)
     if not (left.countable and right.countable) or type_.oid not in {*INTEGERS, NUMERIC}:
         raise refuse(f"arithmetic on {type_.name}")
     if type_.oid == NUMERIC:
         sides = as_numeric(left, "arithmetic"), as_numeric(right, "arithmetic")
         return quotient(*sides) if kind is exp.Div else _decimal_arithmetic(kind, *sides)
     return _integer_arithmetic(kind, left, right, type_)
+
+
+def _float_arithmetic(kind: type[exp.Expr], left: Scalar, right: Scalar, type_: PgType) -> Scalar:
+    """IEEE 754 in both; where finite numbers give infinity, or others than 0 give 0, Postgres raises."""
+    if kind not in (exp.Add, exp.Sub, exp.Mul, exp.Div):
+        raise refuse("remainder of floating-point numbers")
+    local = LOCAL_TYPES[type_.oid]
+    sides = [
+        operand(cast((as_double(v, "arithmetic") if type_.oid == FLOAT8 else v).node, local)) for v in (left, right)
+    ]
+    result = cast(exp.Paren(this=kind(this=sides[0], expression=sides[1])), local)
+    name = {exp.Mul: "product", exp.Div: "ratio"}.get(kind, "total")
+    return Scalar(cast(call(name, sides[0], sides[1], result), local), type_)
 
 
 def _integer_arithmetic(kind: type[exp.Expr], left: Scalar, right: Scalar, type_: PgType) -> Scalar:
@@ -143,6 +159,23 @@ def _decimal_of(units: exp.Expr, scale: int) -> Scalar:
     return Scalar(
         cast(exp.Paren(this=node), f"DECIMAL({MAX_PRECISION}, {scale})"), _NUMERIC, bounds=(MAX_PRECISION, scale)
     )
+
+
+def sum_of(node: exp.Expr, argument: Scalar) -> Scalar:
+    """A sum of a numeric with bounds."""
+    assert argument.bounds is not None
+    return Scalar(node, _NUMERIC, bounds=(MAX_PRECISION, argument.bounds[1]), printed=argument.printed)
+
+
+def variance(count: exp.Expr, total: Scalar, squares: Scalar, *, sample: bool) -> Scalar:
+    """The variance of so many numbers with that sum and sum of squares; null of too few, 0 where all are equal."""
+    n = Scalar(cast(count, "DECIMAL(19, 0)"), numeric(19, 0), bounds=(19, 0), printed=True)
+    above = arithmetic(exp.Sub, arithmetic(exp.Mul, n, squares), arithmetic(exp.Mul, total, total))
+    one = as_numeric(Scalar(exp.Literal.number(1), numeric(1, 0), number="1"), "variance")
+    below = arithmetic(exp.Mul, n, arithmetic(exp.Sub, n, one) if sample else n)
+    few = exp.LT(this=operand(count.copy()), expression=exp.Literal.number(2 if sample else 1))
+    divided = quotient(above, replace(below, node=exp.Nullif(this=below.node, expression=exp.Literal.number(0))))
+    return replace(divided, node=exp.Case(ifs=[exp.If(this=few, true=exp.Null())], default=divided.node))
 
 
 def _whole_digits(left: Scalar, right: Scalar) -> int:

@@ -5,12 +5,24 @@ What depends on the time zone of Postgres's session (a day's length, the day of 
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner.literals import DATE, FLOAT8, INT2, INT4, INTERVAL, TIMESTAMP, TIMESTAMPTZ, interval_parts
+from flashql.planner.literals import (
+    DATE,
+    FLOAT8,
+    INT2,
+    INT4,
+    INTERVAL,
+    NUMERIC,
+    TEXT,
+    TIMESTAMP,
+    TIMESTAMPTZ,
+    interval_parts,
+)
 from flashql.planner.scalars import LOCAL_TYPES, Scalar, cast, function, numeric, operand, refuse
 
 _INTERVAL: Final = PgType(INTERVAL, -1, "interval")
@@ -23,6 +35,7 @@ _TRUNCATIONS: Final = {
 }  # fmt: skip
 _DATE_FIELDS: Final = {"YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "DOW", "ISODOW", "DOY"}
 _TIME_FIELDS: Final = {"HOUR", "MINUTE"}
+_FRACTIONS: Final = {"EPOCH": 6, "SECOND": 6, "MILLISECONDS": 3, "MICROSECONDS": 0}  # digits after the point
 _FIELD_DIGITS = 7  # the last year of a Postgres date is 5874897
 
 
@@ -84,10 +97,52 @@ def _days_between(left: Scalar, right: Scalar) -> Scalar:
     return Scalar(cast(difference, "INTEGER"), PgType(INT4, -1, "integer"))
 
 
+_TO_CHAR: Final = {
+    "YYYY": "%Y", "MM": "%m", "DD": "%d", "HH24": "%H", "MI": "%M", "SS": "%S",
+}  # fmt: skip
+_TO_CHAR_TOKENS: Final = re.compile(r"YYYY|MM|DD|HH24|MI|SS|[-/.: _]")
+
+
+def to_char(value: Scalar, pattern: Scalar) -> Scalar:
+    """A date or timestamp as text like 'YYYY-MM-DD HH24:MI:SS'; another year than 1 to 9999 raises."""
+    parts = _TO_CHAR_TOKENS.findall(pattern.text or "")
+    if value.oid not in (DATE, TIMESTAMP) or not parts or "".join(parts) != pattern.text:
+        raise refuse(
+            f"to_char of {value.type.name} as {pattern.text!r}", "Patterns are of YYYY, MM, DD, HH24, MI, SS and marks."
+        )
+    source = cast(value.node, "TIMESTAMP")
+    text = function("STRFTIME", source, exp.Literal.string("".join(_TO_CHAR.get(part, part) for part in parts)))
+    year = function("DATE_PART", exp.Literal.string("year"), source.copy())
+    usual = exp.Between(this=year, low=number(1), high=number(9999))
+    message = exp.DPipe(this=exp.Literal.string("to_char of "), expression=cast(source.copy(), "TEXT"))
+    error = exp.If(this=exp.Not(this=exp.Paren(this=usual)), true=function("ERROR", message))
+    infinite = exp.If(this=function("ISINF", source.copy()), true=exp.Null())
+    return Scalar(exp.Case(ifs=[infinite, error], default=text), PgType(TEXT, -1, "text"), "default")
+
+
+def at_time_zone(value: Scalar, zone: Scalar) -> Scalar:
+    """`value AT TIME ZONE 'UTC'`; of other zones the two databases may know other rules."""
+    if (zone.text or "").upper() not in ("UTC", "GMT", "ZULU", "ETC/UTC"):
+        raise refuse("AT TIME ZONE with another zone than 'UTC'")
+    microseconds = function("EPOCH_US", value.node)
+    if value.oid == TIMESTAMPTZ:
+        type_, name, local = _TIMESTAMP, "MAKE_TIMESTAMP", "TIMESTAMP"
+    elif value.oid == TIMESTAMP:
+        type_, name, local = PgType(TIMESTAMPTZ, -1, "timestamp with time zone"), "MAKE_TIMESTAMPTZ", "TIMESTAMPTZ"
+    else:
+        raise refuse(f"AT TIME ZONE of {value.type.name}")
+    infinite = []
+    for text in ("infinity", "-infinity"):
+        end = cast(exp.Literal.string(text), LOCAL_TYPES[value.oid])
+        test = exp.EQ(this=operand(value.node.copy()), expression=end)
+        infinite.append(exp.If(this=test, true=cast(exp.Literal.string(text), local)))
+    return Scalar(exp.Case(ifs=infinite, default=function(name, microseconds)), type_)
+
+
 def date_trunc(value: Scalar, unit: str) -> Scalar:
     """A timestamp cut to a unit. Of a date it would be a timestamptz in the session's time zone."""
     if value.oid != TIMESTAMP:
-        raise refuse(f"date_trunc of {value.type.name}", "Cast the column to timestamp.")
+        raise refuse(f"date_trunc of {value.type.name}", "Cast the column to timestamp, or the result to date.")
     if unit.upper() not in _TRUNCATIONS:
         raise refuse(f"date_trunc to {unit.lower()}")
     name = exp.Literal.string(unit.lower())
@@ -101,6 +156,8 @@ def extract(value: Scalar, field: str) -> Scalar:
     """
     field = field.upper()
     fields = {DATE: _DATE_FIELDS, TIMESTAMP: _DATE_FIELDS | _TIME_FIELDS}.get(value.oid, set())
+    if value.oid in (TIMESTAMP, TIMESTAMPTZ) and field in _FRACTIONS and (value.oid == TIMESTAMP or field == "EPOCH"):
+        return _fraction(value, field)
     if field not in fields:
         raise refuse(f"extract({field.lower()}) from {value.type.name}")
     source = cast(value.node, LOCAL_TYPES[value.oid])
@@ -110,6 +167,28 @@ def extract(value: Scalar, field: str) -> Scalar:
     type_ = numeric(_FIELD_DIGITS, 0)
     local = f"DECIMAL({_FIELD_DIGITS}, 0)"
     return Scalar(cast(part, local), type_, bounds=(_FIELD_DIGITS, 0), printed=True)
+
+
+def _fraction(value: Scalar, field: str) -> Scalar:
+    """Seconds and their parts, with the digits that Postgres prints; null of what is infinite, but its epoch raises."""
+    local, divisor_digits = LOCAL_TYPES[value.oid], _FRACTIONS[field]
+    source = cast(value.node, local)
+    if field == "EPOCH":
+        count: exp.Expr = function("EPOCH_US", source)
+        message = exp.DPipe(this=exp.Literal.string("the epoch of "), expression=cast(source.copy(), "TEXT"))
+        infinite = exp.If(this=function("ISINF", source.copy()), true=function("ERROR", message))
+        count = exp.Case(ifs=[infinite], default=count)
+    else:
+        count = function("DATE_PART", exp.Literal.string("microseconds"), source)
+    digits = 19 if field == "EPOCH" else 8
+    whole = cast(count, f"DECIMAL({digits}, 0)")
+    type_ = PgType(NUMERIC, -1, "numeric")
+    if not divisor_digits:
+        return Scalar(whole, type_, bounds=(digits, 0), printed=True)
+    unit = cast(exp.Literal.string(f"0.{'0' * (divisor_digits - 1)}1"), f"DECIMAL({divisor_digits}, {divisor_digits})")
+    wide = (digits + divisor_digits, divisor_digits)
+    node = cast(exp.Paren(this=exp.Mul(this=whole, expression=unit)), "DECIMAL({}, {})".format(*wide))
+    return Scalar(node, type_, bounds=wide, printed=True)
 
 
 def date_part(value: Scalar, field: str) -> Scalar:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,11 +14,13 @@ from flashql.planner import windows
 from flashql.planner.aggregates import Call, Wrap, aggregate, aggregate_name, pieces
 from flashql.planner.literals import BOOL, INT4
 from flashql.planner.operators import compared
+from flashql.planner.ordered_sets import ordered_set
 from flashql.planner.relations import Relation, typed
 from flashql.planner.scalars import Scalar, cast, operand, refuse
-from flashql.planner.scopes import Level, folded
+from flashql.planner.scopes import Level, derived_source, folded
+from flashql.planner.sorting import ordered
 from flashql.planner.sources import Queries
-from flashql.planner.transpile import condition, ordered, translate
+from flashql.planner.transpile import condition, translate
 
 _BOOLEAN: Final = PgType(BOOL, -1, "boolean")
 _TAIL: Final = ("order", "limit", "offset")
@@ -48,6 +50,8 @@ class Expressions:
             return self._window(node)
         if isinstance(node, exp.Filter):
             return self._filtered(node, lambda call: call)
+        if isinstance(node, exp.WithinGroup):
+            return ordered_set(node, self, lambda call: call)
         if isinstance(node, exp.Grouping):
             return self._grouping(node)
         if isinstance(node, exp.Exists):
@@ -75,9 +79,16 @@ class Expressions:
 
     def _filtered(self, node: exp.Filter, wrap: Wrap) -> Scalar:
         test = condition(node.expression.this, self)
-        return self._aggregate(
-            node.this, lambda call: wrap(exp.Filter(this=call, expression=exp.Where(this=test.copy())))
-        )
+
+        def filtered(call: exp.Expr) -> exp.Expr:
+            if isinstance(call, exp.Filter):  # of its own, beside the query's
+                both = exp.and_(call.expression.this, test.copy(), copy=False)
+                return wrap(exp.Filter(this=call.this, expression=exp.Where(this=both)))
+            return wrap(exp.Filter(this=call, expression=exp.Where(this=test.copy())))
+
+        if isinstance(node.this, exp.WithinGroup):
+            return ordered_set(node.this, self, filtered)
+        return self._aggregate(node.this, filtered)
 
     def _window(self, node: exp.Window) -> Scalar:
         window = windows.specification(windows.resolved(node, self.windows), self)
@@ -131,11 +142,35 @@ class Expressions:
 
     def _in(self, node: exp.In) -> Scalar:
         odd = [name for name, value in node.args.items() if value and name not in ("this", "query")]
-        if odd or isinstance(node.this, exp.Tuple):
-            raise refuse(node.sql("postgres"), "Write EXISTS.")
+        if odd:
+            raise refuse(node.sql("postgres"))
+        if isinstance(node.this, exp.Tuple):
+            return self._row_in(node)
         relation, left, right = self._against(node.this, node.args["query"], exp.EQ)
         del right
         return Scalar(exp.In(this=operand(left.node), query=exp.Subquery(this=relation.tree)), _BOOLEAN)
+
+    def _row_in(self, node: exp.In) -> Scalar:
+        """`(a, b) IN (SELECT ...)`: true where a row is equal, null where one may be, as Postgres compares rows."""
+        values = [translate(one, self) for one in node.this.expressions]
+
+        def exists(test: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
+            relation = self._subquery(node.args["query"]).settled()
+            alias = self.level.names.unique("members")
+            source = derived_source(relation.outputs, "", alias, ())
+            sides = zip(values, source.columns, strict=True)
+            equal = exp.and_(*(compared(exp.EQ, [one, other.value]).node for one, other in sides), copy=True)
+            inner = exp.Subquery(this=relation.tree, alias=exp.TableAlias(this=exp.to_identifier(alias, True)))
+            select = exp.Select(expressions=[exp.Literal.number(1)], where=exp.Where(this=test(equal)))
+            select.set("from_", exp.From(this=inner))
+            return exp.Exists(this=select)
+
+        found = exists(lambda equal: equal)
+        if _only_filters(node):
+            return Scalar(found, _BOOLEAN)
+        unknown = exists(lambda equal: exp.Is(this=exp.Paren(this=equal), expression=exp.Null()))
+        ifs = [exp.If(this=found, true=exp.true()), exp.If(this=unknown, true=cast(exp.Null(), "BOOLEAN"))]
+        return Scalar(exp.Case(ifs=ifs, default=exp.false()), _BOOLEAN)
 
     def _quantified(self, node: exp.Binary) -> Scalar | None:
         quantifier = node.expression
@@ -156,6 +191,14 @@ class Expressions:
         ready, other = _bare(test.this), _bare(test.expression)
         right = Scalar(other, relation.outputs[0].value.type)
         return relation.retyped(0, right), Scalar(ready, value.type), right
+
+
+def _only_filters(node: exp.Expr) -> bool:
+    """Whether all that counts is for which rows the condition is true."""
+    parent = node.parent
+    while isinstance(parent, (exp.And, exp.Paren)):
+        parent = parent.parent
+    return isinstance(parent, (exp.Where, exp.Having))
 
 
 def _bare(node: exp.Expr) -> exp.Expr:

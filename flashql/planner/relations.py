@@ -12,7 +12,7 @@ from flashql.datatypes import PgType, ladder
 from flashql.planner.literals import BPCHAR, NUMERIC, UNKNOWN
 from flashql.planner.operators import check_comparable
 from flashql.planner.scalars import Scalar, cast, coerced, numeric_bounds, refuse
-from flashql.planner.scopes import Output, local_names, settled
+from flashql.planner.scopes import Output, Reads, local_names, settled
 
 _SLOT: Final = exp.column("flashql_slot")  # stands for a column's value in every branch of a set operation
 
@@ -96,6 +96,7 @@ def _is_a(node: exp.Expr, local: str) -> bool:
 
 def check_groupable(value: Scalar, what: str) -> None:
     """Raise `NotSupported` unless equal values of the type are equal in both databases."""
+    value = settled(value)
     if value.oid == BPCHAR and value.type.typmod < 0:
         raise refuse(f"{what} of char without a length", "Cast it to text.")
     if value.oid == NUMERIC and numeric_bounds(value.type) is None and value.bounds is None:
@@ -117,6 +118,32 @@ def combined(kind: type[exp.SetOperation], left: Relation, right: Relation, *, d
     tree = kind(this=_branch(left.tree), expression=_branch(right.tree), distinct=distinct)
     _rename(tree.this, local_names(outputs))
     return Relation(tree, tuple(outputs))
+
+
+def recursive(first: Relation, second: Relation, reads: Reads, *, distinct: bool) -> Relation:
+    """`first UNION second` where `second` reads the whole: every column has the type it has in `first`."""
+    for at, (ours, theirs) in enumerate(zip(first.outputs, second.outputs, strict=True)):
+        if ours.value.oid == NUMERIC and not _fits(theirs.value, ours.value):
+            raise refuse(
+                f"column {ours.name} of WITH RECURSIVE, which grows,", "Cast it to numeric(p,s) in both parts."
+            )
+        reads.add((*ours.bases, *theirs.bases), computed=True)
+        if theirs.value.oid == UNKNOWN:
+            second = second.settled()
+        elif ours.value.oid != NUMERIC:
+            node = cast(_SLOT.copy(), ladder(ours.value.type)[0].name)
+            second = second.retyped(at, replace(theirs.value, node=node))
+        if distinct:
+            check_groupable(ours.value, "UNION")
+    tree = exp.Union(this=_branch(first.tree), expression=_branch(second.tree), distinct=distinct)
+    return Relation(tree, tuple(replace(one, bases=()) for one in first.outputs))
+
+
+def _fits(value: Scalar, into: Scalar) -> bool:
+    """Whether every numeric of one size has the other."""
+    if value.bounds is None or into.bounds is None:
+        return value.bounds is into.bounds
+    return value.bounds[1] <= into.bounds[1] and value.bounds[0] - value.bounds[1] <= into.bounds[0] - into.bounds[1]
 
 
 def _branch(tree: exp.Query) -> exp.Query:

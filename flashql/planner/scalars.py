@@ -222,11 +222,12 @@ def coerce(value: Scalar, target: PgType, what: str) -> Scalar:
         return value
     if value.text is not None:
         # A char(n) is compared without its padding: the constant must have none either.
-        return constant(value.text.rstrip(" ") if target.oid == BPCHAR else value.text, target)
+        found = constant(value.text.rstrip(" ") if target.oid == BPCHAR else value.text, target)
+        return replace(found, type=target) if target.oid == VARCHAR else found
     if target.oid == FLOAT8:
         return as_double(value, what)
     if target.oid in TEXTS:
-        return as_text(value)
+        return replace(as_text(value), type=target) if target.oid == VARCHAR else as_text(value)
     if target.oid in INTEGERS and (value.number is not None or value.oid != target.oid):
         return Scalar(cast(value.node, LOCAL_TYPES[target.oid]), target)
     if target.oid == TIMESTAMP and value.oid == DATE:

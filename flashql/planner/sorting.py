@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from flashql.errors import NotSupported
+from flashql.planner.literals import BPCHAR, UNKNOWN
+from flashql.planner.operators import check_comparable
 from flashql.planner.relations import Relation, check_groupable, typed
-from flashql.planner.scalars import refuse
+from flashql.planner.scalars import Scalar, as_text, cast, refuse
 from flashql.planner.scopes import Level, folded
-from flashql.planner.transpile import Scope, in_order, ordered, translate
+from flashql.planner.transpile import Scope, translate
 
 _CUTS = ("limit", "offset")
 
@@ -136,3 +138,22 @@ def _count(node: exp.Expr) -> exp.Expr:
     if isinstance(bare, exp.Literal) and not bare.is_string and bare.name.isdigit():
         return bare.copy()
     raise refuse(f"{node.sql('postgres')} as a number of rows", "Write a constant.")
+
+
+def ordered(node: exp.Expr, scope: Scope) -> exp.Ordered:
+    """An item of an ORDER BY, where nulls go written out; raises `NotSupported` for orders that differ."""
+    assert isinstance(node, exp.Ordered)
+    return in_order(translate(node.this, scope), node)
+
+
+def in_order(value: Scalar, node: exp.Ordered) -> exp.Ordered:
+    """The value as an item of an ORDER BY with the direction and place of nulls of `node`."""
+    if node.args.get("with_fill"):
+        raise refuse(node.sql("postgres"))
+    if value.oid == UNKNOWN:
+        value = as_text(value) if value.text is not None else value
+    check_comparable(value.type, [value], ordering=not value.is_null)
+    key = as_text(value).node if value.oid == BPCHAR else value.node
+    if isinstance(key, (exp.Literal, exp.Neg)):
+        key = cast(key, "BIGINT") if not key.is_string else cast(key, "TEXT")  # a number would be a column's place
+    return exp.Ordered(this=key, desc=bool(node.args.get("desc")), nulls_first=bool(node.args.get("nulls_first")))

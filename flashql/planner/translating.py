@@ -7,7 +7,7 @@ says it returns are what the translation must return. What cannot be said exactl
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from sqlglot import exp
@@ -19,7 +19,7 @@ from flashql.planner.grouping import Grouping
 from flashql.planner.literals import UNKNOWN
 from flashql.planner.operators import unified
 from flashql.planner.parsing import parsed
-from flashql.planner.relations import Relation, combined, item, typed
+from flashql.planner.relations import Relation, combined, item, recursive, typed
 from flashql.planner.scalars import Scalar, refuse
 from flashql.planner.scopes import (
     Level,
@@ -149,14 +149,25 @@ class _Translator:
             odd = [part for part, value in cte.args.items() if value and part not in ("this", "alias", "materialized")]
             if odd:
                 raise unsupported_clause(", ".join(odd).upper())
-            if clause.args.get("recursive") and _reads_itself(cte, name):
-                raise unsupported_clause("WITH RECURSIVE that reads itself")
-            inside = Level(self.reads, self.names, outer=level.outer, ctes=ctes)
-            relation = self.query(cte.this, level.outer, inside).settled()
             alias = self.names.unique(name)
+            inside = Level(self.reads, self.names, outer=level.outer, ctes=ctes)
+            if clause.args.get("recursive") and _reads_itself(cte, name):
+                relation = self._recursive(cte.this, Named(alias, ()), name, renamed, inside)
+            else:
+                relation = self.query(cte.this, level.outer, inside).settled()
             ctes[name] = Named(alias, _renamed(relation, renamed))
             made.append(_cte(alias, relation, ctes[name]))
-        return ctes, exp.With(expressions=made)
+        return ctes, exp.With(expressions=made, recursive=bool(clause.args.get("recursive")))
+
+    def _recursive(self, node: exp.Expr, cte: Named, name: str, renamed: list[str], level: Level) -> Relation:
+        """A CTE that reads itself: its first part says of which types its columns are."""
+        if not isinstance(node, exp.Union) or any(node.args.get(part) for part in (*_TAIL, "with_")):
+            raise unsupported_clause("WITH RECURSIVE other than UNION [ALL]")
+        first = self.query(node.this, level.outer, level).settled()
+        again = Named(cte.alias, tuple(replace(one, bases=()) for one in _renamed(first, renamed)))
+        inside = Level(self.reads, self.names, outer=level.outer, ctes={**level.ctes, name: again})
+        second = self.query(node.expression, level.outer, inside)
+        return recursive(first, second, self.reads, distinct=bool(node.args.get("distinct")))
 
     # -- SELECT
 

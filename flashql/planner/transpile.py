@@ -16,14 +16,16 @@ from sqlglot import exp
 from flashql.catalog import Column
 from flashql.datatypes import PgType
 from flashql.errors import UnknownName
-from flashql.planner import dates, functions, parsing
-from flashql.planner.arithmetic import arithmetic, rounded
+from flashql.planner import calls, dates, functions, patterns, rows
+from flashql.planner.arithmetic import arithmetic
 from flashql.planner.literals import (
     BOOL,
     BPCHAR,
+    DATE,
     FLOAT4,
     INT4,
     NUMERIC,
+    TIMESTAMP,
     UNKNOWN,
     number_type,
 )
@@ -79,7 +81,6 @@ class TableScope:
 
 
 _BOOLEAN: Final = PgType(BOOL, -1, "boolean")
-_COLLATE_HINT: Final = 'Write COLLATE "C" after the column to compare by code point.'
 
 
 def to_local(expression: exp.Expr, columns: Mapping[str, Column]) -> exp.Expr:
@@ -103,6 +104,8 @@ def translate(node: exp.Expr, scope: Scope) -> Scalar:
     if found is not None:
         return found
     rule = _RULES.get(type(node))
+    if type(node) in _OF_THE_MOMENT:
+        raise refuse(f"{node.sql('postgres')}, whose value is another one at each call,")
     if rule is None:
         raise refuse(f"{node.key.upper()} ({node.sql('postgres')})")
     allowed, translation = rule
@@ -117,9 +120,6 @@ def _column(node: exp.Expr, scope: Scope) -> Scalar:
     return scope.column(node)
 
 
-_LEAST_INTEGER = str(-(2**31))
-
-
 def _literal(node: exp.Expr, _: Scope) -> Scalar:
     if not node.args["is_string"]:
         return _number(node.name)
@@ -131,7 +131,7 @@ def _number(text: str) -> Scalar:
     if oid == NUMERIC:
         return exact_number(plain)
     node = number_node(plain)
-    if plain == _LEAST_INTEGER:
+    if plain == str(-(2**31)):
         node = cast(node, "INT")  # DuckDB 1 takes it for the negation of a BIGINT
     return Scalar(node, PgType(oid, -1, "integer" if oid == INT4 else "bigint"), number=plain)
 
@@ -182,6 +182,9 @@ def _is(node: exp.Expr, scope: Scope) -> Scalar:
 
 
 def _comparison(node: exp.Expr, scope: Scope) -> Scalar:
+    plain = rows.as_scalars(node)
+    if plain is not None:
+        return translate(plain, scope)
     return compared(type(node), [translate(side, scope) for side in (node.this, node.expression)])
 
 
@@ -192,6 +195,9 @@ def _between(node: exp.Expr, scope: Scope) -> Scalar:
 
 
 def _in(node: exp.Expr, scope: Scope) -> Scalar:
+    plain = rows.as_scalars(node)
+    if plain is not None:
+        return translate(plain, scope)
     values = [translate(item, scope) for item in (node.this, *node.expressions)]
     if len(values) < 2:
         raise refuse(node.sql("postgres"))
@@ -294,6 +300,13 @@ def _case(node: exp.Expr, scope: Scope) -> Scalar:
 
 def _cast(node: exp.Expr, scope: Scope) -> Scalar:
     target = functions.cast_target(node.args["to"])
+    inner = node.this.unnest()
+    if isinstance(inner, exp.TimestampTrunc) and target.oid in (DATE, TIMESTAMP):
+        # Of a date it is a moment of the session's time zone, whose day is the same whatever the zone is.
+        source = translate(inner.this, scope)
+        if source.oid == DATE and not inner.args.get("zone"):
+            moment = functions.converted(source, PgType(TIMESTAMP, -1, "timestamp without time zone"))
+            return functions.converted(dates.date_trunc(moment, inner.args["unit"].name), target)
     return functions.converted(translate(node.this, scope), target)
 
 
@@ -320,42 +333,18 @@ def _date_trunc(node: exp.Expr, scope: Scope) -> Scalar:
     return dates.date_trunc(translate(node.this, scope), node.args["unit"].name)
 
 
-def _round(node: exp.Expr, scope: Scope) -> Scalar:
-    digits = node.args.get("decimals")
-    if digits is not None and not (isinstance(digits, exp.Literal) and digits.name.isdigit()):
-        raise refuse(f"{node.sql('postgres')} to a number of digits that is not a constant")
-    return rounded(translate(node.this, scope), int(digits.name) if digits is not None else None)
-
-
 def _extract(node: exp.Expr, scope: Scope) -> Scalar:
     return dates.extract(translate(node.expression, scope), node.this.name)
 
 
 def _named(node: exp.Expr, scope: Scope) -> Scalar:
     """A function by Postgres's name."""
-    name = str(node.name).lower().removeprefix(parsing.PREFIX)
-    rule = _FUNCTIONS.get(name)
-    if rule is None:
-        raise refuse(f"the function {name}")
-    return rule(node.expressions, scope)
+    return calls.called(str(node.name), [translate(one, scope) for one in node.expressions])
 
 
-def _interval(arguments: list[exp.Expr], _: Scope) -> Scalar:
-    return dates.interval(arguments[0].name, arguments[1].name if len(arguments) > 1 else None)
-
-
-def _date_part(arguments: list[exp.Expr], scope: Scope) -> Scalar:
-    field, source = arguments
-    if not (isinstance(field, exp.Literal) and field.is_string):
-        raise refuse("date_part of a field that is not a constant")
-    return dates.date_part(translate(source, scope), field.name)
-
-
-_FUNCTIONS: Final[dict[str, Callable[[list[exp.Expr], Scope], Scalar]]] = {
-    "interval": _interval,
-    "date_part": _date_part,
-}
-
+_OF_THE_MOMENT: Final = {
+    exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentTime, exp.Localtime, exp.Localtimestamp, exp.Rand, exp.Uuid,
+}  # fmt: skip
 _Rule = tuple[set[str], Callable[[exp.Expr, Scope], Scalar]]
 
 
@@ -387,7 +376,9 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
     exp.TimestampTrunc: ({"this", "unit"}, _date_trunc),
     exp.Extract: ({"this", "expression"}, _extract),
     exp.Anonymous: ({"this", "expressions"}, _named),
-    exp.Round: ({"this", "decimals"}, _round),
+    exp.Round: ({"this", "decimals"}, _call(calls.rounded, "this", "decimals")),
+    exp.RegexpLike: ({"this", "expression"}, _call(patterns.matched, "this", "expression")),
+    exp.AtTimeZone: ({"this", "zone"}, _call(dates.at_time_zone, "this", "zone")),
     exp.Abs: ({"this"}, _call(functions.absolute, "this")),
     exp.Length: ({"this"}, _call(functions.length, "this")),
     exp.Lower: ({"this"}, _call(functions.lower, "this")),
@@ -407,22 +398,3 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
     **dict.fromkeys((exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod), _binary(_arithmetic)),
     **dict.fromkeys((exp.Greatest, exp.Least), ({"this", "expressions", "ignore_nulls"}, _extreme)),
 }
-
-
-def ordered(node: exp.Expr, scope: Scope) -> exp.Ordered:
-    """An item of an ORDER BY, where nulls go written out; raises `NotSupported` for orders that differ."""
-    assert isinstance(node, exp.Ordered)
-    return in_order(translate(node.this, scope), node)
-
-
-def in_order(value: Scalar, node: exp.Ordered) -> exp.Ordered:
-    """The value as an item of an ORDER BY with the direction and place of nulls of `node`."""
-    if node.args.get("with_fill"):
-        raise refuse(node.sql("postgres"))
-    if value.oid == UNKNOWN:
-        value = as_text(value) if value.text is not None else value
-    check_comparable(value.type, [value], ordering=not value.is_null)
-    key = as_text(value).node if value.oid == BPCHAR else value.node
-    if isinstance(key, (exp.Literal, exp.Neg)):
-        key = cast(key, "BIGINT") if not key.is_string else cast(key, "TEXT")  # a number would be a column's place
-    return exp.Ordered(this=key, desc=bool(node.args.get("desc")), nulls_first=bool(node.args.get("nulls_first")))

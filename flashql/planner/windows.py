@@ -14,7 +14,8 @@ from flashql.planner.operators import unified
 from flashql.planner.relations import check_groupable, typed
 from flashql.planner.scalars import Scalar, cast, refuse
 from flashql.planner.scopes import folded
-from flashql.planner.transpile import Scope, ordered, translate
+from flashql.planner.sorting import ordered
+from flashql.planner.transpile import Scope, translate
 
 _RANKS: Final = {exp.RowNumber, exp.Rank, exp.DenseRank}
 _FRACTIONS: Final = {exp.PercentRank, exp.CumeDist}

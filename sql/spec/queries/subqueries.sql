@@ -15,3 +15,7 @@ SELECT name FROM emp WHERE id <> ALL (SELECT emp_id FROM sale WHERE emp_id IS NO
 SELECT d.title, CASE WHEN EXISTS (SELECT 1 FROM emp WHERE dept_id = d.id) THEN 'some' ELSE 'none' END FROM dept d;
 SELECT id FROM emp e WHERE (SELECT count(*) FROM emp x WHERE x.salary > e.salary) < 3;
 SELECT id IN (SELECT emp_id FROM sale) FROM emp;
+SELECT id FROM sale s WHERE (s.emp_id, s.dept_id) IN (SELECT id, dept_id FROM emp) AND s.amount > 1;
+SELECT id FROM sale s WHERE (s.emp_id, s.dept_id) NOT IN (SELECT id, dept_id FROM emp WHERE dept_id IS NOT NULL);
+SELECT id, (emp_id, dept_id) IN (SELECT id, dept_id FROM emp) AS found FROM sale;
+SELECT id FROM emp WHERE dept_id = ANY (ARRAY[1, 4]) AND (id, active) IN ((1, true), (6, true));

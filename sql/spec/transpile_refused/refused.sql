@@ -3,12 +3,6 @@
 u < u;
 comparison of numerics without precision;
 
-f8 + 1;
-arithmetic on double precision;
-
-i4::float8 * 2;
-arithmetic on double precision;
-
 x < 'a';
 the order of text under collation default;
 
@@ -19,16 +13,13 @@ max(i4);
 MAX (MAX(i4));
 
 now();
-CURRENTTIMESTAMP (CURRENT_TIMESTAMP);
+CURRENT_TIMESTAMP, whose value is another one at each call,;
 
 random();
 the function random;
 
 x ILIKE 'a';
 ILIKE (x ILIKE 'a');
-
-x ~ 'a';
-REGEXPLIKE (x ~ 'a');
 
 x LIKE v;
 LIKE with a pattern that is not a constant;
@@ -71,12 +62,6 @@ date_trunc to century;
 
 extract(hour from tz);
 extract(hour) from timestamp with time zone;
-
-extract(epoch from ts);
-extract(epoch) from timestamp without time zone;
-
-extract(second from ts);
-extract(second) from timestamp without time zone;
 
 f8::int;
 a cast of double precision to integer;
@@ -141,20 +126,11 @@ BYTESTRING (e'a\tb');
 x COLLATE "de_custom" = 'a';
 equality of text under collation de_custom;
 
-(i4, j4) = (1, 2);
-TUPLE ((i4, j4));
-
 i4 IN (SELECT 1);
 i4 IN (SELECT 1) (query);
 
 EXISTS (SELECT 1);
 EXISTS (EXISTS(SELECT 1));
-
-i4 = ANY(ARRAY[1]);
-ANY (ANY(ARRAY[1]));
-
-concat(x, v);
-the function concat;
 
 reverse(x);
 the function reverse;
@@ -202,7 +178,7 @@ x IS JSON;
 x IS JSON;
 
 current_date;
-CURRENTDATE (CURRENT_DATE);
+CURRENT_DATE, whose value is another one at each call,;
 
 $1;
 PARAMETER ($1);
