@@ -122,6 +122,7 @@ class View:
     local_select: str | None = None  # rows and columns of one table: the select list over its copy, in DuckDB's dialect
     local_where: str | None = None  # rows and columns of one table: the condition over its copy, in DuckDB's dialect
     local_query: str | None = None  # any other realtime view: the query in DuckDB's dialect, over what it reads
+    local_tree: str | None = None  # the same as a syntax tree, with an origin: reading its text again may not give it
     reads: tuple[str, ...] = ()  # relation ids of other FlashQL views it reads (views without an origin)
     local_tables: tuple[str, ...] = ()  # realtime, without an origin: relation ids of DuckDB's own tables it reads
 

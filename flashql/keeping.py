@@ -6,13 +6,14 @@ origin's copies (a view with an origin), or what other views show and DuckDB's o
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import duckdb
 import sqlglot
-from sqlglot import TokenType, exp
+from sqlglot import TokenType, exp, serde
 
 from flashql import errors
 from flashql.catalog import CopyState, Persistence, View
@@ -87,7 +88,7 @@ def view_body(view: View, relations: Mapping[str, str]) -> str:
     assert view.local_query is not None
     query = view.local_query
     if view.origin is not None:
-        tree = sqlglot.parse_one(query, read="duckdb")
+        tree = _tree(view)
         for table in list(tree.find_all(exp.Table)):
             if table.db:
                 stands = sqlglot.parse_one(f"FROM {relations[qualified(table.db, table.name)]}", read="duckdb")
@@ -97,6 +98,13 @@ def view_body(view: View, relations: Mapping[str, str]) -> str:
         query = tree.sql(dialect="duckdb")
     names = ", ".join(quote(column.name) for column in view.columns)
     return f"SELECT * FROM ({query}\n) AS flashql_view({names})"
+
+
+def _tree(view: View) -> exp.Query:
+    assert view.local_tree is not None
+    tree = serde.load(json.loads(view.local_tree))
+    assert isinstance(tree, exp.Query)
+    return tree
 
 
 def local_body(view: View, read: Mapping[str, str | None]) -> str:
@@ -116,14 +124,13 @@ def planned(cursor: duckdb.DuckDBPyConnection, view: View, read: Mapping[str, st
             return split(expanded(cursor, view.local_query), prefix, DATA_SCHEMA, describe)
         except Recomputed as why:
             return Steps((Step(prefix, None, (str(why),), view.local_query),), None)
-    tree = sqlglot.parse_one(view.local_query, read="duckdb")
+    tree = _tree(view)
     for table in list(tree.find_all(exp.Table)):
         if table.db:
             local = read[qualified(table.db, table.name)]
             table.set("alias", exp.TableAlias(this=exp.to_identifier(table.alias_or_name, quoted=True)))
             table.set("db", exp.to_identifier(DATA_SCHEMA, quoted=True))
             table.set("this", exp.to_identifier(local, quoted=True))
-    assert isinstance(tree, exp.Query)
     return split(tree, prefix, DATA_SCHEMA, describe)
 
 

@@ -8,11 +8,12 @@ dialect over the copy. What cannot be kept exactly is refused here, with the rea
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from sqlglot import exp
+from sqlglot import exp, serde
 
 from flashql import errors
 from flashql.catalog import Column, Persistence, Source, Table, View, ViewColumn
@@ -104,7 +105,12 @@ def _bind_query(view: View, origin: Describer) -> Bound:
         columns = tuple(column.name for column in table.columns if column.name in wanted)
         types = tuple(table.streamed_column(name).declared for name in computed)
         sources.append(Source(table.schema, table.name, columns, computed, types))
-    bound = replace(view, sources=tuple(sources), local_query=translation.tree.sql(dialect="duckdb"))
+    bound = replace(
+        view,
+        sources=tuple(sources),
+        local_query=translation.tree.sql(dialect="duckdb"),
+        local_tree=json.dumps(serde.dump(translation.tree)),
+    )
     return Bound(bound, tuple(table for table, _ in translation.tables.values()))
 
 

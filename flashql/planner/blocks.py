@@ -198,7 +198,8 @@ def is_aggregate(node: exp.Expr) -> bool:
         around, within = around.parent, around
     if isinstance(around, exp.Window) and around.this is within:
         return False
-    return isinstance(node, exp.AggFunc) or (isinstance(node, exp.Anonymous) and node.name.lower() in _AGGREGATES)
+    unknown = isinstance(node, exp.Anonymous) and not isinstance(node.parent, exp.Dot)
+    return isinstance(node, exp.AggFunc) or (unknown and node.name.lower() in _AGGREGATES)
 
 
 def is_plain(select: exp.Select) -> bool:
