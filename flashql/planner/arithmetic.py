@@ -86,6 +86,25 @@ def guarded(divisor: exp.Expr, computed: exp.Expr, dividend: exp.Expr, *, remain
     return exp.Case(ifs=ifs, default=computed)
 
 
+def in_turn(kind: type[exp.Expr], left: exp.Expr, right: exp.Expr) -> exp.Expr:
+    """The right side of AND or OR, not computed where the left side decides, if it may raise.
+
+    Postgres does not promise that order but keeps it, and queries count on it: `x <> 0 AND y / x > 1`.
+    """
+    if not _may_raise(right) or left.find(exp.Query):
+        return right
+    decided: exp.Expr = exp.Not(this=left.copy()) if kind is exp.And else left.copy()
+    known = exp.false() if kind is exp.And else exp.true()
+    return exp.Case(ifs=[exp.If(this=decided, true=known)], default=right.unnest())
+
+
+def _may_raise(node: exp.Expr) -> bool:
+    """Whether it calls `error` or one of our macros."""
+    return any(
+        isinstance(one, exp.Dot) or (isinstance(one, exp.Anonymous) and one.name == "ERROR") for one in node.walk()
+    )
+
+
 def _decimal_arithmetic(kind: type[exp.Expr], left: Scalar, right: Scalar) -> Scalar:
     """Sums and products; the scales are those of numeric.c."""
     if kind not in (exp.Add, exp.Sub, exp.Mul):
