@@ -99,10 +99,21 @@ def in_turn(kind: type[exp.Expr], left: exp.Expr, right: exp.Expr) -> exp.Expr:
 
 
 def _may_raise(node: exp.Expr) -> bool:
-    """Whether it calls `error` or one of our macros."""
-    return any(
-        isinstance(one, exp.Dot) or (isinstance(one, exp.Anonymous) and one.name == "ERROR") for one in node.walk()
+    """Whether it divides by what may be zero, or the like; what a subquery computes is computed in any case."""
+    if node.find(exp.Query) is not None:
+        return False
+    calls = [one.expression for one in node.find_all(exp.Dot)]
+    return any(not _divides_safely(one) for one in calls) or any(
+        one.name == "ERROR" for one in node.find_all(exp.Anonymous)
     )
+
+
+def _divides_safely(node: exp.Expr) -> bool:
+    """Whether a macro's second operand is no zero: a constant, or null instead."""
+    divisor = node.expressions[1].unnest() if len(node.expressions) > 1 else node
+    if isinstance(divisor, exp.Cast) and isinstance(divisor.this, exp.Literal):
+        return any(digit in divisor.this.name for digit in "123456789")
+    return isinstance(divisor, exp.Nullif)
 
 
 def _decimal_arithmetic(kind: type[exp.Expr], left: Scalar, right: Scalar) -> Scalar:
