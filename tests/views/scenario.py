@@ -1,0 +1,286 @@
+"""A scenario: tables, views and transactions as SQL text, run at Postgres and followed by FlashQL, and compared.
+
+    -- origin
+    CREATE TABLE t (k int PRIMARY KEY, v int);
+    -- view s.v0
+    SELECT v, count(*) AS c1 FROM t GROUP BY v;
+    -- commit
+    INSERT INTO t VALUES (1, 2), (2, 2);
+    -- compare
+
+Each step begins with a line that names it, and each statement ends at the end of a line. Views of schema `s` are of one
+origin, those of `z` of another (the same database by another name, so that one Postgres can answer for both); those of
+schema `l` have none, and read views and local tables. Every view is a view at Postgres too, of the same name over the
+same names, and every local table a table: so Postgres has an answer for each view, of any level, and it is the oracle.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+import flashql
+from flashql import errors
+from flashql.database import Database
+from tests.fix_postgres import Origin
+
+WAIT_SECONDS = 60.0
+LARGEST_ROWS = 2_000  # views of more rows at the time they are made are left out: they say no more, and take long
+_TIMEOUT_MS = 2_000
+_JSON_OIDS = (114, 3802)
+_KINDS = ("origin", "local", "view", "commit", "commit local", "stop", "resume", "reopen", "compare")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that is done: `kind` is one of `_KINDS`, `name` a view's, `statements` are SQL without semicolon."""
+
+    kind: str
+    name: str = ""
+    statements: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join([f"-- {self.kind} {self.name}".rstrip(), *(f"{one};" for one in self.statements)])
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Steps in order; `str` of it is what `parsed` reads."""
+
+    steps: tuple[Step, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.steps)) + "\n"
+
+
+class Mismatch(Exception):
+    """FlashQL did something that it must not: a view that is not its query, or an error that is not a refusal."""
+
+
+def parsed(text: str) -> Scenario:
+    """The scenario that a text describes; lines before the first step say what it is about."""
+    steps: list[Step] = []
+    kinds = "|".join(sorted(_KINDS, key=len, reverse=True))
+    parts = re.split(rf"^-- ({kinds})(?: (\S+))?\n", text + "\n", flags=re.MULTILINE)
+    for kind, name, body in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
+        statements = tuple(one.strip() for one in re.split(r";[ ]*$", body, flags=re.MULTILINE) if one.strip())
+        steps.append(Step(kind, name or "", statements))
+    return Scenario(tuple(steps))
+
+
+@dataclass
+class Tally:
+    """What became of the views, and how often they were compared."""
+
+    views: int = 0
+    comparisons: int = 0
+    large: int = 0
+    refused: Counter[str] = field(default_factory=Counter)  # reason -> views
+
+    def add(self, other: Tally) -> None:
+        """Count another's too."""
+        self.views += other.views
+        self.comparisons += other.comparisons
+        self.large += other.large
+        self.refused += other.refused
+
+    def __str__(self) -> str:
+        return (
+            f"{self.views} views, {self.comparisons} comparisons, {self.refused.total()} refused, {self.large} left out"
+        )
+
+
+class Run:
+    """A scenario under way: an origin's database of its own, and a database file."""
+
+    def __init__(self, origin: Origin, path: str) -> None:
+        self.origin = origin
+        self.path = path
+        self.tally = Tally()
+        self.queries: dict[str, str] = {}  # those that are followed
+        self._without: set[str] = set()  # those that are not: refused, left out, or over such a one
+        self._new = False  # a view was made and not synced
+        origin.execute("CREATE SCHEMA s; CREATE SCHEMA z; CREATE SCHEMA l")
+        self.db = self._open()
+        self.db.execute("CREATE SCHEMA s WITH (replication_origin = 'primary'); CREATE SCHEMA l")
+        self.db.execute("CREATE SCHEMA z WITH (replication_origin = 'second')")
+
+    def _open(self) -> Database:
+        return flashql.connect(self.path, origins={"primary": self.origin.dsn, "second": self.origin.dsn})
+
+    def close(self) -> None:
+        """Close the database."""
+        self.db.close()
+
+    def step(self, step: Step) -> None:
+        """Do one step. Raises `Mismatch`."""
+        try:
+            match step.kind:
+                case "origin":
+                    self.origin.execute("; ".join(step.statements))
+                case "local":
+                    for statement in step.statements:
+                        self.origin.execute(statement)
+                        self.db.execute(statement)
+                case "view":
+                    self._define(step.name, step.statements[0])
+                case "commit":
+                    self._commit(step.statements)
+                case "commit local":
+                    self._commit_local(step.statements)
+                case "stop":
+                    self.db.sync.stop()
+                case "resume":
+                    self._require(self.db.sync.resume())
+                case "reopen":
+                    self.db.close()
+                    self.db = self._open()
+                    self._new = True
+                case "compare":
+                    self.compare()
+        except (psycopg.Error, Mismatch, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            raise Mismatch(f"step {step.kind} {step.name} raised {type(error).__name__}: {error}") from error
+
+    def _define(self, name: str, query: str) -> None:
+        read = set(re.findall(r"\b[slz]\.v\d+\b", query))
+        self.origin.execute(f"CREATE VIEW {name} AS {query}")
+        if read & self._without or not self._small(name):
+            self._without.add(name)
+            self.tally.large += not read & self._without
+            return
+        self.tally.views += 1
+        try:
+            self.db.execute(f"CREATE REALTIME VIEW {name} AS {query}")
+        except errors.DefinitionError as refusal:
+            self._without.add(name)
+            self.tally.refused[refusal.message] += 1
+            return
+        self.queries[name] = query
+        self._new = True
+
+    def _small(self, name: str) -> bool:
+        with self.origin.connect(options=f"-c statement_timeout={_TIMEOUT_MS}") as connection:
+            try:
+                found = connection.execute(f"SELECT count(*) FROM {name}".encode()).fetchone()
+            except psycopg.errors.QueryCanceled:
+                return False
+        return found is not None and found[0] <= LARGEST_ROWS
+
+    def _commit(self, statements: Sequence[str]) -> None:
+        """One transaction; a statement that breaks a key is rolled back alone, as an application would."""
+        with self.origin.connect() as connection, connection.transaction():
+            for statement in statements:
+                try:
+                    with connection.transaction():
+                        connection.execute(statement.encode())
+                except psycopg.errors.UniqueViolation:
+                    continue
+
+    def _commit_local(self, statements: Sequence[str]) -> None:
+        for run in (self.origin.execute, self.db.execute):
+            run("BEGIN")
+            for statement in statements:
+                run(statement)
+            run("COMMIT")
+
+    def _require(self, report: flashql.SyncReport) -> None:
+        if report.failed:
+            raise Mismatch(f"sync failed: {report.failed}")
+
+    def compare(self) -> None:
+        """Sync what is new, wait, and compare every view with the same view at the origin. Raises `Mismatch`."""
+        if self._new:
+            self._require(self.db.sync.sync())
+            self._new = False
+        self.db.sync.wait(timeout=WAIT_SECONDS)
+        for name in self.queries:
+            self.tally.comparisons += 1
+            difference = differing(self.origin, self.db, f"SELECT * FROM {name}")
+            if difference:
+                raise Mismatch(f"{name}: {difference}\n{self.queries[name]}")
+        for namespace in "sz":
+            seen = {one.last_seen_commit for one in self.db.sync.status(f"{namespace}.*")}
+            if len(seen) > 1:
+                raise Mismatch(f"views of one origin are at {seen}")
+
+    def finish(self) -> None:
+        """Drop every view: nothing of them may be left, here or at the origin. Raises `Mismatch`."""
+        for name in reversed(self.queries):
+            self.db.execute(f"DROP VIEW {name}")
+        left = self.db.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'flashql_data'").fetchall()
+        slots = self.origin.query("SELECT slot_name FROM pg_replication_slots WHERE database = current_database()")
+        if left or slots:
+            raise Mismatch(f"left over after every view was dropped: {left}, {slots}")
+
+
+def run(scenario: Scenario, origin: Origin, path: str) -> Tally:
+    """Run it in an empty database of an origin and a file that is not there yet. Raises `Mismatch`."""
+    running = Run(origin, path)
+    try:
+        for step in scenario.steps:
+            running.step(step)
+        running.finish()
+    finally:
+        running.close()
+    return running.tally
+
+
+def differing(origin: Origin, db: Database, query: str, local: str | None = None) -> str | None:
+    """How the rows of a query at the origin and here differ as multisets, values compared exactly; None if not."""
+    there, names, json_columns = _fetched(origin, query)
+    result = db.execute(local or query)
+    here = [tuple(row) for row in result.fetchall()]
+    found = [str(column[0]) for column in result.description or ()]
+    if found != names:
+        return f"columns {found}, where the origin has {names}"
+    expected = Counter(_comparable(row, json_columns) for row in there)
+    got = Counter(_comparable(row, json_columns) for row in here)
+    if expected == got:
+        return None
+    lacking, surplus = expected - got, got - expected
+    return f"{lacking.total()} rows lack: {list(lacking)[:4]}; {surplus.total()} are too many: {list(surplus)[:4]}"
+
+
+def _fetched(origin: Origin, query: str) -> tuple[list[tuple[Any, ...]], list[str], frozenset[int]]:
+    with origin.connect(options="-c TimeZone=UTC") as connection:
+        cursor = connection.execute(query.encode())
+        assert cursor.description is not None
+        json_columns = frozenset(at for at, one in enumerate(cursor.description) if one.type_code in _JSON_OIDS)
+        return cursor.fetchall(), [one.name for one in cursor.description], json_columns
+
+
+def _comparable(row: Sequence[Any], json_columns: frozenset[int]) -> tuple[Any, ...]:
+    return tuple(
+        _value(json.loads(value) if at in json_columns and isinstance(value, str) else value)
+        for at, value in enumerate(row)
+    )
+
+
+def _value(value: Any) -> Any:
+    """The value as something hashable that is equal exactly when the value is; 1 is no true."""
+    match value:
+        case bool():
+            return ("boolean", value)
+        case list() | tuple():
+            return tuple(map(_value, value))
+        case dict():
+            return frozenset((key, _value(one)) for key, one in value.items())
+        case memoryview() | bytearray():
+            return bytes(value)
+        case _ if isinstance(value, float) and math.isnan(value):
+            return "NaN"
+    return value
+
+
+def names_of(scenario: Scenario) -> Iterator[str]:
+    """The names of its views."""
+    return (step.name for step in scenario.steps if step.kind == "view")
