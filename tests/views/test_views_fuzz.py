@@ -20,10 +20,9 @@ import pytest
 
 from tests.fix_postgres import fresh_origin
 from tests.views.scenario import Tally, parsed, run
-from tests.views.worlds import World
+from tests.views.worlds import VIEWS, World
 
 SECONDS = float(os.environ.get("FLASHQL_FUZZ_SECONDS", "50"))
-VIEWS = 10
 REFUSED_AT_MOST = 0.05  # of the views
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*.sql"))
 

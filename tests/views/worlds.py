@@ -13,6 +13,8 @@ from tests.views.expressions import BOOL, FLOAT, INT, STORED, TEXT, TIME, Column
 from tests.views.queries import Queries
 from tests.views.scenario import Scenario, Step
 
+VIEWS = 10  # of a world
+
 
 @dataclass(frozen=True)
 class Table:
