@@ -32,10 +32,10 @@ def load(origin: Connection, folder: Path) -> None:
     """Create the tables and fill them from the CSV files."""
     origin.execute((SQL / "tables.sql").read_bytes())
     for name in TABLES:
-        with (folder / f"{name}.csv").open("rb") as file:
-            with origin.cursor().copy(f"COPY {name} FROM STDIN (FORMAT csv, HEADER)".encode()) as copy:
-                while chunk := file.read(_CHUNK_BYTES):
-                    copy.write(chunk)
+        statement = f"COPY {name} FROM STDIN (FORMAT csv, HEADER)".encode()
+        with (folder / f"{name}.csv").open("rb") as file, origin.cursor().copy(statement) as copy:
+            while chunk := file.read(_CHUNK_BYTES):
+                copy.write(chunk)
     origin.execute(b"VACUUM ANALYZE")
 
 
