@@ -73,6 +73,9 @@ def _shorter_step(scenario: Scenario, at: int, failing: Failing) -> Scenario:
     for nth in range(len(kept)):
         if scenario.steps[at].kind in ("origin", "local"):
             continue  # the statements that fill the tables name no columns
+        written, kept[nth] = kept[nth], normal(kept[nth])  # as sqlglot writes it, so that lengths compare
+        if not failing(changed(kept)):
+            kept[nth] = written
         found = True
         while found:
             found = False
@@ -82,6 +85,14 @@ def _shorter_step(scenario: Scenario, at: int, failing: Failing) -> Scenario:
                     found = True
                     break
     return changed(kept)
+
+
+def normal(statement: str) -> str:
+    """The statement as sqlglot writes it, or as it is where sqlglot cannot read it."""
+    try:
+        return sqlglot.parse_one(statement, read="postgres").sql(dialect="postgres")
+    except SqlglotError:
+        return statement
 
 
 def simpler(statement: str) -> Iterator[str]:
