@@ -224,11 +224,7 @@ def _particular(draw: Expressions, kind: str, value: str) -> list[tuple[str, str
         NUM: [(f"avg({value})", EXACT)],
         TEXT: [(f"string_agg(DISTINCT {value}, '-' ORDER BY {value})", TEXT)],
         BOOL: [(f"every({value})", BOOL)],
-        FLOAT: [
-            (f"sum({value})", FLOAT),
-            (f"avg({value})", FLOAT),
-            (f"percentile_cont(0.5) WITHIN GROUP (ORDER BY {value})", FLOAT),
-        ],
+        FLOAT: [(f"percentile_cont(0.5) WITHIN GROUP (ORDER BY {value})", FLOAT)],
     }
     return of_any_dialect.get(kind, []) + ([] if draw.shared else of_postgres.get(kind, []))
 

@@ -6,6 +6,7 @@ Whatever depends on an order is ordered by every column, so that rows that tie a
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -57,7 +58,12 @@ class Queries:
         self.draw = Expressions(self.chance, shared=self.shared)
 
     def query(self) -> Drawn:
-        """A whole query, with CTEs and an order perhaps."""
+        """A whole query, with CTEs and an order perhaps; it reads at least one of the relations."""
+        while not any(re.search(rf"\b{name} AS ", (drawn := self._whole()).sql) for name in self.relations):
+            pass
+        return drawn
+
+    def _whole(self) -> Drawn:
         self._aliases, self._ctes = 0, {}
         prefix = ""
         if self._some(0.07):
@@ -101,8 +107,6 @@ class Queries:
                 operator = self.chance.choice(["UNION", "UNION", "INTERSECT", "EXCEPT"])
                 sql = f"{sql} {operator}{self.chance.choice(['', ' ALL'])} {part.sql}"
             return Drawn(sql, tuple(kinds))
-        if self._some(0.03):
-            return self._values([self.chance.choice(PLAIN) for _ in range(2)])
         shapes: list[Callable[[int, Scope], Drawn]] = [
             self._plain, self._plain, self._grouped, self._grouped, self._windowed, self._distinct,
         ]  # fmt: skip
@@ -235,6 +239,9 @@ class Queries:
         if self._ctes and self._some(0.6):
             name = self.chance.choice(sorted(self._ctes))
             return f"{name} AS {alias}", _in(alias, self._ctes[name])
+        if depth and self._some(0.05):
+            drawn = self._values([self.chance.choice(PLAIN) for _ in range(2)])
+            return f"({drawn.sql}) AS {alias}", _in(alias, _columns(drawn.kinds))
         name = self.chance.choice(sorted(self.relations))
         return f"{name} AS {alias}", _in(alias, self.relations[name])
 

@@ -35,6 +35,7 @@ WAIT_SECONDS = 60.0
 LARGEST_ROWS = 2_000  # views of more rows at the time they are made are left out: they say no more, and take long
 _TIMEOUT_MS = 2_000
 _JSON_OIDS = (114, 3802)
+Connection = psycopg.Connection[tuple[Any, ...]]
 _KINDS = ("origin", "local", "view", "commit", "commit local", "stop", "resume", "reopen", "compare")
 
 
@@ -102,6 +103,7 @@ class Run:
 
     def __init__(self, origin: Origin, path: str) -> None:
         self.origin = origin
+        self.oracle = connected(origin)
         self.path = path
         self.tally = Tally()
         self.queries: dict[str, str] = {}  # those that are followed
@@ -116,8 +118,9 @@ class Run:
         return flashql.connect(self.path, origins={"primary": self.origin.dsn, "second": self.origin.dsn})
 
     def close(self) -> None:
-        """Close the database."""
+        """Close the database, and the connection."""
         self.db.close()
+        self.oracle.close()
 
     def step(self, step: Step) -> None:
         """Do one step. Raises `Mismatch`."""
@@ -168,20 +171,21 @@ class Run:
         self._new = True
 
     def _small(self, name: str) -> bool:
-        with self.origin.connect(options=f"-c statement_timeout={_TIMEOUT_MS}") as connection:
-            try:
-                found = connection.execute(f"SELECT count(*) FROM {name}".encode()).fetchone()
-            except psycopg.errors.QueryCanceled:
-                return False
+        try:
+            with self.oracle.transaction():
+                self.oracle.execute(f"SET LOCAL statement_timeout = {_TIMEOUT_MS}".encode())
+                found = self.oracle.execute(f"SELECT count(*) FROM {name}".encode()).fetchone()
+        except psycopg.errors.QueryCanceled:
+            return False
         return found is not None and found[0] <= LARGEST_ROWS
 
     def _commit(self, statements: Sequence[str]) -> None:
         """One transaction; a statement that breaks a key is rolled back alone, as an application would."""
-        with self.origin.connect() as connection, connection.transaction():
+        with self.oracle.transaction():
             for statement in statements:
                 try:
-                    with connection.transaction():
-                        connection.execute(statement.encode())
+                    with self.oracle.transaction():
+                        self.oracle.execute(statement.encode())
                 except psycopg.errors.UniqueViolation:
                     continue
 
@@ -204,9 +208,13 @@ class Run:
         self.db.sync.wait(timeout=WAIT_SECONDS)
         for name in self.queries:
             self.tally.comparisons += 1
-            difference = differing(self.origin, self.db, f"SELECT * FROM {name}")
+            difference = differing(self.oracle, self.db, f"SELECT * FROM {name}")
             if difference:
                 raise Mismatch(f"{name}: {difference}\n{self.queries[name]}")
+        self.require_one_position()
+
+    def require_one_position(self) -> None:
+        """All views of an origin are at the same LSN. Raises `Mismatch`."""
         for namespace in "sz":
             seen = {one.last_seen_commit for one in self.db.sync.status(f"{namespace}.*")}
             if len(seen) > 1:
@@ -234,9 +242,14 @@ def run(scenario: Scenario, origin: Origin, path: str) -> Tally:
     return running.tally
 
 
-def differing(origin: Origin, db: Database, query: str, local: str | None = None) -> str | None:
+def connected(origin: Origin) -> Connection:
+    """A connection for `differing`."""
+    return origin.connect(options="-c TimeZone=UTC")
+
+
+def differing(oracle: Connection, db: Database, query: str, local: str | None = None) -> str | None:
     """How the rows of a query at the origin and here differ as multisets, values compared exactly; None if not."""
-    there, names, json_columns = _fetched(origin, query)
+    there, names, json_columns = _fetched(oracle, query)
     result = db.execute(local or query)
     here = [tuple(row) for row in result.fetchall()]
     found = [str(column[0]) for column in result.description or ()]
@@ -250,12 +263,11 @@ def differing(origin: Origin, db: Database, query: str, local: str | None = None
     return f"{lacking.total()} rows lack: {list(lacking)[:4]}; {surplus.total()} are too many: {list(surplus)[:4]}"
 
 
-def _fetched(origin: Origin, query: str) -> tuple[list[tuple[Any, ...]], list[str], frozenset[int]]:
-    with origin.connect(options="-c TimeZone=UTC") as connection:
-        cursor = connection.execute(query.encode())
-        assert cursor.description is not None
-        json_columns = frozenset(at for at, one in enumerate(cursor.description) if one.type_code in _JSON_OIDS)
-        return cursor.fetchall(), [one.name for one in cursor.description], json_columns
+def _fetched(oracle: Connection, query: str) -> tuple[list[tuple[Any, ...]], list[str], frozenset[int]]:
+    cursor = oracle.execute(query.encode())
+    assert cursor.description is not None
+    json_columns = frozenset(at for at, one in enumerate(cursor.description) if one.type_code in _JSON_OIDS)
+    return cursor.fetchall(), [one.name for one in cursor.description], json_columns
 
 
 def _comparable(row: Sequence[Any], json_columns: frozenset[int]) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ import pytest
 import flashql
 from benchmarks import tpch
 from tests.fix_postgres import Origin
-from tests.views.scenario import WAIT_SECONDS, differing
+from tests.views.scenario import WAIT_SECONDS, Connection, differing
 
 SCALE = float(os.environ.get("FLASHQL_TPCH_SCALE", "0.01"))
 BATCHES = int(os.environ.get("FLASHQL_TPCH_BATCHES", "4"))
@@ -30,19 +30,19 @@ def test_all_queries_under_refreshes(origin: Origin, tmp_path: Path) -> None:
                 db.execute(f"CREATE REALTIME VIEW tpch.q{number} AS {query}")
             report = db.sync.sync()
             assert not report.failed, report.failed
-            changed = compare(origin, db)
+            changed = compare(connection, db)
             for batch in range(BATCHES):
                 before = dict(changed)
                 tpch.refresh(connection, batch)
                 db.sync.wait(timeout=WAIT_SECONDS)
-                changed = compare(origin, db)
+                changed = compare(connection, db)
                 assert changed != before, "a batch that no view sees proves nothing"
 
 
-def compare(origin: Origin, db: flashql.Database) -> dict[int, list[tuple[object, ...]]]:
+def compare(connection: Connection, db: flashql.Database) -> dict[int, list[tuple[object, ...]]]:
     """Assert that each view has the rows of its query; the rows of each."""
     for number, query in tpch.QUERIES.items():
-        assert (difference := differing(origin, db, query, f"SELECT * FROM tpch.q{number}")) is None, (
+        assert (difference := differing(connection, db, query, f"SELECT * FROM tpch.q{number}")) is None, (
             f"query {number}: {difference}"
         )
     return {number: db.execute(f"SELECT * FROM tpch.q{number}").fetchall() for number in tpch.QUERIES}
