@@ -78,3 +78,12 @@ CREATE TABLE lineitem (
     l_comment varchar(44) NOT NULL,
     PRIMARY KEY (l_orderkey, l_linenumber)
 );
+
+-- The keys of a hundred orders that transaction number `number` meets, from the `first` to the `last` of them: in a
+-- scattered order, as 7919 is a prime that does not divide how many `orders` there are. Of each 32 numbers the
+-- generator uses 8 as keys.
+CREATE FUNCTION order_keys(number bigint, first integer, last integer, orders bigint) RETURNS SETOF bigint
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT (place >> 3 << 5) | (place & 7)
+    FROM generate_series(first, last) AS g, LATERAL (SELECT (number * 100 + g) * 7919 % orders + 1) AS p (place)
+$$;

@@ -16,13 +16,10 @@ same names, and every local table a table: so Postgres has an answer for each vi
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import psycopg
 
@@ -30,12 +27,11 @@ import flashql
 from flashql import errors
 from flashql.database import Database
 from tests.fix_postgres import Origin
+from tests.multisets import Connection, differing
 
 WAIT_SECONDS = 60.0
 LARGEST_ROWS = 2_000  # views of more rows at the time they are made are left out: they say no more, and take long
 _TIMEOUT_MS = 2_000
-_JSON_OIDS = (114, 3802)
-Connection = psycopg.Connection[tuple[Any, ...]]
 _KINDS = ("origin", "local", "view", "commit", "commit local", "stop", "resume", "reopen", "compare")
 
 
@@ -245,54 +241,3 @@ def run(scenario: Scenario, origin: Origin, path: str) -> Tally:
 def connected(origin: Origin) -> Connection:
     """A connection for `differing`."""
     return origin.connect(options="-c TimeZone=UTC")
-
-
-def differing(oracle: Connection, db: Database, query: str, local: str | None = None) -> str | None:
-    """How the rows of a query at the origin and here differ as multisets, values compared exactly; None if not."""
-    there, names, json_columns = _fetched(oracle, query)
-    result = db.execute(local or query)
-    here = [tuple(row) for row in result.fetchall()]
-    found = [str(column[0]) for column in result.description or ()]
-    if found != names:
-        return f"columns {found}, where the origin has {names}"
-    expected = Counter(_comparable(row, json_columns) for row in there)
-    got = Counter(_comparable(row, json_columns) for row in here)
-    if expected == got:
-        return None
-    lacking, surplus = expected - got, got - expected
-    return f"{lacking.total()} rows lack: {list(lacking)[:4]}; {surplus.total()} are too many: {list(surplus)[:4]}"
-
-
-def _fetched(oracle: Connection, query: str) -> tuple[list[tuple[Any, ...]], list[str], frozenset[int]]:
-    cursor = oracle.execute(query.encode())
-    assert cursor.description is not None
-    json_columns = frozenset(at for at, one in enumerate(cursor.description) if one.type_code in _JSON_OIDS)
-    return cursor.fetchall(), [one.name for one in cursor.description], json_columns
-
-
-def _comparable(row: Sequence[Any], json_columns: frozenset[int]) -> tuple[Any, ...]:
-    return tuple(
-        _value(json.loads(value) if at in json_columns and isinstance(value, str) else value)
-        for at, value in enumerate(row)
-    )
-
-
-def _value(value: Any) -> Any:
-    """The value as something hashable that is equal exactly when the value is; 1 is no true."""
-    match value:
-        case bool():
-            return ("boolean", value)
-        case list() | tuple():
-            return tuple(map(_value, value))
-        case dict():
-            return frozenset((key, _value(one)) for key, one in value.items())
-        case memoryview() | bytearray():
-            return bytes(value)
-        case _ if isinstance(value, float) and math.isnan(value):
-            return "NaN"
-    return value
-
-
-def names_of(scenario: Scenario) -> Iterator[str]:
-    """The names of its views."""
-    return (step.name for step in scenario.steps if step.kind == "view")

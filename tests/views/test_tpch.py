@@ -13,7 +13,8 @@ import pytest
 import flashql
 from benchmarks import tpch
 from tests.fix_postgres import Origin
-from tests.views.scenario import WAIT_SECONDS, Connection, differing
+from tests.multisets import Connection, differing
+from tests.views.scenario import WAIT_SECONDS
 
 SCALE = float(os.environ.get("FLASHQL_TPCH_SCALE", "0.01"))
 BATCHES = int(os.environ.get("FLASHQL_TPCH_BATCHES", "4"))

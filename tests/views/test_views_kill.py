@@ -21,8 +21,9 @@ import pytest
 import flashql
 from flashql.lsn import LSN
 from tests.fix_postgres import Origin, fresh_origin
+from tests.multisets import differing
 from tests.postgres.follower import Follower
-from tests.views.scenario import WAIT_SECONDS, connected, differing
+from tests.views.scenario import WAIT_SECONDS, connected
 
 KILLS = int(os.environ.get("FLASHQL_KILLS", "10"))
 LATEST_SECONDS = 1.2  # after the moment chosen, the kill comes within this
