@@ -190,11 +190,9 @@ def measure_growth(origin: Connection, dsn: str, folder: Path, sizes: Sequence[i
 
 
 def _changed(rows: int, batch: int) -> str:
-    return (
-        f"UPDATE fact SET quantity = quantity + 1, amount = amount + 0.25, "
-        f"dimension = dimension % {DIMENSION_ROWS} + 1 WHERE id IN (SELECT ({batch} * 1000 + g) * 104729::bigint % {rows} + 1 "
-        f"FROM generate_series(1, {CHANGED_ROWS}) AS g)"
-    )
+    some = f"SELECT ({batch} * 1000 + g) * 104729::bigint % {rows} + 1 FROM generate_series(1, {CHANGED_ROWS}) AS g"
+    moved = f"dimension = dimension % {DIMENSION_ROWS} + 1"
+    return f"UPDATE fact SET quantity = quantity + 1, amount = amount + 0.25, {moved} WHERE id IN ({some})"
 
 
 # -- twenty views over three tables --
