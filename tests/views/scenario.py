@@ -12,16 +12,21 @@ Each step begins with a line that names it, and each statement ends at the end o
 origin, those of `z` of another (the same database by another name, so that one Postgres can answer for both); those of
 schema `l` have none, and read views and local tables. Every view is a view at Postgres too, of the same name over the
 same names, and every local table a table: so Postgres has an answer for each view, of any level, and it is the oracle.
+
+`-- strategy deltas`, as it is at first, lets the steps of views follow by deltas wherever they can; `anew` has them
+computed anew each time, and `measured` lets FlashQL choose, which over tables as small as these says little.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from unittest.mock import patch
 
 import psycopg
+from flashql.pacing import Pace
 
 import flashql
 from flashql import errors
@@ -32,7 +37,7 @@ from tests.multisets import Connection, differing
 WAIT_SECONDS = 60.0
 LARGEST_ROWS = 2_000  # views of more rows at the time they are made are left out: they say no more, and take long
 _TIMEOUT_MS = 2_000
-_KINDS = ("origin", "local", "view", "commit", "commit local", "stop", "resume", "reopen", "compare")
+_KINDS = ("origin", "local", "view", "commit", "commit local", "stop", "resume", "reopen", "compare", "strategy")
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,9 @@ class Run:
         self.queries: dict[str, str] = {}  # those that are followed
         self._without: set[str] = set()  # those that are not: refused, left out, or over such a one
         self._new = False  # a view was made and not synced
+        self._strategy = "deltas"
+        self._chosen = patch.object(Pace, "better_anew", self._better_anew(Pace.better_anew))
+        self._chosen.start()
         origin.execute("CREATE SCHEMA s; CREATE SCHEMA z; CREATE SCHEMA l")
         self.db = self._open()
         self.db.execute("CREATE SCHEMA s WITH (replication_origin = 'primary'); CREATE SCHEMA l")
@@ -115,8 +123,15 @@ class Run:
 
     def close(self) -> None:
         """Close the database, and the connection."""
+        self._chosen.stop()
         self.db.close()
         self.oracle.close()
+
+    def _better_anew(self, measured: Callable[[Pace, int], bool]) -> Callable[[Pace, int], bool]:
+        def better_anew(pace: Pace, moved: int) -> bool:
+            return measured(pace, moved) if self._strategy == "measured" else self._strategy == "anew"
+
+        return better_anew
 
     def step(self, step: Step) -> None:
         """Do one step. Raises `Mismatch`."""
@@ -144,6 +159,8 @@ class Run:
                     self._new = True
                 case "compare":
                     self.compare()
+                case "strategy":
+                    self._strategy = step.name
         except (psycopg.Error, Mismatch, KeyboardInterrupt):
             raise
         except Exception as error:
