@@ -19,6 +19,7 @@ from flashql.keeping import found_inputs, local_body
 from benchmarks import tpch
 from benchmarks.measuring import Connection, bounded, opened, origin_database, save, session, synced, table, timed
 from flashql.database import Database
+from flashql.store.definitions import views
 from tests.multisets import differing
 
 SCALE, BATCHES, RECOMPUTED = 1.0, 9, 5
@@ -77,12 +78,7 @@ def drained(database: Database) -> float:
 def step_ms(database: Database) -> dict[str, float]:
     """Milliseconds that the steps of each view have taken so far, by the view's name."""
     rows = database.execute("SELECT relation_id, sum(milliseconds) FROM flashql.view_steps GROUP BY ALL").fetchall()
-    names = {relation_id: name for name, relation_id in _relation_ids(database).items()}
-    return {names[relation_id]: float(milliseconds) for relation_id, milliseconds in rows}
-
-
-def _relation_ids(database: Database) -> dict[str, str]:
-    return {f"{status.namespace}.{status.name}": status.relation_id for status in database.sync.status()}
+    return {relation_id: float(milliseconds) for relation_id, milliseconds in rows}
 
 
 def require_equal(origin: Connection, database: Database, queries: Mapping[str, str]) -> None:
@@ -98,7 +94,7 @@ def require_equal(origin: Connection, database: Database, queries: Mapping[str, 
 
 def measure_tpch(origin: Connection, dsn: str, folder: Path, batches: int) -> dict[str, object]:
     """Time per batch of each of the 22 views over computing it anew from the same copies."""
-    views = {f"tpch.q{at:02}": query for at, query in tpch.QUERIES.items()}
+    queries = {f"tpch.q{at:02}": query for at, query in tpch.QUERIES.items()}
     spent: list[dict[str, float]] = []
     with_views, without = [], []
     with (
@@ -113,9 +109,9 @@ def measure_tpch(origin: Connection, dsn: str, folder: Path, batches: int) -> di
             without.append(drained(mirrors))
             with_views.append(drained(database))
             after = step_ms(database)
-            spent.append({name: after[name] - before.get(name, 0.0) for name in views})
-        recomputed = {name: recomputed_ms(database, name) for name in views}
-        require_equal(origin, database, views)
+            spent.append({name: after[name] - before.get(name, 0.0) for name in queries})
+        recomputed = {name: recomputed_ms(database, name) for name in queries}
+        require_equal(origin, database, queries)
     results = [
         {
             "view": name,
@@ -123,7 +119,7 @@ def measure_tpch(origin: Connection, dsn: str, folder: Path, batches: int) -> di
             "recomputed_ms": round(recomputed[name], 2),
             "ratio": round(statistics.median(one[name] for one in spent) / recomputed[name], 3),
         }
-        for name in views
+        for name in queries
     ]
     ratios = [float(str(one["ratio"])) for one in results]
     return {
@@ -138,7 +134,7 @@ def measure_tpch(origin: Connection, dsn: str, folder: Path, batches: int) -> di
 
 def recomputed_ms(database: Database, name: str) -> float:
     """Median milliseconds of computing a view from the copies into a new table, by its query as FlashQL has it."""
-    view = database.views[name]
+    view = views(database.store)[name]
     body = local_body(view, found_inputs(database.store, view))
     with database.cursor() as cursor:
         taken = [

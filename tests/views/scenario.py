@@ -20,6 +20,7 @@ computed anew each time, and `measured` lets FlashQL choose, which over tables a
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ from tests.multisets import Connection, differing
 
 WAIT_SECONDS = 60.0
 LARGEST_ROWS = 2_000  # views of more rows at the time they are made are left out: they say no more, and take long
+_LOOK_SECONDS = 2.0
 _TIMEOUT_MS = 2_000
 _KINDS = ("origin", "local", "view", "commit", "commit local", "stop", "resume", "reopen", "compare", "strategy")
 
@@ -218,13 +220,23 @@ class Run:
         if self._new:
             self._require(self.db.sync.sync())
             self._new = False
-        self.db.sync.wait(timeout=WAIT_SECONDS)
+        self._wait()
         for name in self.queries:
             self.tally.comparisons += 1
             difference = differing(self.oracle, self.db, f"SELECT * FROM {name}")
             if difference:
                 raise Mismatch(f"{name}: {difference}\n{self.queries[name]}")
         self.require_one_position()
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while True:
+            try:
+                return self.db.sync.wait(timeout=_LOOK_SECONDS)
+            except TimeoutError as late:
+                failed = [f"{one.name}: {one.last_error}" for one in self.db.sync.status() if one.state == "failed"]
+                if failed or time.monotonic() > deadline:
+                    raise Mismatch("; ".join(failed) or str(late)) from late
 
     def require_one_position(self) -> None:
         """All views of an origin are at the same LSN. Raises `Mismatch`."""
