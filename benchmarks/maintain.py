@@ -234,7 +234,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows")
     parser.add_argument("--scale", type=float, default=SCALE, help="of TPC-H")
-    parser.add_argument("--only", choices=("tpch", "growth", "twenty"))
+    parser.add_argument("--only", choices=("tpch", "growth", "twenty"), help="one of them, not saved")
     options = parser.parse_args()
     share = 10 if options.quick else 1
     figures: dict[str, object] = {"scale": options.scale / share}
@@ -254,7 +254,8 @@ def main() -> None:
             figures["tpch"] = measure_tpch(origin, dsn, folder, BATCHES)
         if options.only in (None, "twenty"):
             figures["twenty"] = measure_twenty(origin, dsn, folder, ROUNDS, TRANSACTIONS)
-    save("maintain", figures)
+    if options.only is None:
+        save("maintain", figures)
     for name in ("tpch", "growth", "twenty"):
         if isinstance(found := figures.get(name), dict):
             print(table([{key: value for key, value in found.items() if key not in ("results", "pairs")}]))
