@@ -6,7 +6,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 VENV := .venv
 OLDEST_VENV := .venv-oldest
 OLDEST_DUCKDB := $(shell sed -n 's/.*"duckdb>=\([0-9.]*\).*/\1/p' pyproject.toml)
-BENCHMARKS := apply initial_copy latency memory churn pgbench shape decode
+BENCHMARKS := apply initial_copy latency memory churn pgbench shape decode maintain
 PYTEST_OPTIONS ?= -n 2 --dist loadfile
 BENCH_OPTIONS ?=
 
@@ -31,7 +31,7 @@ check: $(VENV)/.stamp ## Look at format, lint, types and import direction.
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-bench: $(VENV)/.stamp ## Run the benchmarks, about 25 minutes; each writes JSON. BENCH_OPTIONS=--quick is a tenth.
+bench: $(VENV)/.stamp ## Run the benchmarks, about 45 minutes; each writes JSON. BENCH_OPTIONS=--quick is a tenth.
 	@for name in $(BENCHMARKS); do $(VENV)/bin/python -m benchmarks.$$name $(BENCH_OPTIONS) || exit 1; done
 
 $(VENV)/.stamp: pyproject.toml

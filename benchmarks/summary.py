@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import chart
+from benchmarks import bars, chart
 from benchmarks.measuring import RESULTS
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
@@ -65,6 +65,30 @@ def _memory(figures: Figures) -> str:
         for one in figures["results"]
     ]
     return "Most memory held:\n\n" + markdown(["what", "rows", "at most", "of that before any work"], rows)
+
+
+def _maintain(figures: Figures) -> str:
+    tpch, growth, twenty = (figures[name] for name in ("tpch", "growth", "twenty"))
+    small, large = growth["results"]
+    rows = [
+        [
+            f"TPC-H at scale {figures['scale']:g}, batches of 0.1 %: over computing anew, geometric mean of 22 views",
+            f"{tpch['ratio_geometric_mean']:.2f}",
+        ],
+        ["worst of the 22", f"{tpch['ratio_worst']:.2f}"],
+        [
+            f"sum over a join, {small['changed_rows']} changed rows: growth of cost from {small['rows']:,} "
+            f"to {large['rows']:,} rows",
+            f"{growth['growth']:.2f} times ({small['batch_ms']:.1f} ms to {large['batch_ms']:.1f} ms)",
+        ],
+        [
+            "20 views over three tables: apply throughput over that of the mirrors",
+            f"{twenty['throughput_ratio_median']:.2f}",
+        ],
+    ]
+    return "Views kept equal to their queries (`python -m benchmarks.maintain`):\n\n" + markdown(
+        ["what", "ratio"], rows
+    )
 
 
 def _others(found: Mapping[str, Figures]) -> str:
@@ -127,6 +151,8 @@ def summary(found: Mapping[str, Figures]) -> str:
         parts.append(_apply(found["apply"]))
     if "memory" in found:
         parts.append(_memory(found["memory"]))
+    if "maintain" in found:
+        parts.append(_maintain(found["maintain"]))
     return "\n".join([*parts, _others(found)])
 
 
@@ -138,6 +164,8 @@ def main() -> None:
     print(f"written: {PAGE.name}, from {', '.join(found)}")
     if "shape" in found:
         chart.draw(found["shape"])
+    if "maintain" in found:
+        bars.draw(found["maintain"])
 
 
 if __name__ == "__main__":

@@ -7,9 +7,7 @@ FLASHQL_TEST_SEED=...                                       the same moments aga
 from __future__ import annotations
 
 import os
-import queue
 import random
-import subprocess
 import sys
 import threading
 from collections import Counter
@@ -19,15 +17,13 @@ import pytest
 
 import flashql
 from tests.fix_postgres import Origin
+from tests.postgres.follower import MOMENTS, Follower
 from tests.postgres.follower_process import VIEWS
 from tests.postgres.pair import Pair
 
 KILLS = int(os.environ.get("FLASHQL_KILLS", "12"))
 COMPARED_EVERY = 6
 LATEST_SECONDS = 0.4  # after the moment chosen, the kill comes within this
-# Moments: the process has just started; its catalog is open (it connects, makes publication and slot); rows of a
-# snapshot come in; its copies have just joined the stream (go-live is what happens around it); it follows.
-MOMENTS = ("started", "opened", "copying", "synced", "applied")
 
 TABLES = (
     "CREATE TABLE a (id int PRIMARY KEY, v int, body text); CREATE TABLE b (id int PRIMARY KEY, v int);"
@@ -80,55 +76,6 @@ def transaction(at: int) -> str:
         f"UPDATE c SET v = v + 1 WHERE ctid = (SELECT min(ctid) FROM c); "
         f"DELETE FROM c WHERE ctid = (SELECT max(ctid) FROM c WHERE v > 3); COMMIT"
     )
-
-
-class Follower:
-    """The process under test, and the words it has said."""
-
-    def __init__(self, path: str, dsn: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.postgres.follower_process", path, dsn],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=Path(__file__).parents[2],
-            text=True,
-        )
-        self.said: set[str] = set()
-        self._words: queue.Queue[str | None] = queue.Queue()
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._words.put(line.strip())
-        self._words.put(None)
-
-    def reach(self, moment: str) -> None:
-        """Return when it has said this, or something that only comes later."""
-        later = MOMENTS[MOMENTS.index(moment) :]
-        while moment != "started" and self.said.isdisjoint(later):
-            word = self._words.get(timeout=120)
-            if word is None:
-                assert self.process.stderr is not None
-                pytest.fail(f"the process ended by itself: {self.process.stderr.read()}")
-            self.said.add(word)
-
-    def kill(self) -> str:
-        """End it with SIGKILL; returns how far it had come."""
-        assert self.process.poll() is None, "it ended by itself"
-        self.process.kill()
-        self.process.wait()
-        self._reader.join()
-        assert self.process.stdout is not None
-        assert self.process.stderr is not None
-        while (word := self._words.get_nowait()) is not None:
-            self.said.add(word)
-        errors = self.process.stderr.read()
-        self.process.stdout.close()
-        self.process.stderr.close()
-        assert "Traceback" not in errors, errors
-        return max((word for word in self.said), key=MOMENTS.index, default="started")
 
 
 def compare(origin: Origin, path: str) -> None:

@@ -1,0 +1,21 @@
+-- Twenty views over three tables, as a shop would have them side by side: rows, joins, sums, ranks.
+CREATE REALTIME VIEW tpch.open_orders AS SELECT o_orderkey, o_custkey, o_totalprice FROM orders WHERE o_orderstatus = 'O';
+CREATE REALTIME VIEW tpch.late_items AS SELECT l_orderkey, l_linenumber FROM lineitem WHERE l_receiptdate > l_commitdate;
+CREATE REALTIME VIEW tpch.in_debt AS SELECT c_custkey, c_name, c_acctbal FROM customer WHERE c_acctbal < 0;
+CREATE REALTIME VIEW tpch.by_status AS SELECT o_orderstatus, count(*) AS orders, sum(o_totalprice) AS total FROM orders GROUP BY o_orderstatus;
+CREATE REALTIME VIEW tpch.by_day AS SELECT o_orderdate, count(*) AS orders, sum(o_totalprice) AS total FROM orders GROUP BY o_orderdate;
+CREATE REALTIME VIEW tpch.by_ship_day AS SELECT l_shipdate, count(*) AS items, sum(l_quantity) AS quantity FROM lineitem GROUP BY l_shipdate;
+CREATE REALTIME VIEW tpch.by_supplier AS SELECT l_suppkey, sum(l_extendedprice) AS revenue, max(l_shipdate) AS latest FROM lineitem GROUP BY l_suppkey;
+CREATE REALTIME VIEW tpch.by_part AS SELECT l_partkey, sum(l_quantity) AS quantity, count(*) AS items FROM lineitem GROUP BY l_partkey;
+CREATE REALTIME VIEW tpch.by_nation AS SELECT c_nationkey, count(*) AS customers, sum(c_acctbal) AS balance FROM customer GROUP BY c_nationkey;
+CREATE REALTIME VIEW tpch.by_segment AS SELECT c_mktsegment, count(*) AS customers, min(c_acctbal) AS least, max(c_acctbal) AS most FROM customer GROUP BY c_mktsegment;
+CREATE REALTIME VIEW tpch.orders_of AS SELECT c_custkey, c_name, o_orderkey, o_totalprice FROM customer JOIN orders ON o_custkey = c_custkey WHERE o_totalprice > 300000;
+CREATE REALTIME VIEW tpch.items_of AS SELECT o_orderkey, o_orderdate, l_linenumber, l_quantity FROM orders JOIN lineitem ON l_orderkey = o_orderkey WHERE l_quantity > 45;
+CREATE REALTIME VIEW tpch.spent AS SELECT o_custkey, sum(o_totalprice) AS total, count(*) AS orders FROM orders GROUP BY o_custkey;
+CREATE REALTIME VIEW tpch.spent_in AS SELECT c_nationkey, sum(o_totalprice) AS total FROM customer JOIN orders ON o_custkey = c_custkey GROUP BY c_nationkey;
+CREATE REALTIME VIEW tpch.shipped_in AS SELECT c_nationkey, l_shipmode, count(*) AS items, sum(l_quantity) AS quantity FROM customer JOIN orders ON o_custkey = c_custkey JOIN lineitem ON l_orderkey = o_orderkey GROUP BY c_nationkey, l_shipmode;
+CREATE REALTIME VIEW tpch.returned AS SELECT o_custkey, sum(l_extendedprice * (1 - l_discount)) AS lost FROM orders JOIN lineitem ON l_orderkey = o_orderkey WHERE l_returnflag = 'R' GROUP BY o_custkey;
+CREATE REALTIME VIEW tpch.modes AS SELECT DISTINCT o_orderpriority, l_shipmode FROM orders JOIN lineitem ON l_orderkey = o_orderkey;
+CREATE REALTIME VIEW tpch.idle AS SELECT c_custkey, c_name FROM customer WHERE NOT EXISTS (SELECT 1 FROM orders WHERE o_custkey = c_custkey);
+CREATE REALTIME VIEW tpch.dearest AS SELECT o_orderkey, o_totalprice FROM orders ORDER BY o_totalprice DESC, o_orderkey LIMIT 100;
+CREATE REALTIME VIEW tpch.average AS SELECT o_orderpriority, avg(o_totalprice) AS price, count(*) AS orders FROM orders GROUP BY o_orderpriority;

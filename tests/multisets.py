@@ -1,0 +1,67 @@
+"""Rows of a query at Postgres and here, compared as multisets: duplicates count, and values are compared exactly."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import psycopg
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+_JSON_OIDS = (114, 3802)
+
+
+class Queryable(Protocol):
+    """Whatever runs SQL locally; the result has `description` and `fetchall`."""
+
+    def execute(self, sql: str, /) -> Any:
+        """Run one query."""
+
+
+def differing(oracle: Connection, db: Queryable, query: str, local: str | None = None) -> str | None:
+    """How the rows of a query at the origin and here differ as multisets, values compared exactly; None if not."""
+    there, names, json_columns = _fetched(oracle, query)
+    result = db.execute(local or query)
+    here = [tuple(row) for row in result.fetchall()]
+    found = [str(column[0]) for column in result.description or ()]
+    if found != names:
+        return f"columns {found}, where the origin has {names}"
+    expected = Counter(_comparable(row, json_columns) for row in there)
+    got = Counter(_comparable(row, json_columns) for row in here)
+    if expected == got:
+        return None
+    lacking, surplus = expected - got, got - expected
+    return f"{lacking.total()} rows lack: {list(lacking)[:4]}; {surplus.total()} are too many: {list(surplus)[:4]}"
+
+
+def _fetched(oracle: Connection, query: str) -> tuple[list[tuple[Any, ...]], list[str], frozenset[int]]:
+    cursor = oracle.execute(query.encode())
+    assert cursor.description is not None
+    json_columns = frozenset(at for at, one in enumerate(cursor.description) if one.type_code in _JSON_OIDS)
+    return cursor.fetchall(), [one.name for one in cursor.description], json_columns
+
+
+def _comparable(row: Sequence[Any], json_columns: frozenset[int]) -> tuple[Any, ...]:
+    return tuple(
+        _value(json.loads(value) if at in json_columns and isinstance(value, str) else value)
+        for at, value in enumerate(row)
+    )
+
+
+def _value(value: Any) -> Any:
+    """The value as something hashable that is equal exactly when the value is; 1 is no true."""
+    match value:
+        case bool():
+            return ("boolean", value)
+        case list() | tuple():
+            return tuple(map(_value, value))
+        case dict():
+            return frozenset((key, _value(one)) for key, one in value.items())
+        case memoryview() | bytearray():
+            return bytes(value)
+        case _ if isinstance(value, float) and math.isnan(value):
+            return "NaN"
+    return value

@@ -1,0 +1,272 @@
+"""A scenario: tables, views and transactions as SQL text, run at Postgres and followed by FlashQL, and compared.
+
+    -- origin
+    CREATE TABLE t (k int PRIMARY KEY, v int);
+    -- view s.v0
+    SELECT v, count(*) AS c1 FROM t GROUP BY v;
+    -- commit
+    INSERT INTO t VALUES (1, 2), (2, 2);
+    -- compare
+
+Each step begins with a line that names it, and each statement ends at the end of a line. Views of schema `s` are of one
+origin, those of `z` of another (the same database by another name, so that one Postgres can answer for both); those of
+schema `l` have none, and read views and local tables. Every view is a view at Postgres too, of the same name over the
+same names, and every local table a table: so Postgres has an answer for each view, of any level, and it is the oracle.
+
+`-- strategy deltas`, as it is at first, lets the steps of views follow by deltas wherever they can; `anew` has them
+computed anew each time, and `measured` lets FlashQL choose, which over tables as small as these says little.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from unittest.mock import patch
+
+import psycopg
+from flashql.pacing import Pace
+
+import flashql
+from flashql import errors
+from flashql.database import Database
+from tests.fix_postgres import Origin
+from tests.multisets import Connection, differing
+
+WAIT_SECONDS = 60.0
+LARGEST_ROWS = 2_000  # views of more rows at the time they are made are left out: they say no more, and take long
+_LOOK_SECONDS = 2.0
+_TIMEOUT_MS = 2_000
+_KINDS = ("origin", "local", "view", "commit", "commit local", "stop", "resume", "reopen", "compare", "strategy")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that is done: `kind` is one of `_KINDS`, `name` a view's, `statements` are SQL without semicolon."""
+
+    kind: str
+    name: str = ""
+    statements: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join([f"-- {self.kind} {self.name}".rstrip(), *(f"{one};" for one in self.statements)])
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Steps in order; `str` of it is what `parsed` reads."""
+
+    steps: tuple[Step, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.steps)) + "\n"
+
+
+class Mismatch(Exception):
+    """FlashQL did something that it must not: a view that is not its query, or an error that is not a refusal."""
+
+
+def parsed(text: str) -> Scenario:
+    """The scenario that a text describes; lines before the first step say what it is about."""
+    steps: list[Step] = []
+    kinds = "|".join(sorted(_KINDS, key=len, reverse=True))
+    parts = re.split(rf"^-- ({kinds})(?: (\S+))?\n", text + "\n", flags=re.MULTILINE)
+    for kind, name, body in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
+        statements = tuple(one.strip() for one in re.split(r";[ ]*$", body, flags=re.MULTILINE) if one.strip())
+        steps.append(Step(kind, name or "", statements))
+    return Scenario(tuple(steps))
+
+
+@dataclass
+class Tally:
+    """What became of the views, and how often they were compared."""
+
+    views: int = 0
+    comparisons: int = 0
+    large: int = 0
+    refused: Counter[str] = field(default_factory=Counter)  # reason -> views
+
+    def add(self, other: Tally) -> None:
+        """Count another's too."""
+        self.views += other.views
+        self.comparisons += other.comparisons
+        self.large += other.large
+        self.refused += other.refused
+
+    def __str__(self) -> str:
+        return (
+            f"{self.views} views, {self.comparisons} comparisons, {self.refused.total()} refused, {self.large} left out"
+        )
+
+
+class Run:
+    """A scenario under way: an origin's database of its own, and a database file."""
+
+    def __init__(self, origin: Origin, path: str) -> None:
+        self.origin = origin
+        self.oracle = connected(origin)
+        self.path = path
+        self.tally = Tally()
+        self.queries: dict[str, str] = {}  # those that are followed
+        self._without: set[str] = set()  # those that are not: refused, left out, or over such a one
+        self._new = False  # a view was made and not synced
+        self._strategy = "deltas"
+        self._chosen = patch.object(Pace, "better_anew", self._better_anew(Pace.better_anew))
+        self._chosen.start()
+        origin.execute("CREATE SCHEMA s; CREATE SCHEMA z; CREATE SCHEMA l")
+        self.db = self._open()
+        self.db.execute("CREATE SCHEMA s WITH (replication_origin = 'primary'); CREATE SCHEMA l")
+        self.db.execute("CREATE SCHEMA z WITH (replication_origin = 'second')")
+
+    def _open(self) -> Database:
+        return flashql.connect(self.path, origins={"primary": self.origin.dsn, "second": self.origin.dsn})
+
+    def close(self) -> None:
+        """Close the database, and the connection."""
+        self._chosen.stop()
+        self.db.close()
+        self.oracle.close()
+
+    def _better_anew(self, measured: Callable[[Pace, int], bool]) -> Callable[[Pace, int], bool]:
+        def better_anew(pace: Pace, moved: int) -> bool:
+            return measured(pace, moved) if self._strategy == "measured" else self._strategy == "anew"
+
+        return better_anew
+
+    def step(self, step: Step) -> None:
+        """Do one step. Raises `Mismatch`."""
+        try:
+            match step.kind:
+                case "origin":
+                    self.origin.execute("; ".join(step.statements))
+                case "local":
+                    for statement in step.statements:
+                        self.origin.execute(statement)
+                        self.db.execute(statement)
+                case "view":
+                    self._define(step.name, step.statements[0])
+                case "commit":
+                    self._commit(step.statements)
+                case "commit local":
+                    self._commit_local(step.statements)
+                case "stop":
+                    self.db.sync.stop()
+                case "resume":
+                    self._require(self.db.sync.resume())
+                case "reopen":
+                    self.db.close()
+                    self.db = self._open()
+                    self._new = True
+                case "compare":
+                    self.compare()
+                case "strategy":
+                    self._strategy = step.name
+        except (psycopg.Error, Mismatch, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            raise Mismatch(f"step {step.kind} {step.name} raised {type(error).__name__}: {error}") from error
+
+    def _define(self, name: str, query: str) -> None:
+        read = set(re.findall(r"\b[slz]\.v\d+\b", query))
+        self.origin.execute(f"CREATE VIEW {name} AS {query}")
+        if read & self._without or not self._small(name):
+            self._without.add(name)
+            self.tally.large += not read & self._without
+            return
+        self.tally.views += 1
+        try:
+            self.db.execute(f"CREATE REALTIME VIEW {name} AS {query}")
+        except errors.DefinitionError as refusal:
+            self._without.add(name)
+            self.tally.refused[refusal.message] += 1
+            return
+        self.queries[name] = query
+        self._new = True
+
+    def _small(self, name: str) -> bool:
+        try:
+            with self.oracle.transaction():
+                self.oracle.execute(f"SET LOCAL statement_timeout = {_TIMEOUT_MS}".encode())
+                found = self.oracle.execute(f"SELECT count(*) FROM {name}".encode()).fetchone()
+        except psycopg.errors.QueryCanceled:
+            return False
+        return found is not None and found[0] <= LARGEST_ROWS
+
+    def _commit(self, statements: Sequence[str]) -> None:
+        """One transaction; a statement that breaks a key is rolled back alone, as an application would."""
+        with self.oracle.transaction():
+            for statement in statements:
+                try:
+                    with self.oracle.transaction():
+                        self.oracle.execute(statement.encode())
+                except psycopg.errors.UniqueViolation:
+                    continue
+
+    def _commit_local(self, statements: Sequence[str]) -> None:
+        for run in (self.origin.execute, self.db.execute):
+            run("BEGIN")
+            for statement in statements:
+                run(statement)
+            run("COMMIT")
+
+    def _require(self, report: flashql.SyncReport) -> None:
+        if report.failed:
+            raise Mismatch(f"sync failed: {report.failed}")
+
+    def compare(self) -> None:
+        """Sync what is new, wait, and compare every view with the same view at the origin. Raises `Mismatch`."""
+        if self._new:
+            self._require(self.db.sync.sync())
+            self._new = False
+        self._wait()
+        for name in self.queries:
+            self.tally.comparisons += 1
+            difference = differing(self.oracle, self.db, f"SELECT * FROM {name}")
+            if difference:
+                raise Mismatch(f"{name}: {difference}\n{self.queries[name]}")
+        self.require_one_position()
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while True:
+            try:
+                return self.db.sync.wait(timeout=_LOOK_SECONDS)
+            except TimeoutError as late:
+                failed = [f"{one.name}: {one.last_error}" for one in self.db.sync.status() if one.state == "failed"]
+                if failed or time.monotonic() > deadline:
+                    raise Mismatch("; ".join(failed) or str(late)) from late
+
+    def require_one_position(self) -> None:
+        """All views of an origin are at the same LSN. Raises `Mismatch`."""
+        for namespace in "sz":
+            seen = {one.last_seen_commit for one in self.db.sync.status(f"{namespace}.*")}
+            if len(seen) > 1:
+                raise Mismatch(f"views of one origin are at {seen}")
+
+    def finish(self) -> None:
+        """Drop every view: nothing of them may be left, here or at the origin. Raises `Mismatch`."""
+        for name in reversed(self.queries):
+            self.db.execute(f"DROP VIEW {name}")
+        left = self.db.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'flashql_data'").fetchall()
+        slots = self.origin.query("SELECT slot_name FROM pg_replication_slots WHERE database = current_database()")
+        if left or slots:
+            raise Mismatch(f"left over after every view was dropped: {left}, {slots}")
+
+
+def run(scenario: Scenario, origin: Origin, path: str) -> Tally:
+    """Run it in an empty database of an origin and a file that is not there yet. Raises `Mismatch`."""
+    running = Run(origin, path)
+    try:
+        for step in scenario.steps:
+            running.step(step)
+        running.finish()
+    finally:
+        running.close()
+    return running.tally
+
+
+def connected(origin: Origin) -> Connection:
+    """A connection for `differing`."""
+    return origin.connect(options="-c TimeZone=UTC")

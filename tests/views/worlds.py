@@ -1,0 +1,172 @@
+"""Random worlds: tables, views over them in levels, and transactions, as the steps of a scenario.
+
+A world is drawn whole from its seed before anything runs, so that steps can be left out of it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tests.views.expressions import BOOL, FLOAT, INT, STORED, TEXT, TIME, Column, Expressions
+from tests.views.queries import Queries
+from tests.views.scenario import Scenario, Step
+
+VIEWS = 10  # of a world
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: its columns, and those of its key (none: rows may be there twice)."""
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+
+    def create(self) -> list[str]:
+        """The statements that make it."""
+        columns = [f"{one.name} {one.kind}" for one in self.columns]
+        if self.key:
+            return [f"CREATE TABLE {self.name} ({', '.join(columns)}, PRIMARY KEY ({', '.join(self.key)}))"]
+        made = [f"CREATE TABLE {self.name} ({', '.join(columns)})"]
+        return made if self.local else [*made, f"ALTER TABLE {self.name} REPLICA IDENTITY FULL"]
+
+    @property
+    def local(self) -> bool:
+        """Whether it is a table of the DuckDB file."""
+        return self.name.startswith("l.")
+
+
+class World:
+    """Draws everything from one source of chance."""
+
+    def __init__(self, chance: random.Random, views: int) -> None:
+        self.chance = chance
+        self.draw = Expressions(chance, shared=True)
+        self.tables = [self._table(f"t{at}") for at in range(chance.randint(2, 3))]
+        self.local = [self._table("l.t9", keyed=False)] if chance.random() < 0.4 else []
+        self.views = views
+        self.seen: dict[str, tuple[Column, ...]] = {}  # views that views without an origin may read
+        self._count = 0
+
+    def scenario(self) -> Scenario:
+        """Tables with rows, views, then bursts of transactions with a comparison after each."""
+        return Scenario(tuple(self._steps()))
+
+    def _steps(self) -> Iterator[Step]:
+        chance = self.chance
+        yield Step("origin", "", tuple(one for table in self.tables for one in table.create()))
+        if self.local:
+            yield Step("local", "", tuple(one for table in self.local for one in table.create()))
+        for table in [*self.tables, *self.local]:
+            rows = self._insert(table, chance.choice([1, 12, 20, 30, 30]))
+            yield Step("commit local" if table.local else "commit", "", (rows,))
+        late = chance.randint(0, 2)
+        for _ in range(self.views - late):
+            yield self._view()
+        yield Step("compare")
+        for _ in range(chance.randint(4, 7)):
+            if chance.random() < 0.1:
+                yield Step("strategy", chance.choice(["anew", "measured", "deltas", "deltas"]))
+            yield from self._around()
+            if late and chance.random() < 0.4:
+                late -= 1
+                yield self._view()
+            yield Step("compare")
+
+    def _around(self) -> Iterator[Step]:
+        """A burst of transactions: as they come, all at once after a pause, or around a restart."""
+        match self.chance.choices(["run", "pause", "reopen"], [8, 2, 1])[0]:
+            case "run":
+                yield from self._burst(self.chance.randint(1, 3))
+            case "pause":
+                yield Step("stop")
+                yield from self._burst(self.chance.randint(1, 6))
+                yield Step("resume")
+            case _:
+                yield from self._burst(1)
+                yield Step("reopen")
+                yield from self._burst(1)
+
+    def _burst(self, count: int) -> Iterator[Step]:
+        for _ in range(count):
+            local = self.local and self.chance.random() < 0.3
+            tables = self.local if local else self.tables
+            statements = tuple(self._statement(self.chance.choice(tables)) for _ in range(self.chance.randint(1, 4)))
+            yield Step("commit local" if local else "commit", "", statements)
+
+    # -- tables --
+
+    def _table(self, name: str, *, keyed: bool = True) -> Table:
+        chance = self.chance
+        key: tuple[str, ...] = ()
+        columns = [Column("k", INT)]
+        if keyed:
+            key = chance.choice([("k",), ("k",), ("k", "j"), ()])
+            columns += [Column("j", chance.choice([INT, TEXT]))] if "j" in key else []
+        kinds = [INT, chance.choice([INT, TEXT]), *(chance.choice(STORED) for _ in range(chance.randint(0, 3)))]
+        columns += [Column(f"{kind[0]}{at}", kind) for at, kind in enumerate(kinds)]
+        return Table(name, tuple(columns), key)
+
+    def _value(self, table: Table, column: Column) -> str:
+        chance = self.chance
+        if column.name in table.key:
+            return str(chance.randint(0, 25)) if column.kind == INT else self.draw.literal(column.kind)
+        if chance.random() < 0.15:
+            return "NULL"
+        if column.kind == FLOAT and chance.random() < 0.03:
+            return f"'{chance.choice(['NaN', 'Infinity', '-Infinity'])}'::float8"
+        return self.draw.literal(column.kind)
+
+    def _statement(self, table: Table) -> str:
+        chance = self.chance
+        others = [one for one in table.columns if one.name not in table.key]
+        some = self._some(table)
+        kinds = ["insert", "update", "delete", "key", "empty", "refill"]
+        match chance.choices(kinds, [8, 6, 3, 2, 0.2, 0.2])[0]:
+            case "insert":
+                return self._insert(table, chance.randint(1, 6))
+            case "update":
+                changed = chance.sample(others, chance.randint(1, min(2, len(others))))
+                assigned = ", ".join(f"{one.name} = {self._value(table, one)}" for one in changed)
+                return f"UPDATE {table.name} SET {assigned} WHERE {some}"
+            case "key" if table.key:
+                moved = chance.choice(["k + 30", "k - 30", "k + 1", "12 - k", str(chance.randint(0, 25))])
+                return f"UPDATE {table.name} SET k = {moved} WHERE {some}"
+            case "empty" if not table.local:
+                return f"TRUNCATE {table.name}"
+            case "refill":
+                return f"UPDATE {table.name} SET {others[0].name} = {self._value(table, others[0])}"
+            case _:
+                return f"DELETE FROM {table.name} WHERE {some}"
+
+    def _insert(self, table: Table, count: int) -> str:
+        rows = [f"({', '.join(self._value(table, one) for one in table.columns)})" for _ in range(count)]
+        return f"INSERT INTO {table.name} VALUES {', '.join(rows)}{' ON CONFLICT DO NOTHING' if table.key else ''}"
+
+    def _some(self, table: Table) -> str:
+        """A condition that a few rows meet."""
+        chance = self.chance
+        first = chance.randint(0, 25)
+        if chance.random() < 0.6:
+            return f"k BETWEEN {first} AND {first + chance.randint(0, 4)}"
+        column = chance.choice([one for one in table.columns if one.kind not in (TIME, BOOL)])
+        return f"{column.name} {chance.choice(['=', '=', '<'])} {self.draw.literal(column.kind)}"
+
+    # -- views --
+
+    def _view(self) -> Step:
+        """A view over tables of the origin, or one without an origin over views and local tables."""
+        chance = self.chance
+        at, self._count = self._count, self._count + 1
+        if self.seen and chance.random() < 0.35:
+            relations = dict(self.seen) | {table.name: table.columns for table in self.local}
+            name = f"l.v{at}"
+            drawn = Queries(chance, relations, shared=True).query()
+        else:
+            relations = {table.name: table.columns for table in self.tables}
+            name = f"{chance.choice('sssz')}.v{at}"
+            drawn = Queries(chance, relations).query()
+        self.seen[name] = tuple(Column(f"c{nth}", kind) for nth, kind in enumerate(drawn.kinds))
+        return Step("view", name, (drawn.sql,))
