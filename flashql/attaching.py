@@ -10,7 +10,7 @@ import logging
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from flashql import joining, recopies
+from flashql import detaching, recopies
 from flashql.catalog import CopyState, Origin
 from flashql.lsn import LSN
 from flashql.origins.base import Publication, Server, SlotState
@@ -56,12 +56,12 @@ def publish(store: Store, origin: PostgresOrigin, slot: str, tables: Collection[
     """
     known = {(copy.schema, copy.name) for copy in copies(store, origin.name)}
     with store.transaction() as writer:
-        joining.give_up(writer, store, origin.name, known - set(tables))
+        detaching.give_up(writer, store, origin.name, known - set(tables))
     made = origin.publish(slot, tables, owner_of(store))
-    holes = joining.unfed(store, origin.name, made)
+    holes = detaching.unfed(store, origin.name, made)
     if holes:
         with store.transaction() as writer:
-            joining.give_up(writer, store, origin.name, holes)
+            detaching.give_up(writer, store, origin.name, holes)
     return made
 
 

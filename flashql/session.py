@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from flashql import errors, joining, pending, recopies
+from flashql import detaching, errors, joining, leaving, pending, recopies
 from flashql.attaching import attach, publish, require_alone
 from flashql.boss import Boss
 from flashql.catalog import Copy, CopyState, Table, View
@@ -22,7 +22,7 @@ from flashql.origins.postgres.slot import slot_name
 from flashql.origins.postgres.stream import Stream
 from flashql.retention import Watch
 from flashql.store import Store
-from flashql.store.copies import copies, delete_copy, save_copy
+from flashql.store.copies import copies, delete_copy
 from flashql.store.inputs import let_stand
 from flashql.widening import widened_by_waiting
 
@@ -30,11 +30,6 @@ from flashql.widening import widened_by_waiting
 _RECONCILE_SECONDS = 60.0
 # At a description of a table in the stream it is compared too, but not more often than this.
 _RECONSIDER_SECONDS = 2.0
-
-
-# When and why each view's query failed last, by (slot, view): it is left alone for so long.
-_left: dict[tuple[str, str], tuple[float, errors.ViewBroken]] = {}
-_LEFT_SECONDS = 60.0
 
 
 class Session:
@@ -153,11 +148,7 @@ class Session:
             return False
         with self._store.transaction() as writer:
             joining.park(writer, self._store, self._origin.name, self._active)
-        self._failed = {}
-        for view in self._active:
-            at, broken = _left.get((self._slot, view.relation_id), (0.0, None))
-            if broken is not None and self._looked - at < _LEFT_SECONDS:
-                self._failed[view.relation_id] = broken
+        self._failed = leaving.left(self._slot, self._active)
         self._tables: dict[tuple[str, str], Table] = {}
         needs = joining.needs(self._active)
         for name, need in needs.items():
@@ -175,8 +166,8 @@ class Session:
         if self._stream is None:
             require_alone(self._store, self._origin, self._slot)
         # Before it is mended: whatever happens next, it must be known that the publication had holes.
-        lost = joining.doubt(self._store, self._origin.name, self._slot, self._origin.published(self._slot))
-        joining.claim(self._store, self._origin.name, self._slot)
+        lost = detaching.doubt(self._store, self._origin.name, self._slot, self._origin.published(self._slot))
+        detaching.claim(self._store, self._origin.name, self._slot)
         self._publication = publish(self._store, self._origin, self._slot, self._tables)
         if lost and self._stream is not None:
             raise errors.SlotLost(f"origin {self._origin.name}: publication {self._slot} was dropped there")
@@ -258,7 +249,7 @@ class Session:
     def _give_up(self, need: Need, why: str) -> None:
         """The table is not copied again: its views fail, and keep the rows they show."""
         with self._store.transaction() as writer:
-            joining.detach(writer, self._store, self._origin.name, {need.table})
+            detaching.detach(writer, self._store, self._origin.name, {need.table})
         message = f"{'.'.join(need.table)} was copied again {recopies.AT_MOST} times within an hour; now {why}"
         hint = "End what does that at the origin. It is copied again when the hour is over."
         self._fail(need.views, errors.OriginError(message, hint=hint))
@@ -386,7 +377,7 @@ class Session:
 
     def _leave(self, broken: errors.ViewBroken) -> None:
         """Let a view whose query fails stand still for a while, and go on without it."""
-        _left[self._slot, broken.relation_id] = time.monotonic(), broken
+        leaving.note(self._slot, broken)
         views = [view for view in self._active if view.relation_id == broken.relation_id]
         with self._store.transaction() as writer:
             let_stand(writer, broken.relation_id)
@@ -403,7 +394,4 @@ class Session:
         """Detach a copy that cannot go on: its rows stay readable, and the next session copies the table anew."""
         copy = broken.copy
         recopies.note(self._slot, (copy.schema, copy.name), copy.id, broken.reason.message)
-        with self._store.transaction() as writer:
-            pending.drop(writer, copy)
-            was = {one.id: one.local_table for one in copies(self._store, self._origin.name)}
-            save_copy(writer, replace(copy, state=CopyState.DETACHED, local_table=was.get(copy.id)))
+        detaching.set_aside(self._store, copy)

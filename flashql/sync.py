@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import duckdb
 
-from flashql import errors, joining, pending
+from flashql import detaching, errors, joining, pending
 from flashql.catalog import Persistence, View
 from flashql.lifecycle import Event, moved
 from flashql.origins.base import Progress, no_progress
@@ -233,7 +233,7 @@ class Sync:
 
     def _detach(self, view: View, origin: str) -> None:
         with self._store.transaction() as writer:
-            joining.detach(writer, self._store, origin, view.tables)
+            detaching.detach(writer, self._store, origin, view.tables)
         self.look(origin)
 
     def wait(self, selector: Selector = "*", *, timeout: float | None = None) -> None:
