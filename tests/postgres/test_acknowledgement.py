@@ -68,7 +68,7 @@ def test_a_keepalive_confirms_nothing_that_is_not_durable(
         pair.check()
         apply, crash, applying = feeding.Follower._apply, threading.Event(), threading.Event()
 
-        def crashing(self: feeding.Follower, writer: object, batch: ChangeBatch) -> None:
+        def crashing(self: feeding.Follower, writer: object, batch: ChangeBatch, deltas: object) -> None:
             applying.set()
             crash.wait(WAIT_SECONDS)
             raise flashql.errors.DatabaseBusy("the machine is gone")
