@@ -31,11 +31,13 @@ import pyarrow as pa
 from flashql import errors
 from flashql.arrays import to_arrow
 from flashql.catalog import Copy
+from flashql.deltas import Delta
 from flashql.netting import Netted, netted
 from flashql.origins.base import DELETE, INSERT, UPDATE, BoolArray, Relation, RowChanges
 from flashql.quoting import literal, local_name, qualified, quote
 from flashql.store import DATA_SCHEMA, registered
 from flashql.store.prepared import run_over
+from flashql.weighing import compares_vaguely
 
 # DuckDB 1 lets Arrow filter what it scans, which Arrow cannot for string views; a copy of the text is the price.
 _TEXT = pa.string() if duckdb.__version__.startswith("1.") else pa.string_view()
@@ -106,8 +108,10 @@ def _text(array: pa.Array | None, count: int) -> pa.Array:
     return pa.nulls(count, _TEXT) if array is None else array.cast(_TEXT)
 
 
-def apply_changes(writer: duckdb.DuckDBPyConnection, copy: Copy, changes: RowChanges) -> None:
-    """Apply a run of row changes to the copy's table, inside the writer's transaction.
+def apply_changes(
+    writer: duckdb.DuckDBPyConnection, copy: Copy, changes: RowChanges, delta: Delta | None = None
+) -> None:
+    """Apply a run of row changes to the copy's table, inside the writer's transaction; `delta` is told what moved.
 
     Changes of transactions that the copy's snapshot contains are left out. Raises `SchemaChanged`, and DuckDB's
     conversion errors when a value does not fit its column's local type.
@@ -119,32 +123,45 @@ def apply_changes(writer: duckdb.DuckDBPyConnection, copy: Copy, changes: RowCha
     unchanged = tuple(at for at, place in enumerate(places) if _any(changes.new.unchanged[place]))
     if not unchanged and (copy.key or (changes.kinds == INSERT).all()):
         net = netted(changes, late, [places[at] for at in _key_places(copy)])
-        _apply_netted(writer, copy, changes, places, net)
+        _apply_netted(writer, copy, changes, places, net, delta)
         return
     # (Arrow cannot filter string views, so DuckDB does.)
     relation = _BATCH if late.all() else f"(SELECT * FROM {_BATCH} WHERE final_lsn >= {int(copy.lsn)})"
     whole = changes.relation.replica_identity == "f"
     with registered(writer, _BATCH, events_table(copy, changes, all_columns=False)):
         splits = _splits(changes, places, unchanged) if unchanged and not whole else ()
-        apply_events(writer, copy, Events(relation, False, unchanged, splits, old_is_whole=whole))
+        apply_events(writer, copy, Events(relation, False, unchanged, splits, old_is_whole=whole), delta)
 
 
 def _apply_netted(
-    writer: duckdb.DuckDBPyConnection, copy: Copy, changes: RowChanges, places: Sequence[int], net: Netted
+    writer: duckdb.DuckDBPyConnection,
+    copy: Copy,
+    changes: RowChanges,
+    places: Sequence[int],
+    net: Netted,
+    delta: Delta | None,
 ) -> None:
     if net.touched and len(net.touched[0]):
         keys = pa.table({f"k{at}": text for at, text in zip(_key_places(copy), net.touched, strict=True)})
         typed = ", ".join(f"{_typed(copy, at, f'k{at}')} AS k{at}" for at in _key_places(copy))
         with registered(writer, _BATCH, keys):
-            writer.execute(_delete(copy, f"SELECT {typed} FROM {_BATCH}"))
+            _run(writer, _delete(copy, f"SELECT {typed} FROM {_BATCH}"), delta)
     if net.stays.any():
         rows = {f"n{at}": _text(changes.new.values[place], len(changes)) for at, place in enumerate(places)}
         table = pa.table({**rows, "stays": to_arrow(net.stays)})
-        if len(changes) <= _FEW_ROWS:
+        if len(changes) <= _FEW_ROWS and delta is None:
             run_over(writer, _insert_all(copy, ""), table, "WHERE stays")
             return
         with registered(writer, _BATCH, table):
-            writer.execute(_insert_all(copy, _BATCH if net.stays.all() else f"{_BATCH} WHERE stays"))
+            _run(writer, _insert_all(copy, _BATCH if net.stays.all() else f"{_BATCH} WHERE stays"), delta)
+
+
+def _run(writer: duckdb.DuckDBPyConnection, statement: str, delta: Delta | None) -> None:
+    """Run an INSERT or DELETE on a copy's table; `delta` is told which rows it moved."""
+    if delta is None:
+        writer.execute(statement)
+    else:
+        delta.run(statement)
 
 
 def _any(mask: BoolArray | None) -> bool:
@@ -161,20 +178,20 @@ def _splits(changes: RowChanges, places: Sequence[int], unchanged: Sequence[int]
     return tuple(int(seq) for seq in changes.sequence[moved & lacking])
 
 
-def apply_events(writer: duckdb.DuckDBPyConnection, copy: Copy, events: Events) -> None:
-    """Apply an events relation without truncations to the copy's table."""
+def apply_events(writer: duckdb.DuckDBPyConnection, copy: Copy, events: Events, delta: Delta | None = None) -> None:
+    """Apply an events relation without truncations to the copy's table; `delta` is told what moved."""
     if events.only_inserts:
-        writer.execute(_insert_all(copy, events.relation))
+        _run(writer, _insert_all(copy, events.relation), delta)
     elif not copy.key:
         for statement in _bag_statements(copy, events):
-            writer.execute(statement)
+            _run(writer, statement, delta)
     elif not events.unchanged:
         for statement in _keyed_statements(copy, events.relation):
-            writer.execute(statement)
+            _run(writer, statement, delta)
     else:
         for low, high in _segments(events.splits):
             part = f"(SELECT * FROM {events.relation} WHERE seq >= {low} AND seq < {high})"
-            _apply_lacking(writer, copy, part, events)
+            _apply_lacking(writer, copy, part, events, delta)
 
 
 def _segments(splits: Sequence[int]) -> list[tuple[int, int]]:
@@ -272,7 +289,9 @@ def _winners(copy: Copy, relation: str, unchanged: Sequence[int]) -> str:
     )
 
 
-def _apply_lacking(writer: duckdb.DuckDBPyConnection, copy: Copy, relation: str, events: Events) -> None:
+def _apply_lacking(
+    writer: duckdb.DuckDBPyConnection, copy: Copy, relation: str, events: Events, delta: Delta | None
+) -> None:
     """Apply events to a copy with a key, where some new rows lack toasted values: those are the previous version's.
 
     That version is the old row of the message where it is whole, else the latest change of the same key in this
@@ -286,9 +305,9 @@ def _apply_lacking(writer: duckdb.DuckDBPyConnection, copy: Copy, relation: str,
     touched = _touched(copy, relation, events.unchanged)
     found = f"SELECT t.rowid AS id FROM {target(copy)} AS t SEMI JOIN ({touched}) AS touched ON {same}"
     replaced = writer.execute(found).fetchnumpy()["id"]
-    writer.execute(_insert_lacking(copy, relation, events))
+    _run(writer, _insert_lacking(copy, relation, events), delta)
     with registered(writer, _REPLACED, pa.table({"id": to_arrow(replaced)})):
-        writer.execute(f"DELETE FROM {target(copy)} WHERE rowid IN (SELECT id FROM {_REPLACED})")
+        _run(writer, f"DELETE FROM {target(copy)} WHERE rowid IN (SELECT id FROM {_REPLACED})", delta)
 
 
 def _insert_lacking(copy: Copy, relation: str, events: Events) -> str:
@@ -332,7 +351,7 @@ def _bag_statements(copy: Copy, events: Events) -> list[str]:
     count = len(copy.columns)
     names = [quote(column.local_name) for column in copy.columns]
     weight = _unlike("weight", names)
-    vague = [_compares_vaguely(copy, at) for at in range(count)]
+    vague = [compares_vaguely(copy.local_type(column).name) for column in copy.columns]
 
     def new(at: int) -> str:
         sent = f"CASE WHEN u{at} THEN o{at} ELSE n{at} END" if at in events.unchanged else f"n{at}"
@@ -372,9 +391,3 @@ def _unlike(name: str, taken: Sequence[str]) -> str:
     while quote(name) in taken:
         name += "_"
     return quote(name)
-
-
-def _compares_vaguely(copy: Copy, at: int) -> bool:
-    """Whether DuckDB holds different values of the column for equal: 30 days and 1 month, 0 and -0."""
-    local = copy.local_type(copy.columns[at]).name
-    return any(kind in local for kind in ("INTERVAL", "FLOAT", "DOUBLE"))

@@ -92,6 +92,22 @@ class ViewColumn:
 
 
 @dataclass(frozen=True)
+class Source:
+    """An origin table that a realtime view reads."""
+
+    schema: str
+    name: str
+    columns: tuple[str, ...]  # those of it that the view reads, its key included
+    computed_from: tuple[str, ...] = ()  # those of them read by more than plain projection
+    computed_types: tuple[tuple[int, int], ...] = ()  # how those were declared when the view was bound
+
+    @property
+    def table(self) -> tuple[str, str]:
+        """Schema and name."""
+        return self.schema, self.name
+
+
+@dataclass(frozen=True)
 class View:
     """One FlashQL view, as the catalog keeps it."""
 
@@ -102,18 +118,33 @@ class View:
     query: str  # as written, without options
     columns: tuple[ViewColumn, ...]
     options: dict[str, str] = field(default_factory=dict)
-    base_table: tuple[str, str] | None = None  # realtime: the origin table it reads (schema, name)
-    base_columns: tuple[str, ...] = ()  # realtime: the columns of it that the view reads
-    computed_from: tuple[str, ...] = ()  # realtime: those of them read by more than plain projection
-    computed_types: tuple[tuple[int, int], ...] = ()  # realtime: how those were declared when the view was bound
-    local_select: str | None = None  # realtime: the select list over the copy, in DuckDB's dialect
-    local_where: str | None = None  # realtime: the condition over the copy, in DuckDB's dialect
+    sources: tuple[Source, ...] = ()  # realtime, with an origin: the tables it reads there
+    local_select: str | None = None  # rows and columns of one table: the select list over its copy, in DuckDB's dialect
+    local_where: str | None = None  # rows and columns of one table: the condition over its copy, in DuckDB's dialect
+    local_query: str | None = None  # any other realtime view: the query in DuckDB's dialect, over what it reads
+    local_tree: str | None = None  # the same as a syntax tree, with an origin: reading its text again may not give it
     reads: tuple[str, ...] = ()  # relation ids of other FlashQL views it reads (views without an origin)
+    local_tables: tuple[str, ...] = ()  # realtime, without an origin: relation ids of DuckDB's own tables it reads
 
     @property
     def relation_id(self) -> str:
         """`namespace.name`, the id used in selectors, status and SQL."""
         return f"{self.namespace}.{self.name}"
+
+    @property
+    def shows_copy(self) -> bool:
+        """Whether it is shown over its table's copy, and has no rows of its own while it follows."""
+        return self.local_select is not None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it has rows of its own that are kept equal to its query."""
+        return self.persistence is Persistence.REALTIME and self.local_query is not None
+
+    @property
+    def tables(self) -> frozenset[tuple[str, str]]:
+        """The origin tables it reads."""
+        return frozenset(source.table for source in self.sources)
 
     @property
     def numeric(self) -> str:

@@ -32,6 +32,7 @@ from flashql.ddl import (
     touch_of,
 )
 from flashql.defining import Definer
+from flashql.maintenance import Maintenance
 from flashql.origins.postgres import PostgresOrigin
 from flashql.query import Parameters, Preparation, Scratch
 from flashql.result import Result
@@ -70,6 +71,13 @@ def connect(
             database.close()
             raise
     return database
+
+
+# The first words of statements that change no table, and of those that begin, end or undo a transaction.
+_READING = {"SELECT", "FROM", "VALUES", "TABLE", "DESCRIBE", "SHOW", "SUMMARIZE", "SET", "RESET", "USE", "PRAGMA"}
+_BEGINNING = {"BEGIN", "START"}
+_UNDOING = {"ROLLBACK", "ABORT"}
+_ENDING = {"COMMIT", "END"} | _UNDOING
 
 
 class _Origins:
@@ -142,6 +150,8 @@ class Cursor:
         self._database = database
         self._connection = connection
         self._scratch = Scratch(connection)
+        self._written: set[str] = set()  # local tables that views follow, written to in the transaction that is open
+        self._in_transaction = False
         self._namespace = "main"  # where a name without schema belongs; USE changes it
 
     def execute(self, sql: str, parameters: Parameters = None) -> Result:
@@ -229,7 +239,25 @@ class Cursor:
         ready.release()
         with translated():
             self._connection.execute(ready.sql, parameters)
+        self._note_writes(sql)
         return Result(self._connection)
+
+    def _note_writes(self, sql: str) -> None:
+        """Views that read local tables follow what a statement, or a transaction that ends with it, wrote to them."""
+        word = sql.split(None, 1)[0].upper().rstrip(";") if sql.strip() else ""
+        if word in _READING:
+            return
+        maintenance = self._database.maintenance
+        self._written |= maintenance.local_tables_named(sql)
+        if word in _BEGINNING:
+            self._in_transaction = True
+        elif word in _ENDING:
+            self._in_transaction = False
+        if word in _UNDOING:
+            self._written = set()
+        if self._written and not self._in_transaction:
+            written, self._written = self._written, set()
+            maintenance.follow_local(written)
 
     def _prepared(self, sql: str, parameters: Parameters) -> Preparation:
         database = self._database
@@ -293,6 +321,7 @@ class Database(Cursor):
         config: Mapping[str, Any] | None,
     ) -> None:
         self.store = Store(str(path), read_only=read_only, config=config)
+        self.maintenance = Maintenance.of(self.store)
         self.origins = _Origins(origins, resolve_origin)
         self.auto_sync = auto_sync
         self.sync = Sync(self.store, self.origins)
@@ -306,8 +335,11 @@ class Database(Cursor):
         self._ending.callback(self.schedule.stop)
         try:
             if not read_only:
+                self.store.before_commit = self.maintenance.settle
+                self.store.after_commit = self.maintenance.tell
                 joining.clear_orphans(self.store)
                 self.sync.show_stopped()
+                self.maintenance.follow_local()  # whatever was written to local tables by other means
             self.schedule.look()
             super().__init__(self, self.store.cursor())
         except BaseException:

@@ -27,6 +27,7 @@ from flashql.ddl import (
     Statement,
     Touch,
 )
+from flashql.keeping import kept_locally, view_body
 from flashql.namespaces import alter_schema, create_schema, require_not_reserved
 from flashql.planner.binding import bind, view_names
 from flashql.query import Origins
@@ -46,7 +47,6 @@ from flashql.store.relations import (
     described,
     has_schema,
     kind_of,
-    realtime_body,
     remove,
     show_nothing,
 )
@@ -133,9 +133,9 @@ class Definer:
 
     def _define(self, view: View, column_names: Sequence[str], existing: View | None) -> View:
         """Bind the view and put it in place of `existing`."""
-        view, table = self._bound(view, column_names)
-        if table is not None and view.origin is not None:
-            self._origins(view.origin).require_followable(table)
+        view, tables = self._bound(view, column_names)
+        for table in tables:
+            self._origins(view.origin or "").require_followable(table)
             self._require_one_numeric(view)
             self._require_apart(view, table)
         with self._store.transaction() as writer:
@@ -146,29 +146,26 @@ class Definer:
                 if not follows:
                     delete_job(writer, existing.relation_id)
             if view.persistence is Persistence.REALTIME:
-                assert table is not None
-                view = replace(view, columns=self._computed_columns(writer, view, table))
+                view = replace(view, columns=self._computed_columns(writer, view, tables))
             save_view(writer, view)
             show_nothing(writer, view)
         if existing is not None:
             self._let_go(existing)
         return view
 
-    def _bound(self, view: View, column_names: Sequence[str]) -> tuple[View, Table | None]:
+    def _bound(self, view: View, column_names: Sequence[str]) -> tuple[View, tuple[Table, ...]]:
         if view.origin is not None:
             bound = bind(view, column_names, self._origins(view.origin))
-            return bound.view, bound.table
+            return bound.view, bound.tables
         if view.persistence is Persistence.ORIGIN:
             raise errors.DefinitionError(
                 f"origin view {view.relation_id} has no origin to be read at",
                 hint="Give it WITH (replication_origin = '...'), or its schema: ALTER SCHEMA ... SET (...).",
             )
+        bound_locally = self._bound_locally(view, column_names)
         if view.persistence is Persistence.REALTIME:
-            raise errors.NotSupported(
-                "a realtime view without an origin is not built yet",
-                hint="Give it WITH (replication_origin = '...'), or make it a MATERIALIZED view.",
-            )
-        return self._bound_locally(view, column_names), None
+            bound_locally = kept_locally(self._store, bound_locally)
+        return bound_locally, ()
 
     def _bound_locally(self, view: View, column_names: Sequence[str]) -> View:
         cursor = self._store.cursor()
@@ -176,20 +173,27 @@ class Definer:
             with translated():
                 found = query.describe_local(cursor, view.query)
                 names = view_names([name for name, _ in found], column_names)
-                reads = query.reads(self._store, view.query)
+                reads, local_tables = query.reads(self._store, view.query)
         except errors.QueryFailed as error:
             raise errors.DefinitionError(f"the query of {view.relation_id} cannot be run: {error.message}") from error
         finally:
             cursor.close()
         columns = tuple(ViewColumn(name, kind) for name, (_, kind) in zip(names, found, strict=True))
-        return replace(view, columns=columns, reads=reads)
+        return replace(view, columns=columns, reads=reads, local_tables=local_tables)
 
-    def _computed_columns(self, writer: duckdb.DuckDBPyConnection, view: View, table: Table) -> tuple[ViewColumn, ...]:
-        """The view's columns with the types DuckDB gives its expressions over the copy's types."""
-        held = {name: ladder(table.column(name).type, numeric=view.numeric)[0].name for name in view.base_columns}
-        source = ", ".join(f"CAST(NULL AS {kind}) AS {quote(local_name(name))}" for name, kind in held.items())
+    def _computed_columns(
+        self, writer: duckdb.DuckDBPyConnection, view: View, tables: Sequence[Table]
+    ) -> tuple[ViewColumn, ...]:
+        """The view's columns with the types DuckDB gives its expressions over the copies' types."""
+        if view.origin is None:
+            return view.columns
+        empty: dict[str, str] = {}
+        for source, table in zip(view.sources, tables, strict=True):
+            held = {name: ladder(table.column(name).type, numeric=view.numeric)[0].name for name in source.columns}
+            nulls = ", ".join(f"CAST(NULL AS {kind}) AS {quote(local_name(name))}" for name, kind in held.items())
+            empty[qualified(*source.table)] = f"(SELECT {nulls})"
         try:
-            found = described(writer, realtime_body(view, f"(SELECT {source})"))
+            found = described(writer, view_body(view, empty))
         except duckdb.Error as error:
             raise errors.NotSupported(
                 f"{view.relation_id} cannot be kept locally: {str(error).splitlines()[0]}",
@@ -199,10 +203,10 @@ class Definer:
 
     def _require_one_numeric(self, view: View) -> None:
         for other in realtime_views(self._store, view.origin or ""):
-            same_table = other.base_table == view.base_table and other.relation_id != view.relation_id
-            if same_table and other.numeric != view.numeric:
+            shared = other.tables & view.tables
+            if shared and other.relation_id != view.relation_id and other.numeric != view.numeric:
                 raise errors.DefinitionError(
-                    f"{other.relation_id} shares the copy of {'.'.join(view.base_table or ())} "
+                    f"{other.relation_id} shares the copy of {'.'.join(min(shared))} "
                     f"and has numeric = '{other.numeric}'",
                     hint="Give both views the same numeric option.",
                 )
@@ -212,7 +216,7 @@ class Definer:
         assert view.origin is not None
         origin = self._origins(view.origin)
         others = [one for one in realtime_views(self._store, view.origin) if one.relation_id != view.relation_id]
-        followed = {one.base_table for one in others if one.base_table is not None}
+        followed = {table for one in others for table in one.tables}
         origin.require_apart(table, followed)
         for name in followed:
             with suppress(errors.UnknownName):  # gone meanwhile: its view says so

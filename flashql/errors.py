@@ -135,5 +135,15 @@ class ValueUnrepresentable(DatabaseError):
     retry = Retry.RECOPY
 
 
+class ViewBroken(DatabaseError):
+    """A view's query fails over the rows it reads now. It keeps those it has; FlashQL goes on without it."""
+
+    retry = Retry.RECOPY
+
+    def __init__(self, relation_id: str, message: str) -> None:
+        super().__init__(f"{relation_id} cannot be computed: {message}")
+        self.relation_id = relation_id
+
+
 class ViewNotReady(DatabaseError):
     """The view has no local copy yet. Run db.sync.sync()."""

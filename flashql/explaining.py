@@ -11,6 +11,7 @@ from flashql.planner.plan import Plan, Step
 from flashql.query import Fetched
 from flashql.store import Store
 from flashql.store.definitions import views
+from flashql.store.steps import step_rows
 
 
 def query_text(parts: Sequence[Fetched], sql: str) -> str:
@@ -27,8 +28,39 @@ def view_text(store: Store, name: RelationName) -> str:
     wanted = ((name.schema or "main").lower(), name.name.lower())
     for view in views(store).values():
         if (view.namespace.lower(), view.name.lower()) == wanted:
-            return str(view_plan(view))
+            return str(kept_plan(store, view) if view.is_kept else view_plan(view))
     raise errors.UnknownName(f"there is no FlashQL view {name}", hint="SELECT * FROM flashql.views lists them.")
+
+
+def kept_plan(store: Store, view: View) -> Plan:
+    """The steps that keep a view equal to its query, with what they took."""
+    streams = [
+        Step(
+            f"origin {view.origin}", f"stream of {'.'.join(source.table)}", "from its WAL, into a copy all views share"
+        )
+        for source in view.sources
+    ]
+    reads = [Step("duckdb", f"what {name} shows", "as it is in the same local commit") for name in view.reads]
+    reads += [Step("duckdb", f"table {name}", "changes made through this database") for name in view.local_tables]
+    kept = [
+        Step("duckdb", f"{one.strategy}: {one.query}", f"{one.reason}{_measured(store, one.table)}")
+        for one in step_rows(store).get(view.relation_id, [])
+    ]
+    if not kept:
+        kept = [Step("duckdb", " ".join((view.local_query or "").split()), "planned when db.sync.sync() first runs")]
+    return Plan((*streams, *reads, *kept))
+
+
+def _measured(store: Store, table: str) -> str:
+    ((batches, recomputed, rows, milliseconds),) = store.rows(
+        "SELECT batches, recomputed, rows_moved, milliseconds FROM flashql.view_steps WHERE local_table = ?", [table]
+    )
+    if not batches:
+        return ""
+    return (
+        f" (so far {batches} batches, {recomputed} of them computed anew: {rows} rows moved, "
+        f"{milliseconds / batches:.1f} ms each)"
+    )
 
 
 def view_plan(view: View) -> Plan:
@@ -45,8 +77,9 @@ def view_plan(view: View) -> Plan:
         return Plan(
             (Step(place, query, when), Step("duckdb", f"replace the copy of {view.relation_id}", "in one commit"))
         )
-    table = ".".join(view.base_table or ())
-    kept = f"copy of {table} ({', '.join(view.base_columns)})"
+    (source,) = view.sources
+    table = ".".join(source.table)
+    kept = f"copy of {table} ({', '.join(source.columns)})"
     local = f"SELECT {view.local_select}" + (f" WHERE {view.local_where}" if view.local_where else "")
     return Plan(
         (

@@ -13,7 +13,9 @@ import duckdb
 from flashql import errors, pending
 from flashql.apply import apply_changes, target
 from flashql.catalog import Copy, CopyState
+from flashql.deltas import Deltas
 from flashql.lsn import LSN
+from flashql.maintenance import Maintenance
 from flashql.origins.base import ChangeBatch, Relation, RowChanges, Truncation
 from flashql.origins.postgres.pgoutput import Decoder
 from flashql.store import Store
@@ -42,6 +44,7 @@ class Follower:
     def __init__(self, store: Store, origin: str, applied_lsn: LSN) -> None:
         self._store = store
         self._origin = origin
+        self._maintenance = Maintenance.of(store)
         self.applied_lsn = applied_lsn
         self.described = False  # tables were described (anew): their catalog may tell more; who looks there resets it
         self._decoder = Decoder(self._wanted)
@@ -66,15 +69,18 @@ class Follower:
     def feed(self, chunks: Iterable[Sequence[bytes]], origin_lsn: LSN) -> LSN:
         """Apply frames that are whole transactions together; returns the LSN reached once that is durable here.
 
-        Raises `CopyBroken` when a copy must be made anew; whatever is raised, also by `chunks`, has rolled back.
+        Raises `CopyBroken` when a copy must be made anew, and `ViewBroken`. Whatever is raised, also by `chunks`, has
+        rolled back.
         """
         with self._store.transaction(of_stream=True) as writer:
             if self._version != self._store.version:
                 self.reload()
+            deltas = Deltas(writer, self._maintenance.wanted())
             for frames in chunks:
                 batch = self._decoder.decode(frames)
-                self._apply(writer, batch)
+                self._apply(writer, batch, deltas)
             assert batch.end_lsn is not None
+            self._maintenance.maintain(writer, deltas, batch.end_lsn)
             advance(writer, self._origin, batch.end_lsn)
             advance_jobs(writer, self._origin, batch.end_lsn, max(0, origin_lsn - batch.end_lsn))
         self.applied_lsn = batch.end_lsn
@@ -91,20 +97,20 @@ class Follower:
         self.applied_lsn = position
         return position
 
-    def _apply(self, writer: duckdb.DuckDBPyConnection, batch: ChangeBatch) -> None:
+    def _apply(self, writer: duckdb.DuckDBPyConnection, batch: ChangeBatch, deltas: Deltas) -> None:
         self.described = self.described or bool(batch.relations)
         for item in batch.changes:
             if isinstance(item, Truncation):
-                self._truncate(writer, item)
+                self._truncate(writer, item, deltas)
                 continue
             for copy in self._copies.get(item.relation.oid, ()):
-                self._change(writer, copy, item)
+                self._change(writer, copy, item, deltas)
         self._waiting_seq += 1 << 32  # above any number of frames in one batch
 
-    def _change(self, writer: duckdb.DuckDBPyConnection, copy: Copy, changes: RowChanges) -> None:
+    def _change(self, writer: duckdb.DuckDBPyConnection, copy: Copy, changes: RowChanges, deltas: Deltas) -> None:
         try:
             if copy.state is CopyState.LIVE:
-                apply_changes(writer, copy, changes)
+                apply_changes(writer, copy, changes, deltas.of(copy.local_table))
             else:
                 pending.keep(writer, copy, changes, self._waiting_seq)
         except MISFIT as error:
@@ -112,13 +118,14 @@ class Follower:
         except errors.SchemaChanged as error:
             raise CopyBroken(copy, error) from error
 
-    def _truncate(self, writer: duckdb.DuckDBPyConnection, truncation: Truncation) -> None:
+    def _truncate(self, writer: duckdb.DuckDBPyConnection, truncation: Truncation, deltas: Deltas) -> None:
         for oid in truncation.relation_oids:
             for copy in self._copies.get(oid, ()):
                 if copy.state is CopyState.COPYING:
                     seq = self._waiting_seq + truncation.sequence
                     pending.keep_truncation(writer, copy, seq, truncation.final_lsn)
                 elif truncation.final_lsn >= copy.lsn:
+                    deltas.lose(copy.local_table)
                     writer.execute(f"DELETE FROM {target(copy)}")
 
 

@@ -7,7 +7,7 @@ and the views change over in one local transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import duckdb
@@ -17,6 +17,7 @@ from flashql.catalog import Copy, CopyColumn, CopyState, Table, View
 from flashql.copying import Copied
 from flashql.lifecycle import Event, moved
 from flashql.lsn import LSN
+from flashql.maintenance import keep_up
 from flashql.shapes import shape_of, undisturbed
 from flashql.store import Store
 from flashql.store.copies import (
@@ -30,6 +31,7 @@ from flashql.store.copies import (
     save_origin,
 )
 from flashql.store.definitions import realtime_views
+from flashql.store.inputs import let_stand
 from flashql.store.jobs import JobStatus, jobs, set_job
 from flashql.store.relations import freeze, show_copy
 
@@ -64,10 +66,10 @@ def needs(views: Iterable[View]) -> dict[TableName, Need]:
     """What these views need, by table."""
     found: dict[TableName, Need] = {}
     for view in views:
-        assert view.base_table is not None
-        need = found.setdefault(view.base_table, Need(view.base_table))
-        need.views.append(view)
-        need.columns.update(dict.fromkeys(view.base_columns))
+        for source in view.sources:
+            need = found.setdefault(source.table, Need(source.table))
+            need.views.append(view)
+            need.columns.update(dict.fromkeys(source.columns))
     return found
 
 
@@ -119,13 +121,16 @@ def park(writer: duckdb.DuckDBPyConnection, store: Store, origin: str, active: I
 
     A copy that only they use is detached from the stream. One no view uses is dropped.
     """
-    followed = {view.base_table for view in active}
+    active = list(active)
+    followed = {table for view in active for table in view.tables}
     names = {view.relation_id for view in active}
     still = [view for view in realtime_views(store, origin) if view.relation_id not in names]
     for view in still:
-        if view.base_table in followed:
+        if view.is_kept:
+            let_stand(writer, view.relation_id)
+        elif view.tables & followed:
             freeze(writer, store, view)
-    used = {view.base_table for view in still}
+    used = {table for view in still for table in view.tables}
     for copy in copies(store, origin):
         table = (copy.schema, copy.name)
         if table in followed:
@@ -179,7 +184,7 @@ def detach(writer: duckdb.DuckDBPyConnection, store: Store, origin: str, tables:
             save_copy(writer, replace(copy, state=CopyState.DETACHED))
     known = jobs(store)
     for view in realtime_views(store, origin):
-        if view.base_table in lost and view.relation_id in known and known[view.relation_id].state == "running":
+        if view.tables & lost and view.relation_id in known and known[view.relation_id].state == "running":
             set_job(writer, view.relation_id, phase="copy")
 
 
@@ -205,6 +210,7 @@ def clear_orphans(store: Store) -> None:
     with store.transaction() as writer:
         used = {name for (name,) in store.rows("SELECT local_table FROM flashql.copies")}
         used |= {name for (name,) in store.rows("SELECT local_table FROM flashql.views")}
+        used |= {name for (name,) in store.rows("SELECT local_table FROM flashql.view_steps")}
         used |= {f"p{number}" for (number,) in store.rows("SELECT id FROM flashql.copies")}
         for table in data_tables(store) - used:
             drop_table(writer, table)
@@ -216,6 +222,7 @@ def go_live(
     origin: str,
     done: Sequence[tuple[Copied, Table]],
     halted: Collection[str],
+    failed: Collection[str],
     position: LSN,
 ) -> None:
     """Copies that are complete join the stream at `position`, and their tables' active views change over to them.
@@ -224,26 +231,59 @@ def go_live(
     """
     active = active_views(store, origin, halted)
     park(writer, store, origin, active)
-    followed = {view.base_table for view in active}
+    followed = needs(active)
+    before = copies(store, origin)
+    joined: set[TableName] = set()
     for copied, _ in done:
         copy = replace(copied.copy, state=CopyState.LIVE)
         if (copy.schema, copy.name) not in followed:  # its last view was stopped or dropped: parking gave it up
             drop_table(writer, copy.local_table)
             continue
         pending.release(writer, copy)
-        older = [one for one in copies(store, origin) if (one.schema, one.name) == (copy.schema, copy.name)]
         save_copy(writer, copy)
-        kept = {column.name for column in copy.columns}
-        for view in (view for view in active if view.base_table == (copy.schema, copy.name)):
-            if set(view.base_columns) <= kept:
-                show_copy(writer, store, view, copy)
-                mark_running(writer, store, view, max(position, copy.lsn))
-            else:  # a column of it is gone, or it was defined anew meanwhile and the next pass is for it
-                freeze(writer, store, view)
-        for one in older:
-            if one.id != copy.id:
-                pending.drop(writer, one)
-                delete_copy(writer, one)
+        joined.add((copy.schema, copy.name))
+    made = {copied.copy.id for copied, _ in done}
+    older = [copy for copy in before if (copy.schema, copy.name) in joined and copy.id not in made]
+    live = live_copies(store, origin, without={copy.id for copy in older})
+    for view in (view for view in active if view.tables & joined):
+        if view.is_kept and view.relation_id in failed:
+            continue
+        if serve(view, live):
+            follow(writer, store, view, live, position)
+        elif view.shows_copy:  # a column of it is gone, or it was defined anew meanwhile and the next pass is for it
+            freeze(writer, store, view)
+    level(writer, store, origin)
+    for copy in older:
+        pending.drop(writer, copy)
+        delete_copy(writer, copy)
+
+
+def live_copies(store: Store, origin: str, without: Collection[int] = ()) -> dict[TableName, Copy]:
+    """The copies that follow the stream, by table."""
+    return {
+        (copy.schema, copy.name): copy
+        for copy in copies(store, origin)
+        if copy.state is CopyState.LIVE and copy.id not in without
+    }
+
+
+def serve(view: View, live: Mapping[TableName, Copy]) -> bool:
+    """Whether there is a copy, with every column the view reads, of each of its tables."""
+    return all(
+        source.table in live and set(source.columns) <= {kept.name for kept in live[source.table].columns}
+        for source in view.sources
+    )
+
+
+def follow(
+    writer: duckdb.DuckDBPyConnection, store: Store, view: View, live: Mapping[TableName, Copy], position: LSN
+) -> None:
+    """From now on the view shows what the live copies of its tables hold, which contain all before `position`."""
+    if view.is_kept:
+        keep_up(writer, store, view)
+    else:
+        show_copy(writer, store, view, live[view.sources[0].table])
+    mark_running(writer, store, view, max([position, *(live[table].lsn for table in view.tables)]))
 
 
 def mark_running(writer: duckdb.DuckDBPyConnection, store: Store, view: View, lsn: LSN) -> None:
@@ -262,6 +302,20 @@ def mark_running(writer: duckdb.DuckDBPyConnection, store: Store, view: View, ls
         next_retry_at=None,
     )
     writer.execute("UPDATE flashql.sync_jobs SET last_success_at = now() WHERE relation_id = ?", [view.relation_id])
+
+
+def level(writer: duckdb.DuckDBPyConnection, store: Store, origin: str) -> None:
+    """The views that follow the origin all contain the same: each is as far as the one that says the most."""
+    known = jobs(store)
+    followed = [
+        job
+        for view in realtime_views(store, origin)
+        if (job := known.get(view.relation_id)) and job.state == "running" and job.phase == "stream"
+    ]
+    reached = [LSN.parse(job.last_seen_commit) for job in followed if job.last_seen_commit is not None]
+    for job in followed:
+        if reached and job.last_seen_commit != str(max(reached)):
+            set_job(writer, job.relation_id, last_seen_commit=str(max(reached)))
 
 
 def mark(store: Store, views: Iterable[View], change: Callable[[JobStatus], dict[str, object]]) -> None:

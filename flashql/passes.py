@@ -7,12 +7,15 @@ view's failure stops no other.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from flashql import errors, joining
 from flashql.catalog import Persistence, View
+from flashql.keeping import in_order
+from flashql.lsn import NOWHERE
+from flashql.maintenance import keep_up
 from flashql.origins.base import Progress
 from flashql.origins.postgres import PostgresOrigin
 from flashql.populating import populate
@@ -115,11 +118,15 @@ class Passes:
         enabled = {name for name, job in jobs(self._store).items() if job.enabled}
         realtime: dict[str, list[View]] = {}
         for view in chosen:
-            if view.persistence is Persistence.REALTIME and view.relation_id in enabled:
-                assert view.origin is not None
+            if view.persistence is Persistence.REALTIME and view.origin is not None and view.relation_id in enabled:
                 realtime.setdefault(view.origin, []).append(view)
         snapshots = [
             view for view in chosen if view.persistence is Persistence.MATERIALIZED and view.relation_id in enabled
+        ]
+        local = [
+            view
+            for view in chosen
+            if view.origin is None and view.persistence is not Persistence.ORIGIN and view.relation_id in enabled
         ]
         failed: dict[str, errors.FlashQLError] = {}
         materialized: list[str] = []
@@ -134,10 +141,17 @@ class Passes:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for an origin
         # Views without an origin read copies, so they come when those are there, in the order they read each other.
-        for view in _in_order(view for view in snapshots if view.origin is None):
-            self._materialize(view, names[view.relation_id], materialized, failed)
+        for view in in_order(local):
+            if view.persistence is Persistence.REALTIME:
+                self._keep(view, failed)
+            else:
+                self._materialize(view, names[view.relation_id], materialized, failed)
         following = tuple(
-            view.relation_id for of_origin in realtime.values() for view in of_origin if view.relation_id not in failed
+            view.relation_id
+            for view in chosen
+            if view.persistence is Persistence.REALTIME
+            and view.relation_id in enabled
+            and view.relation_id not in failed
         )
         return SyncReport(tuple(materialized), following, failed)
 
@@ -147,6 +161,16 @@ class Passes:
         except errors.FlashQLError as error:
             joining.mark_failed(self._store, of_origin, error)
             return {view.relation_id: error for view in of_origin}
+
+    def _keep(self, view: View, failed: dict[str, errors.FlashQLError]) -> None:
+        try:
+            with self._store.transaction() as writer:
+                if views(self._store).get(view.relation_id) == view:
+                    keep_up(writer, self._store, view)
+                    joining.mark_running(writer, self._store, view, NOWHERE)
+        except errors.FlashQLError as error:
+            failed[view.relation_id] = error
+            joining.mark_failed(self._store, [view], error)
 
     def _materialize(
         self, view: View, force: bool, materialized: list[str], failed: dict[str, errors.FlashQLError]
@@ -158,15 +182,3 @@ class Passes:
             materialized.append(view.relation_id)
         except errors.FlashQLError as error:
             failed[view.relation_id] = error
-
-
-def _in_order(chosen: Iterable[View]) -> list[View]:
-    """Views so that each comes after those it reads."""
-    waiting = {view.relation_id: view for view in chosen}
-    ordered: list[View] = []
-    while waiting:
-        ready = [view for view in waiting.values() if not any(name in waiting for name in view.reads)]
-        ordered += ready or list(waiting.values())
-        for view in ordered:
-            waiting.pop(view.relation_id, None)
-    return ordered

@@ -289,13 +289,17 @@ def describe_local(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tupl
     return [(row[0], row[1]) for row in connection.execute(f"DESCRIBE {sql}").fetchall()]
 
 
-def reads(store: Store, sql: str) -> tuple[str, ...]:
-    """The FlashQL views a local query reads, of any persistence, also by way of DuckDB's own views."""
-    own = duckdb_views(store)
+def reads(store: Store, sql: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The FlashQL views of any persistence, and DuckDB's own tables, that a local query reads.
+
+    Also by way of DuckDB's own views.
+    """
+    own, ours = duckdb_views(store), views(store)
     known = {
         name: {column.name: Column(column.name, column.pg_type or PgType(0)) for column in view.columns}
-        for name, view in views(store).items()
-    } | {name: {} for name in own}
+        for name, view in ours.items()
+    }
+    known |= {name: {} for name in own} | {name: {} for name in local_tables(store)}
     found: dict[str, None] = {}
     waiting, seen = [(sql, "main")], set()
     while waiting:
@@ -306,4 +310,13 @@ def reads(store: Store, sql: str) -> tuple[str, ...]:
             elif name not in seen:
                 seen.add(name)
                 waiting.append((own[name].query, name.split(".")[0]))
-    return tuple(found)
+    return tuple(name for name in found if name in ours), tuple(name for name in found if name not in ours)
+
+
+def local_tables(store: Store) -> list[str]:
+    """DuckDB's own tables in this file, by relation id: those of users."""
+    rows = store.rows(
+        "SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE NOT internal AND NOT temporary "
+        "AND database_name = current_database() AND schema_name NOT IN ('flashql', 'flashql_data')"
+    )
+    return [name for (name,) in rows]

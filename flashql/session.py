@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from flashql import errors, joining, pending
 from flashql.attaching import attach, publish, require_alone
+from flashql.boss import Boss
 from flashql.catalog import Copy, CopyState, Table, View
 from flashql.copying import Copied, CopyPass
 from flashql.feeding import Feed, Stopped
 from flashql.following import MISFIT, CopyBroken, Follower
 from flashql.joining import Need
 from flashql.lifecycle import Event, backoff_seconds, moved
-from flashql.lsn import LSN
 from flashql.moments import Moment, Moments
 from flashql.origins.base import Progress, Received
 from flashql.origins.postgres.origin import HeldSlot, PostgresOrigin
@@ -25,7 +24,7 @@ from flashql.origins.postgres.stream import Stream
 from flashql.retention import Watch
 from flashql.store import Store
 from flashql.store.copies import copies, delete_copy, save_copy
-from flashql.store.relations import show_copy
+from flashql.store.inputs import let_stand
 from flashql.widening import widened_by_waiting
 
 # The origin's catalog is compared this often, since many changes of a table say nothing in the stream.
@@ -35,33 +34,11 @@ _RECONSIDER_SECONDS = 2.0
 _RECOPIES_AN_HOUR = 12
 
 
-class Boss(Protocol):
-    """What a session asks of, and tells, its worker."""
-
-    @property
-    def requested(self) -> int:
-        """The number of the latest request to look again."""
-        ...
-
-    @property
-    def stopping(self) -> bool:
-        """Whether the session should end."""
-        ...
-
-    @property
-    def halted(self) -> frozenset[str]:
-        """Views to leave alone though they are enabled."""
-        ...
-
-    def outcome(self, request: int, live: Collection[str], failed: dict[str, errors.FlashQLError]) -> None:
-        """The session has acted on everything asked for up to `request`."""
-
-    def reached(self, lsn: LSN) -> None:
-        """The copies contain everything the origin committed before `lsn`."""
-
-
 # When and why each table's copy broke lately, over all sessions of this process, by (slot, table).
 _broken: dict[tuple[str, tuple[str, str]], list[tuple[float, errors.FlashQLError]]] = defaultdict(list)
+# When and why each view's query failed last, by (slot, view): it is left alone for so long.
+_left: dict[tuple[str, str], tuple[float, errors.ViewBroken]] = {}
+_LEFT_SECONDS = 60.0
 
 
 class Session:
@@ -172,8 +149,11 @@ class Session:
         with self._store.transaction() as writer:
             joining.park(writer, self._store, self._origin.name, self._active)
         self._failed = {}
+        for view in self._active:
+            at, broken = _left.get((self._slot, view.relation_id), (0.0, None))
+            if broken is not None and self._looked - at < _LEFT_SECONDS:
+                self._failed[view.relation_id] = broken
         self._tables: dict[tuple[str, str], Table] = {}
-        sound: list[View] = []
         needs = joining.needs(self._active)
         for name, need in needs.items():
             try:
@@ -183,10 +163,10 @@ class Session:
             except errors.DefinitionError as error:
                 self._fail(need.views, error)
                 continue
-            if views := self._whole(table, need):
-                self._tables[name] = table
-                sound += views
-        self._needs: dict[tuple[str, str], Need] = joining.needs(sound)
+            self._require_columns(table, need)
+            self._tables[name] = table
+        self._needs: dict[tuple[str, str], Need] = joining.needs(self._sound())
+        self._tables = {name: table for name, table in self._tables.items() if name in self._needs}
         if self._stream is None:
             require_alone(self._store, self._origin, self._slot)
         # Before it is mended: whatever happens next, it must be known that the publication had holes.
@@ -197,17 +177,16 @@ class Session:
             raise errors.SlotLost(f"origin {self._origin.name}: publication {self._slot} was dropped there")
         return True
 
-    def _whole(self, table: Table, need: Need) -> list[View]:
-        """The views whose columns the table all has; the others fail, and keep their rows."""
-        whole = []
+    def _require_columns(self, table: Table, need: Need) -> None:
+        """Views fail, and keep their rows, when the table lacks a column of theirs."""
         for view in need.views:
             try:
-                for column in view.base_columns:
-                    table.streamed_column(column)
-                whole.append(view)
+                for source in view.sources:
+                    if source.table == need.table:
+                        for column in source.columns:
+                            table.streamed_column(column)
             except errors.DefinitionError as error:
                 self._fail([view], error)
-        return whole
 
     def _fail(self, views: Sequence[View], error: errors.FlashQLError) -> None:
         joining.mark_failed(self._store, views, error)
@@ -239,7 +218,7 @@ class Session:
     def _start_pass(self) -> None:
         """Let views show the live copies that serve them, and begin to copy what none serves."""
         assert self._follower is not None
-        self._change_over()
+        self._without_broken(self._change_over)
         if self._pass is None:
             self._retry_at = 0.0
             self._copy_missing()
@@ -285,26 +264,39 @@ class Session:
                 return copy
         return None
 
+    def _without_broken(self, act: Callable[[], None]) -> None:
+        """Do it, and again without each view whose query turns out to fail."""
+        while True:
+            try:
+                return act()
+            except errors.ViewBroken as broken:
+                self._leave(broken)
+
     def _change_over(self) -> None:
         """Active views whose table has a live copy show it (again): after resume, or a view made beside others."""
         assert self._follower is not None
         with self._store.transaction() as writer:
             now = joining.active_views(self._store, self._origin.name, self._boss.halted)
-            for name, need in self._needs.items():
-                copy = self._live_copy(name)
-                if copy is not None:
-                    joining.remember(writer, copy, self._tables[name])
-                for view in need.views:
-                    if copy is None or view not in now:  # dropped or defined anew since we looked
-                        continue
-                    show_copy(writer, self._store, view, copy)
-                    lsn = max(copy.lsn, self._follower.applied_lsn)
-                    joining.mark_running(writer, self._store, view, lsn)
+            live = self._live_copies()
+            for name, copy in live.items():
+                joining.remember(writer, copy, self._tables[name])
+            for view in self._sound():
+                if view in now and joining.serve(view, live):  # not dropped or defined anew since we looked
+                    joining.follow(writer, self._store, view, live, self._follower.applied_lsn)
+            joining.level(writer, self._store, self._origin.name)
+
+    def _live_copies(self) -> dict[tuple[str, str], Copy]:
+        found = {name: self._live_copy(name) for name in self._needs}
+        return {name: copy for name, copy in found.items() if copy is not None}
+
+    def _sound(self) -> list[View]:
+        """The active views that nothing at the origin keeps from following it."""
+        return [view for view in self._active if view.relation_id not in self._failed]
 
     def _report(self) -> None:
         """Tell the worker which views follow the stream now, unless some are still being copied."""
-        live = [need for name, need in self._needs.items() if self._live_copy(name) is not None]
-        names = [view.relation_id for need in live for view in need.views]
+        live = self._live_copies()
+        names = [view.relation_id for view in self._sound() if view.tables <= live.keys()]
         self._boss.outcome(self._request, names, self._failed)
 
     def _step(self) -> None:
@@ -324,6 +316,9 @@ class Session:
         except CopyBroken as broken:
             self._break(broken)
             raise broken.reason from broken
+        except errors.ViewBroken as broken:
+            self._leave(broken)
+            raise
 
     def _finish_pass(self) -> None:
         """Let what was copied join the stream; what failed is tried again later, or not at all."""
@@ -369,8 +364,7 @@ class Session:
     def _go_live(self, finished: CopyPass, good: list[tuple[Copied, Table]]) -> None:
         assert self._feed is not None
         try:
-            with self._store.transaction() as writer:
-                joining.go_live(writer, self._store, self._origin.name, good, self._boss.halted, self._feed.position)
+            self._without_broken(lambda: self._join(good))
         except errors.FlashQLError as error:
             for done, _ in good:
                 finished.discard(done)
@@ -380,6 +374,21 @@ class Session:
             wider = [widened_by_waiting(self._store, copy) for copy in made]
             misfits = [after for before, after in zip(made, wider, strict=True) if after != before]
             raise CopyBroken((misfits or wider)[0], errors.ValueUnrepresentable(str(error))) from error
+
+    def _leave(self, broken: errors.ViewBroken) -> None:
+        """Let a view whose query fails stand still for a while, and go on without it."""
+        _left[self._slot, broken.relation_id] = time.monotonic(), broken
+        views = [view for view in self._active if view.relation_id == broken.relation_id]
+        with self._store.transaction() as writer:
+            let_stand(writer, broken.relation_id)
+        self._fail(views, broken)
+
+    def _join(self, good: list[tuple[Copied, Table]]) -> None:
+        assert self._feed is not None
+        with self._store.transaction() as writer:
+            joining.go_live(
+                writer, self._store, self._origin.name, good, self._boss.halted, self._failed, self._feed.position
+            )
 
     def _break(self, broken: CopyBroken) -> None:
         """Detach a copy that cannot go on: its rows stay readable, and the next session copies the table anew."""

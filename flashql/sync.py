@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -27,6 +27,7 @@ from flashql.selecting import Selector, select
 from flashql.store import Store
 from flashql.store.copies import copies, delete_copy, delete_origin, origin_record
 from flashql.store.definitions import realtime_views, views
+from flashql.store.inputs import let_stand
 from flashql.store.jobs import (
     JobStatus,
     Retained,
@@ -40,7 +41,7 @@ from flashql.store.jobs import (
 )
 from flashql.store.owner import seal
 from flashql.store.relations import freeze, relation_rows
-from flashql.verifying import VerifyReport, verify
+from flashql.verifying import VerifyReport, verify, verify_locally
 from flashql.worker import Worker
 
 # How long `status` waits for an origin that nothing here follows.
@@ -135,6 +136,8 @@ class Sync:
                 self._park(writer, origin, names)
             known = jobs(self._store)
             for view in chosen:
+                if view.is_kept and view.origin is None:
+                    let_stand(writer, view.relation_id)
                 job = known.get(view.relation_id)
                 if job is None:
                     continue
@@ -218,14 +221,19 @@ class Sync:
         if view.persistence is Persistence.MATERIALIZED:
             populate(self._store, self._origins, view, self.progress)
             return
-        assert view.origin is not None
-        with self._store.transaction() as writer:
-            assert view.base_table is not None
-            joining.detach(writer, self._store, view.origin, {view.base_table})
-        self.look(view.origin)
+        if view.origin is None:
+            with self._store.transaction() as writer:
+                let_stand(writer, view.relation_id)
+        else:
+            self._detach(view, view.origin)
         report = self.sync(view.relation_id)
         for error in report.failed.values():
             raise error
+
+    def _detach(self, view: View, origin: str) -> None:
+        with self._store.transaction() as writer:
+            joining.detach(writer, self._store, origin, view.tables)
+        self.look(origin)
 
     def wait(self, selector: Selector = "*", *, timeout: float | None = None) -> None:
         """Return when every selected realtime view shows all that its origin had committed when this was called.
@@ -254,20 +262,26 @@ class Sync:
         reports: list[VerifyReport] = []
         for worker, chosen in self._followed(selector).items():
             reports += verify(self._store, worker, chosen, self.refresh if repair else None)
-        return sorted(reports, key=lambda report: report.view)
+        selected = {view.relation_id: view for view in select(views(self._store), selector)}
+        for view in selected.values():
+            if view.is_kept and view.origin is None:
+                reports.append(verify_locally(self._store, view, repair))
+        return sorted((one for one in reports if one.view in selected), key=lambda report: report.view)
 
     def _followed(self, selector: Selector) -> dict[Worker, list[View]]:
         """The selected realtime views by worker. Raises `OriginError` for one that is stopped or was never synced."""
         followed: dict[Worker, list[View]] = {}
-        known = jobs(self._store)
-        for view in select(views(self._store), selector):
+        known, all_views = jobs(self._store), views(self._store)
+        for view in _with_read(select(all_views, selector), all_views):
             if view.persistence is not Persistence.REALTIME:
                 continue
             job = known.get(view.relation_id)
             worker = self._workers.get(view.origin or "")
-            if job is None or not job.enabled or worker is None or view.relation_id in worker.halted:
+            runs = worker is not None and view.relation_id not in worker.halted
+            if job is None or not job.enabled or not (runs or (view.origin is None and job.state == "running")):
                 raise errors.OriginError(f"{view.relation_id} is not running", hint="Run db.sync.sync() or resume().")
-            followed.setdefault(worker, []).append(view)
+            if worker is not None:
+                followed.setdefault(worker, []).append(view)
         return followed
 
     # -- for the database
@@ -325,3 +339,15 @@ class Sync:
 
     def _tell(self, what: str, done: int, total: int | None) -> None:
         self.progress(what, done, total)
+
+
+def _with_read(chosen: Iterable[View], known: Mapping[str, View]) -> list[View]:
+    """The views, and those they read, at any depth."""
+    found: dict[str, View] = {}
+    waiting = list(chosen)
+    while waiting:
+        view = waiting.pop()
+        if view.relation_id not in found:
+            found[view.relation_id] = view
+            waiting += [known[name] for name in view.reads if name in known]
+    return list(found.values())

@@ -18,11 +18,14 @@ from flashql import errors
 from flashql.catalog import Copy, CopyState, View
 from flashql.comparing import Difference, compare
 from flashql.lsn import LSN
+from flashql.maintenance import Maintenance, keep_up, stray_rows
 from flashql.moments import Moment
 from flashql.origins.postgres.origin import HeldSlot, PostgresOrigin
+from flashql.quoting import qualified
 from flashql.renewing import take_again
-from flashql.store import Store
+from flashql.store import Store, translated
 from flashql.store.copies import copies, copies_seen
+from flashql.store.inputs import let_stand
 from flashql.worker import Worker
 
 # A moment needs a snapshot, which waits for open writing transactions at the origin while the stream is held. So it is
@@ -39,7 +42,10 @@ class VerifyReport:
     the copy holds them, of rows that differ or are on one side only (whole rows for a table without key), at most
     10,000 of them; `equal` says that there was none. `repaired` counts those put right.
 
-    Views of one table share its copy, so their reports agree, whatever rows and columns each shows of it.
+    Views of one table share its copy, so their reports agree, whatever rows and columns each shows of it. A view of
+    several tables is compared in all of them, `rows` is their sum, and its own rows with what its query returns over
+    the copies; rows that differ there are among `differing_keys`, whole. For a view without an origin `lsn` is empty,
+    `rows` are its own, and only that second comparison is made.
     """
 
     view: str
@@ -60,11 +66,18 @@ def verify(
     that does not run.
     """
     found: dict[int, Difference] = {}
+    stray: dict[str, tuple[tuple[object, ...], ...]] = {}
     with _look(store, worker) as look:
-        serving = {view.relation_id: _copy_of(view, look.copies) for view in views}
-        for copy in {copy.id: copy for copy in serving.values()}.values():
+        serving = {view.relation_id: _copies_of(view, look.copies) for view in views}
+        for copy in {copy.id: copy for copies in serving.values() for copy in copies}.values():
             found[copy.id] = _compared(worker.origin, look, copy)
-    reports = [_report(view, look.lsn, found[serving[view.relation_id].id]) for view in views]
+        for view in views:
+            if view.is_kept:
+                stray[view.relation_id] = stray_rows(store, look.cursor, view)
+    reports = [
+        _report(view, look.lsn, [found[copy.id] for copy in serving[view.relation_id]], stray.get(view.relation_id, ()))
+        for view in views
+    ]
     if recopy is None or all(report.equal for report in reports):
         return reports
     few = {id_: difference for id_, difference in found.items() if difference.places and not difference.more}
@@ -75,7 +88,8 @@ def verify(
         few = {}
     for id_, difference in found.items():
         if difference.places and id_ not in few:
-            recopy(next(view for view in views if serving[view.relation_id].id == id_))
+            recopy(next(view for view in views if id_ in {copy.id for copy in serving[view.relation_id]}))
+    _compute_anew(store, [view for view in views if stray.get(view.relation_id)])
     return [replace(report, repaired=len(report.differing_keys)) for report in reports]
 
 
@@ -137,13 +151,37 @@ def _at_moment(worker: Worker, act: Callable[[HeldSlot], None]) -> None:
                 raise
 
 
-def _copy_of(view: View, there: Iterable[Copy]) -> Copy:
-    for copy in there:
-        if (copy.schema, copy.name) == view.base_table and copy.state is CopyState.LIVE:
-            return copy
-    raise errors.OriginError(
-        f"{view.relation_id} has no copy that follows its origin now", hint="Run db.sync.sync(), then verify again."
-    )
+def _copies_of(view: View, there: Iterable[Copy]) -> list[Copy]:
+    live = {(copy.schema, copy.name): copy for copy in there if copy.state is CopyState.LIVE}
+    if not view.tables <= live.keys():
+        raise errors.OriginError(
+            f"{view.relation_id} has no copy that follows its origin now",
+            hint="Run db.sync.sync(), then verify again.",
+        )
+    return [live[source.table] for source in view.sources]
+
+
+def verify_locally(store: Store, view: View, repair: bool) -> VerifyReport:
+    """Compare the rows of a kept view without an origin with its query over what it reads, at one local commit."""
+    cursor = store.cursor()
+    try:
+        with translated():
+            cursor.execute("BEGIN")
+            rows = cursor.execute(f"SELECT count(*) FROM {qualified(view.namespace, view.name)}").fetchall()[0][0]
+            stray = stray_rows(store, cursor, view)
+    finally:
+        cursor.close()
+    if stray and repair:
+        _compute_anew(store, [view])
+    return VerifyReport(view.relation_id, "", rows, not stray, stray, len(stray) if repair else 0)
+
+
+def _compute_anew(store: Store, views: Iterable[View]) -> None:
+    """Have kept views whose rows are not those of their query computed anew."""
+    with store.transaction() as writer:
+        for view in views:
+            let_stand(writer, view.relation_id)
+            keep_up(writer, store, view)
 
 
 def _compared(origin: PostgresOrigin, look: _Look, copy: Copy) -> Difference:
@@ -151,9 +189,12 @@ def _compared(origin: PostgresOrigin, look: _Look, copy: Copy) -> Difference:
         return compare(copy, look.cursor, query)
 
 
-def _report(view: View, lsn: LSN, difference: Difference) -> VerifyReport:
-    equal = not difference.places
-    return VerifyReport(view.relation_id, str(lsn), difference.rows, equal, difference.keys)
+def _report(
+    view: View, lsn: LSN, differences: Sequence[Difference], stray: tuple[tuple[object, ...], ...]
+) -> VerifyReport:
+    keys = tuple(key for difference in differences for key in difference.keys) + stray
+    equal = not stray and not any(difference.places for difference in differences)
+    return VerifyReport(view.relation_id, str(lsn), sum(difference.rows for difference in differences), equal, keys)
 
 
 def _mend(store: Store, origin: PostgresOrigin, wrong: dict[int, Difference], held: HeldSlot) -> None:
@@ -164,5 +205,6 @@ def _mend(store: Store, origin: PostgresOrigin, wrong: dict[int, Difference], he
                 if copy.id in wrong and copy.state is CopyState.LIVE:
                     table = origin.table(copy.schema, copy.name)
                     take_again(writer, origin, held.snapshot, copy, table, wrong[copy.id].places)
+                    Maintenance.of(store).disturb({copy.local_table or ""})
     finally:
         held.close()

@@ -22,3 +22,13 @@ def pairs(folder: str) -> list[ParameterSet]:
             pair = statements[index], statements[index + 1]
             found.append(pytest.param(*pair, id=f"{path.stem}-{index // 2 + 1}"))
     return found
+
+
+def statements(folder: str) -> list[ParameterSet]:
+    """Every statement in a folder of `sql/spec`, named by file and number."""
+    found = []
+    for path in sorted((SPEC / folder).glob("*.sql")):
+        lines = [line for line in path.read_text().splitlines() if line and not line.startswith("--")]
+        written = [part.strip().removesuffix(";") for part in "\n".join(lines).split(";\n")]
+        found += [pytest.param(one, id=f"{path.stem}-{at + 1}") for at, one in enumerate(written)]
+    return found

@@ -218,7 +218,7 @@ def test_unqualified_names_follow_use(shop: Origin) -> None:
     [
         "CREATE REALTIME VIEW shop.bad AS SELECT * FROM nothing",
         "CREATE MATERIALIZED VIEW shop.bad AS SELECT missing FROM products",
-        "CREATE REALTIME VIEW shop.bad AS SELECT count(*) FROM products",
+        "CREATE REALTIME VIEW shop.bad AS SELECT count(*), random() FROM products",
         "CREATE OR REPLACE REALTIME VIEW shop.orders AS SELECT missing FROM orders",
         "ALTER VIEW shop.products SET (replication_origin = 'nowhere')",
     ],

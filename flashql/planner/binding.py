@@ -8,25 +8,24 @@ dialect over the copy. What cannot be kept exactly is refused here, with the rea
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-import sqlglot
-from sqlglot import exp
-from sqlglot.errors import SqlglotError
+from sqlglot import exp, serde
 
 from flashql import errors
-from flashql.catalog import Column, Persistence, Table, View, ViewColumn
+from flashql.catalog import Column, Persistence, Source, Table, View, ViewColumn
 from flashql.datatypes import ladder
+from flashql.planner import parsing
+from flashql.planner.translating import translate
 from flashql.planner.transpile import to_local
 from flashql.quoting import local_name, quote
 
 _NUMERIC = 1700
-_ONLY_ROWS_OF_ONE_TABLE = (
-    "A realtime view selects columns and rows of one table: SELECT columns FROM table [WHERE condition]. "
-    "Use a MATERIALIZED or ORIGIN view for anything more."
-)
+# What a query of columns and rows of one table is made of.
+_CLAUSES = {"expressions", "from_", "where", "kind", "hint"}
 
 
 class Describer(Protocol):
@@ -43,10 +42,10 @@ class Describer(Protocol):
 
 @dataclass(frozen=True)
 class Bound:
-    """A bound view and, for a realtime one, the table it follows."""
+    """A bound view and, for a realtime one, the tables it follows."""
 
     view: View
-    table: Table | None = None
+    tables: tuple[Table, ...] = ()
 
 
 def bind(view: View, column_names: Sequence[str], origin: Describer) -> Bound:
@@ -62,7 +61,8 @@ def bind(view: View, column_names: Sequence[str], origin: Describer) -> Bound:
     view = replace(view, columns=columns)
     if view.persistence is not Persistence.REALTIME:
         return Bound(view)
-    return _bind_rows(view, names, origin)
+    select = _rows_of_one_table(view.query)
+    return _bind_query(view, origin) if select is None else _bind_rows(view, select, names, origin)
 
 
 def view_names(found: Sequence[str], given: Sequence[str]) -> list[str]:
@@ -91,16 +91,37 @@ def view_names(found: Sequence[str], given: Sequence[str]) -> list[str]:
     return names
 
 
-def _bind_rows(view: View, names: Sequence[str], origin: Describer) -> Bound:
-    select = _parsed(view.query)
-    _require_only_rows(select)
+def _bind_query(view: View, origin: Describer) -> Bound:
+    """A view over more than rows of one table: its query in DuckDB's dialect, over the tables it reads."""
+    translation = translate(view.query, origin)
+    if not translation.tables:
+        raise errors.NotSupported(
+            f"{view.relation_id} reads no table, so nothing is there to follow", hint="Make it a MATERIALIZED view."
+        )
+    sources = []
+    for name, (table, read) in translation.tables.items():
+        computed = translation.computed.get(name, ())
+        wanted = {*read, *(table.key or [column.name for column in table.columns if not column.generated])}
+        columns = tuple(column.name for column in table.columns if column.name in wanted)
+        types = tuple(table.streamed_column(name).declared for name in computed)
+        sources.append(Source(table.schema, table.name, columns, computed, types))
+    bound = replace(
+        view,
+        sources=tuple(sources),
+        local_query=translation.tree.sql(dialect="duckdb"),
+        local_tree=json.dumps(serde.dump(translation.tree)),
+    )
+    return Bound(bound, tuple(table for table, _ in translation.tables.values()))
+
+
+def _bind_rows(view: View, select: exp.Select, names: Sequence[str], origin: Describer) -> Bound:
     source = _single_table(select)
     table = origin.table(source.db or None, source.name)
     known = {column.name: column for column in table.columns}
     alias = source.alias or source.name
     items = list(_items(select, alias, table))
     if len(items) != len(names):
-        raise errors.NotSupported("the select list could not be matched with its columns", hint=_ONLY_ROWS_OF_ONE_TABLE)
+        raise errors.NotSupported("the select list could not be matched with its columns")
     condition = select.args.get("where")
     used: dict[str, None] = {}
     computed: dict[str, None] = {}
@@ -118,16 +139,14 @@ def _bind_rows(view: View, names: Sequence[str], origin: Describer) -> Bound:
         computed.update(dict.fromkeys(columns))
         where = _local(condition.this, known)
     used.update(dict.fromkeys(table.key or [column.name for column in table.columns if not column.generated]))
-    bound = replace(
-        view,
-        base_table=(table.schema, table.name),
-        base_columns=tuple(column.name for column in table.columns if column.name in used),
+    source_ = Source(
+        table.schema,
+        table.name,
+        columns=tuple(column.name for column in table.columns if column.name in used),
         computed_from=tuple(computed),
         computed_types=tuple(known[name].declared for name in computed),
-        local_select=", ".join(selected),
-        local_where=where,
     )
-    return Bound(bound, table)
+    return Bound(replace(view, sources=(source_,), local_select=", ".join(selected), local_where=where), (table,))
 
 
 def _as_described(item: exp.Expr, known: dict[str, Column], column: ViewColumn) -> str:
@@ -147,71 +166,32 @@ def _local(expression: exp.Expr, known: dict[str, Column]) -> str:
     return local.sql(dialect="duckdb")
 
 
-def _parsed(query: str) -> exp.Select:
-    """The query as a SELECT; raises what is wrong or not supported."""
-    try:
-        tokens = sqlglot.tokenize(query, read="postgres")
-        if tokens and tokens[0].text.upper() == "TABLE":
-            query = f"SELECT * FROM {query[tokens[0].end + 1 :]}"
-        parsed = sqlglot.parse_one(query, read="postgres")
-    except SqlglotError as error:
-        raise errors.DefinitionError(f"the query cannot be read: {str(error).splitlines()[0]}") from error
-    if not isinstance(parsed, exp.Select):
-        raise errors.NotSupported("a realtime view over this query is not built yet", hint=_ONLY_ROWS_OF_ONE_TABLE)
-    return parsed
-
-
-_CLAUSES = {
-    "with_": "WITH",
-    "joins": "a join",
-    "laterals": "LATERAL",
-    "group": "GROUP BY",
-    "having": "HAVING",
-    "distinct": "DISTINCT",
-    "qualify": "QUALIFY",
-    "windows": "WINDOW",
-    "order": "ORDER BY",
-    "limit": "LIMIT",
-    "offset": "OFFSET",
-    "locks": "FOR UPDATE",
-    "sample": "TABLESAMPLE",
-    "into": "INTO",
-}
-
-
-def _require_only_rows(select: exp.Select) -> None:
-    """Raise `NotSupported` for the first clause that is more than columns and rows."""
-    for clause, value in select.args.items():
-        if value and clause not in ("expressions", "from_", "where", "kind", "hint"):
-            raise _unsupported(_CLAUSES.get(clause, clause.strip("_").upper()))
+def _rows_of_one_table(query: str) -> exp.Select | None:
+    """The query as a SELECT of columns and rows of one table; None when it is more than that."""
+    parsed = parsing.parsed(query)
+    if not isinstance(parsed, exp.Select) or parsed.find(exp.AggFunc, exp.Window):
+        return None
+    if any(value and clause not in _CLAUSES for clause, value in parsed.args.items()):
+        return None
+    if any(query is not parsed for query in parsed.find_all(exp.Query)):
+        return None
+    source = parsed.args.get("from_")
+    table = source.this if source is not None else None
+    if not isinstance(table, exp.Table) or not isinstance(table.this, exp.Identifier):
+        return None
+    more = [table.args.get(clause) for clause in ("joins", "laterals", "sample")]
+    return None if any(more) or table.alias_column_names else parsed
 
 
 def _single_table(select: exp.Select) -> exp.Table:
-    """The one table of the query, its names folded as Postgres folds them; raises `NotSupported` otherwise."""
-    source = select.args.get("from_")
-    if source is None:
-        raise _unsupported("a query without FROM")
-    table = source.this
-    if not isinstance(table, exp.Table) or not isinstance(table.this, exp.Identifier):
-        raise _unsupported("a subquery or function in FROM")
-    for clause in ("joins", "laterals", "sample"):
-        if table.args.get(clause):
-            raise _unsupported(_CLAUSES[clause])
+    """The one table of the query, its names folded as Postgres folds them."""
+    table: exp.Table = select.args["from_"].this.copy()
     if table.catalog:
         raise errors.NotSupported(f"{table.sql(dialect='postgres')} names a database; the origin's DSN already does")
     alias = table.args.get("alias")
-    if alias is not None and alias.columns:
-        raise _unsupported("a list of column aliases")
-    folded = table.copy()
-    for part in (folded.this, folded.args.get("db"), alias.this if alias is not None else None):
+    for part in (table.this, table.args.get("db"), alias.this if alias is not None else None):
         _fold(part)
-    if alias is not None:
-        folded.set("alias", alias)
-    return folded
-
-
-def _unsupported(what: str) -> errors.NotSupported:
-    return errors.NotSupported(f"{what} in a realtime view is not built yet", hint=_ONLY_ROWS_OF_ONE_TABLE)
+    return table
 
 
 def _fold(identifier: exp.Expr | None) -> None:
@@ -237,14 +217,7 @@ def _column_name(column: exp.Column) -> str:
 
 
 def _read_by(expression: exp.Expr, known: dict[str, Column], table: Table) -> list[str]:
-    """The base columns an expression reads; raises when it is more than a scalar of them."""
-    for forbidden, what in (
-        (exp.Query, "a subquery"),
-        (exp.AggFunc, "an aggregate"),
-        (exp.Window, "a window function"),
-    ):
-        if expression.find(forbidden):
-            raise _unsupported(what)
+    """The base columns an expression reads."""
     names = []
     for column in expression.find_all(exp.Column):
         name = _column_name(column)

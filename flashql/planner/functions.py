@@ -40,6 +40,7 @@ from flashql.planner.scalars import (
     cast,
     constant,
     deterministic,
+    function,
     merged_collation,
     numeric,
     numeric_bounds,
@@ -52,14 +53,6 @@ _BOOLEAN: Final = PgType(BOOL, -1, "boolean")
 _INTEGER: Final = PgType(INT4, -1, "integer")
 _TEXT: Final = PgType(TEXT, -1, "text")
 _TRIMS: Final = {"BOTH": "TRIM", "LEADING": "LTRIM", "TRAILING": "RTRIM"}
-# The units that mean the same before the year 1 too; decades and longer are counted differently there.
-_TRUNCATIONS: Final = {
-    "MICROSECONDS", "MICROSECOND", "MILLISECONDS", "MILLISECOND",
-    "SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "QUARTER", "YEAR",
-}  # fmt: skip
-_DATE_FIELDS: Final = {"YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "DOW", "ISODOW", "DOY"}
-_TIME_FIELDS: Final = {"HOUR", "MINUTE"}
-_FIELD_DIGITS = 7  # the last year of a Postgres date is 5874897
 _C_COLLATIONS: Final = {"C", "POSIX"}
 _UPPERS, _LOWERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"
 
@@ -77,11 +70,6 @@ _CAST_TARGETS: Final = {
     exp.DType.TIMESTAMPTZ: PgType(TIMESTAMPTZ, -1, "timestamp with time zone"),
     exp.DType.UUID: PgType(UUID, -1, "uuid"),
 }
-
-
-def function(name: str, *arguments: exp.Expr) -> exp.Expr:
-    """A call that is printed with exactly this name."""
-    return exp.Anonymous(this=name, expressions=list(arguments))
 
 
 def cast_target(type_: exp.DataType) -> PgType:
@@ -251,46 +239,6 @@ def absolute(value: Scalar) -> Scalar:
     local = LOCAL_TYPES.get(value.oid) or "DECIMAL({}, {})".format(*(value.bounds or ()))
     node = exp.Abs(this=cast(value.node, local))
     return Scalar(node, value.type, bounds=value.bounds, printed=value.printed)
-
-
-def date_trunc(value: Scalar, unit: str) -> Scalar:
-    """A timestamp cut to a unit. Of a date it would be a timestamptz in the session's time zone."""
-    if value.oid != TIMESTAMP:
-        raise refuse(f"date_trunc of {value.type.name}", "Cast the column to timestamp.")
-    if unit.upper() not in _TRUNCATIONS:
-        raise refuse(f"date_trunc to {unit.lower()}")
-    name = exp.Literal.string(unit.lower())
-    return Scalar(cast(function("DATE_TRUNC", name, cast(value.node, "TIMESTAMP")), "TIMESTAMP"), value.type)
-
-
-def extract(value: Scalar, field: str) -> Scalar:
-    """EXTRACT(field FROM date or timestamp), and date_part, which sqlglot reads as the same.
-
-    Infinity has no day: null in both. Its year is infinite in Postgres, which no DECIMAL holds: raises.
-    """
-    field = field.upper()
-    fields = {DATE: _DATE_FIELDS, TIMESTAMP: _DATE_FIELDS | _TIME_FIELDS}.get(value.oid, set())
-    if field not in fields:
-        raise refuse(f"extract({field.lower()}) from {value.type.name}")
-    source = cast(value.node, LOCAL_TYPES[value.oid])
-    part: exp.Expr = function("DATE_PART", exp.Literal.string(field.lower()), source)
-    if field == "YEAR":
-        part = _historical_year(part, source)
-    type_ = numeric(_FIELD_DIGITS, 0)
-    local = f"DECIMAL({_FIELD_DIGITS}, 0)"
-    return Scalar(cast(part, local), type_, bounds=(_FIELD_DIGITS, 0), countable=False)
-
-
-def _historical_year(year: exp.Expr, source: exp.Expr) -> exp.Expr:
-    """DuckDB's year 0 is 1 BC, which Postgres numbers -1."""
-    zero = exp.Literal.number(0)
-    before = exp.If(
-        this=exp.LTE(this=year.copy(), expression=zero),
-        true=exp.Sub(this=year.copy(), expression=exp.Literal.number(1)),
-    )
-    message = exp.Literal.string("the year of an infinite date has no exact local value")
-    infinite = exp.If(this=function("ISINF", source.copy()), true=function("ERROR", message))
-    return exp.Case(ifs=[infinite, before], default=year)
 
 
 def _text_call(name: str, value: Scalar, *arguments: exp.Expr) -> Scalar:

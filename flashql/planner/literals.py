@@ -18,7 +18,7 @@ from flashql.errors import NotSupported
 # Type oids (pg_type.dat). Every oid below is fixed forever by Postgres.
 BOOL, BYTEA, NAME, INT8, INT2, INT4, TEXT = 16, 17, 19, 20, 21, 23, 25
 JSON, FLOAT4, FLOAT8, UNKNOWN, BPCHAR, VARCHAR, DATE = 114, 700, 701, 705, 1042, 1043, 1082
-TIMESTAMP, TIMESTAMPTZ, NUMERIC, UUID, JSONB = 1114, 1184, 1700, 2950, 3802
+TIMESTAMP, TIMESTAMPTZ, INTERVAL, NUMERIC, UUID, JSONB = 1114, 1184, 1186, 1700, 2950, 3802
 
 INTEGER_BITS: Final = {INT2: 16, INT4: 32, INT8: 64}
 MAX_PRECISION = 38  # DuckDB's widest DECIMAL
@@ -170,6 +170,50 @@ def number_type(text: str) -> tuple[int, str]:
             if -(1 << bits - 1) <= int(text) < 1 << bits - 1:
                 return oid, str(int(text))
     return NUMERIC, canonical(text, NUMERIC)
+
+
+_MONTHS: Final = {"year": 12, "yr": 12, "month": 1, "mon": 1, "decade": 120}
+_DAYS: Final = {"week": 7, "day": 1}
+_MICROSECONDS: Final = {
+    "hour": 3_600_000_000, "minute": 60_000_000, "min": 60_000_000, "second": 1_000_000, "sec": 1_000_000,
+    "millisecond": 1000, "microsecond": 1,
+}  # fmt: skip
+_INTERVAL_PART = re.compile(
+    r"\s*(?:(?P<count>[+-]?[0-9]{1,9})\s*(?P<unit>[a-zA-Z]+)"
+    r"|(?P<sign>[+-]?)(?P<hours>[0-9]{1,9}):(?P<minutes>[0-5][0-9])(?::(?P<seconds>[0-5][0-9](?:\.[0-9]{1,6})?))?)(?=\s|$)"
+)
+
+
+def interval_parts(text: str, unit: str | None) -> tuple[int, int, int]:
+    """(months, days, microseconds) of an interval's text; `unit` is what a number by itself counts.
+
+    Raises `NotSupported` for spellings other than whole counts of units and a time.
+
+    >>> interval_parts("1 year 2 days 03:04:05.5", None)
+    (12, 2, 11045500000)
+    """
+    if unit is not None and _INTEGER.fullmatch(text.strip()):
+        text = f"{text} {unit}"
+    months = days = microseconds = at = 0
+    while text[at:].strip():
+        part = _INTERVAL_PART.match(text, at)
+        if part is None:
+            raise NotSupported(
+                f"the interval {text!r} is not read", hint="Write whole counts of units: '1 day 2 hours'."
+            )
+        at = part.end()
+        if part["count"] is None:
+            time = int(part["hours"]) * 3600 + int(part["minutes"]) * 60 + Decimal(part["seconds"] or 0)
+            microseconds += int(time * 1_000_000) * (-1 if part["sign"] == "-" else 1)
+            continue
+        name, count = part["unit"].lower(), int(part["count"])
+        name = name if name in _MICROSECONDS else name.removesuffix("s")
+        if name not in {*_MONTHS, *_DAYS, *_MICROSECONDS}:
+            raise NotSupported(f"the unit {part['unit']!r} of an interval is not read")
+        months += count * _MONTHS.get(name, 0)
+        days += count * _DAYS.get(name, 0)
+        microseconds += count * _MICROSECONDS.get(name, 0)
+    return months, days, microseconds
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from flashql.planner.literals import (
     INT2,
     INT4,
     INT8,
+    INTERVAL,
     MAX_PRECISION,
     NAME,
     NUMERIC,
@@ -50,6 +51,7 @@ LOCAL_TYPES: Final = {
     TIMESTAMP: "TIMESTAMP",
     TIMESTAMPTZ: "TIMESTAMPTZ",
     UUID: "UUID",
+    INTERVAL: "INTERVAL",
 }
 INTEGERS: Final = {INT2, INT4, INT8}  # ascending by oid is not by width: see _WIDTH
 FLOATS: Final = {FLOAT4, FLOAT8}
@@ -74,7 +76,7 @@ class Scalar:
     `number` is the text of a numeric constant and `text` of a string constant, which take their type from
     what they meet. `bounds` is the (precision, scale) that a numeric fits in, None for a column without a
     typmod. `printed` says that Postgres prints every value with exactly that scale. `countable` is False
-    where no arithmetic is known: EXTRACT is numeric, but date_part, read as the same tree, is a double.
+    where no arithmetic is known. `days_apart` are a constant interval's months, days and microseconds.
     """
 
     node: exp.Expr
@@ -86,6 +88,7 @@ class Scalar:
     bounds: tuple[int, int] | None = None
     printed: bool = False
     countable: bool = True
+    days_apart: tuple[int, int, int] | None = None
 
     @property
     def oid(self) -> int:
@@ -125,6 +128,11 @@ def refuse(what: str, hint: str | None = None) -> NotSupported:
 def cast(node: exp.Expr, local_type: str) -> exp.Expr:
     """CAST(node AS local_type), in DuckDB's dialect."""
     return exp.Cast(this=node, to=exp.DataType.build(local_type, dialect="duckdb"))
+
+
+def function(name: str, *arguments: exp.Expr) -> exp.Expr:
+    """A call that is printed with exactly this name."""
+    return exp.Anonymous(this=name, expressions=list(arguments))
 
 
 def operand(node: exp.Expr) -> exp.Expr:
@@ -214,11 +222,12 @@ def coerce(value: Scalar, target: PgType, what: str) -> Scalar:
         return value
     if value.text is not None:
         # A char(n) is compared without its padding: the constant must have none either.
-        return constant(value.text.rstrip(" ") if target.oid == BPCHAR else value.text, target)
+        found = constant(value.text.rstrip(" ") if target.oid == BPCHAR else value.text, target)
+        return replace(found, type=target) if target.oid == VARCHAR else found
     if target.oid == FLOAT8:
         return as_double(value, what)
     if target.oid in TEXTS:
-        return as_text(value)
+        return replace(as_text(value), type=target) if target.oid == VARCHAR else as_text(value)
     if target.oid in INTEGERS and (value.number is not None or value.oid != target.oid):
         return Scalar(cast(value.node, LOCAL_TYPES[target.oid]), target)
     if target.oid == TIMESTAMP and value.oid == DATE:
@@ -246,10 +255,7 @@ def as_double(value: Scalar, what: str) -> Scalar:
     if value.oid == FLOAT8:
         return value
     if value.oid == NUMERIC and (value.bounds is None or value.bounds[0] > _DOUBLE_DIGITS):
-        raise refuse(
-            f"{what} of double precision and numeric of more than {_DOUBLE_DIGITS} digits",
-            "Cast the numeric to numeric(15,s) or less.",
-        )
+        return Scalar(cast(cast(value.node, "TEXT"), "DOUBLE"), target)  # DuckDB reads text rounding correctly
     if value.oid not in {*INTEGERS, NUMERIC, FLOAT4}:
         raise refuse(f"{what} of {value.type.name} as a number")
     return Scalar(cast(value.node, "DOUBLE"), target)
@@ -283,9 +289,8 @@ def _coerced_numerics(values: Sequence[Scalar], what: str, *, comparing: bool) -
     if unbounded:
         return [replace(v, bounds=None) for v in numbers]
     scale = max((s for _, s in known), default=0)
-    precision = max((p - s for p, s in known), default=1) + scale
-    if precision > MAX_PRECISION:
-        raise refuse(f"{what} of numerics that need {precision} digits together (DuckDB has {MAX_PRECISION})")
+    # What does not fit raises in DuckDB.
+    precision = min(max((p - s for p, s in known), default=1) + scale, MAX_PRECISION)
     exact = len({s for _, s in known}) == 1
     return [v if v.is_null else widened(v, precision, scale, printed=exact and v.printed) for v in numbers]
 

@@ -8,25 +8,28 @@ raises (overflow) there is no value to be wrong about, and DuckDB raises too.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
 
 from sqlglot import exp
 
 from flashql.catalog import Column
 from flashql.datatypes import PgType
 from flashql.errors import UnknownName
-from flashql.planner import functions
+from flashql.planner import calls, dates, functions, patterns, rows
+from flashql.planner.arithmetic import arithmetic
 from flashql.planner.literals import (
     BOOL,
     BPCHAR,
+    DATE,
     FLOAT4,
     INT4,
     NUMERIC,
+    TIMESTAMP,
     UNKNOWN,
     number_type,
 )
-from flashql.planner.operators import arithmetic, check_comparable, compared, negated, unified
+from flashql.planner.operators import check_comparable, compared, negated, unified
 from flashql.planner.predicates import to_origin
 from flashql.planner.scalars import (
     FLOATS,
@@ -40,19 +43,47 @@ from flashql.planner.scalars import (
     exact_number,
     merged_collation,
     number_node,
-    numeric_bounds,
     operand,
     refuse,
 )
+from flashql.planner.scopes import column_scalar, folded
 
 __all__ = ["to_local", "to_origin"]
 
-Columns = Mapping[str, Column]
+
+class Scope(Protocol):
+    """What an expression can see."""
+
+    def column(self, node: exp.Column) -> Scalar:
+        """The value of a column; raises `UnknownName`."""
+
+    def beyond(self, node: exp.Expr) -> Scalar | None:
+        """The value of what is more than a scalar of one row (a subquery, an aggregate); None for anything else."""
+
+
+@dataclass(frozen=True)
+class TableScope:
+    """The columns of one table, and nothing beyond."""
+
+    columns: Mapping[str, Column]
+
+    def column(self, node: exp.Column) -> Scalar:
+        """The value of a column; raises `UnknownName`."""
+        name = folded(node.this)
+        column = self.columns.get(name)
+        if column is None:
+            raise UnknownName(f'column "{name}" does not exist')
+        return column_scalar(column, exp.column(name, quoted=True))
+
+    def beyond(self, node: exp.Expr) -> Scalar | None:  # noqa: ARG002 - there is nothing
+        """None: one row of one table is all there is."""
+        return None
+
+
 _BOOLEAN: Final = PgType(BOOL, -1, "boolean")
-_COLLATE_HINT: Final = 'Write COLLATE "C" after the column to compare by code point.'
 
 
-def to_local(expression: exp.Expr, columns: Columns) -> exp.Expr:
+def to_local(expression: exp.Expr, columns: Mapping[str, Column]) -> exp.Expr:
     """The DuckDB expression with Postgres's value of `expression` for every row of one table.
 
     `expression` was read in Postgres's dialect; `columns` are the table's, held locally as `datatypes` says.
@@ -64,42 +95,32 @@ def to_local(expression: exp.Expr, columns: Columns) -> exp.Expr:
     ...     {"qty": Column("qty", PgType(23, -1, "integer"))}).sql("duckdb")
     '(CAST("qty" AS INT) // CAST(2 AS INT)) > 3'
     """
-    return translate(expression, columns).node
+    return translate(expression, TableScope(columns)).node
 
 
-def translate(node: exp.Expr, columns: Columns) -> Scalar:
+def translate(node: exp.Expr, scope: Scope) -> Scalar:
     """Like `to_local`, with the type Postgres gives the expression."""
+    found = scope.beyond(node)
+    if found is not None:
+        return found
     rule = _RULES.get(type(node))
+    if type(node) in _OF_THE_MOMENT:
+        raise refuse(f"{node.sql('postgres')}, whose value is another one at each call,")
     if rule is None:
         raise refuse(f"{node.key.upper()} ({node.sql('postgres')})")
     allowed, translation = rule
     odd = [name for name, value in node.args.items() if value and name not in allowed]
     if odd:
         raise refuse(f"{node.sql('postgres')} ({', '.join(odd)})")
-    return translation(node, columns)
+    return translation(node, scope)
 
 
-def _column(node: exp.Expr, columns: Columns) -> Scalar:
-    identifier = node.this
-    if not isinstance(identifier, exp.Identifier):
-        raise refuse(node.sql("postgres"))
-    name = identifier.name if identifier.quoted else identifier.name.lower()
-    column = columns.get(name)
-    if column is None:
-        raise UnknownName(f'column "{name}" does not exist')
-    collation = column.collation
-    if collation is None and column.type.oid in TEXTS:
-        collation = "?"
-    bounds = numeric_bounds(column.type) if column.type.oid == NUMERIC else None
-    # A column whose values once did not fit its DECIMAL is text: the casts put around it wherever it is
-    # computed with make DuckDB read it as a number, or raise.
-    return Scalar(exp.column(name, quoted=True), column.type, collation, bounds=bounds, printed=bounds is not None)
+def _column(node: exp.Expr, scope: Scope) -> Scalar:
+    assert isinstance(node, exp.Column)
+    return scope.column(node)
 
 
-_LEAST_INTEGER = str(-(2**31))
-
-
-def _literal(node: exp.Expr, _: Columns) -> Scalar:
+def _literal(node: exp.Expr, _: Scope) -> Scalar:
     if not node.args["is_string"]:
         return _number(node.name)
     return Scalar(node.copy(), PgType(UNKNOWN, -1, "unknown"), text=node.name)
@@ -110,27 +131,27 @@ def _number(text: str) -> Scalar:
     if oid == NUMERIC:
         return exact_number(plain)
     node = number_node(plain)
-    if plain == _LEAST_INTEGER:
+    if plain == str(-(2**31)):
         node = cast(node, "INT")  # DuckDB 1 takes it for the negation of a BIGINT
     return Scalar(node, PgType(oid, -1, "integer" if oid == INT4 else "bigint"), number=plain)
 
 
-def _boolean(node: exp.Expr, _: Columns) -> Scalar:
+def _boolean(node: exp.Expr, _: Scope) -> Scalar:
     return Scalar(node.copy(), _BOOLEAN)
 
 
-def _null(_node: exp.Expr, _columns: Columns) -> Scalar:
+def _null(_node: exp.Expr, _scope: Scope) -> Scalar:
     return Scalar(exp.Null(), PgType(UNKNOWN, -1, "unknown"))
 
 
-def _paren(node: exp.Expr, columns: Columns) -> Scalar:
-    inner = translate(node.this, columns)
+def _paren(node: exp.Expr, scope: Scope) -> Scalar:
+    inner = translate(node.this, scope)
     return replace(inner, node=operand(inner.node))
 
 
-def _condition(node: exp.Expr, columns: Columns) -> exp.Expr:
+def condition(node: exp.Expr, scope: Scope) -> exp.Expr:
     """A boolean operand, parenthesised."""
-    value = translate(node, columns)
+    value = translate(node, scope)
     if value.oid == UNKNOWN:
         value = coerce(value, _BOOLEAN, "a condition")
     if value.oid != BOOL:
@@ -138,40 +159,46 @@ def _condition(node: exp.Expr, columns: Columns) -> exp.Expr:
     return operand(value.node)
 
 
-def _connector(node: exp.Expr, columns: Columns) -> Scalar:
-    left, right = (_condition(side, columns) for side in (node.this, node.expression))
+def _connector(node: exp.Expr, scope: Scope) -> Scalar:
+    left, right = (condition(side, scope) for side in (node.this, node.expression))
     return Scalar(type(node)(this=left, expression=right), _BOOLEAN)
 
 
-def _not(node: exp.Expr, columns: Columns) -> Scalar:
-    return Scalar(exp.Not(this=_condition(node.this, columns)), _BOOLEAN)
+def _not(node: exp.Expr, scope: Scope) -> Scalar:
+    return Scalar(exp.Not(this=condition(node.this, scope)), _BOOLEAN)
 
 
-def _is(node: exp.Expr, columns: Columns) -> Scalar:
+def _is(node: exp.Expr, scope: Scope) -> Scalar:
     if isinstance(node.expression, exp.Null):
-        value = translate(node.this, columns)
+        value = translate(node.this, scope)
         if value.type.kind == "c":
             raise refuse("IS NULL of a composite, which asks about its fields")
         tested: exp.Expr = exp.Is(this=operand(value.node), expression=exp.Null())
     elif isinstance(node.expression, exp.Boolean):
-        tested = exp.Is(this=_condition(node.this, columns), expression=node.expression.copy())
+        tested = exp.Is(this=condition(node.this, scope), expression=node.expression.copy())
     else:
         raise refuse(node.sql("postgres"))
     return Scalar(exp.Not(this=exp.Paren(this=tested)) if node.args.get("negate") else tested, _BOOLEAN)
 
 
-def _comparison(node: exp.Expr, columns: Columns) -> Scalar:
-    return compared(type(node), [translate(side, columns) for side in (node.this, node.expression)])
+def _comparison(node: exp.Expr, scope: Scope) -> Scalar:
+    plain = rows.as_scalars(node)
+    if plain is not None:
+        return translate(plain, scope)
+    return compared(type(node), [translate(side, scope) for side in (node.this, node.expression)])
 
 
-def _between(node: exp.Expr, columns: Columns) -> Scalar:
-    value, low, high = (translate(node.args[name], columns) for name in ("this", "low", "high"))
+def _between(node: exp.Expr, scope: Scope) -> Scalar:
+    value, low, high = (translate(node.args[name], scope) for name in ("this", "low", "high"))
     above, below = compared(exp.GTE, [value, low]), compared(exp.LTE, [value, high])
     return Scalar(exp.And(this=operand(above.node), expression=operand(below.node)), _BOOLEAN)
 
 
-def _in(node: exp.Expr, columns: Columns) -> Scalar:
-    values = [translate(item, columns) for item in (node.this, *node.expressions)]
+def _in(node: exp.Expr, scope: Scope) -> Scalar:
+    plain = rows.as_scalars(node)
+    if plain is not None:
+        return translate(plain, scope)
+    values = [translate(item, scope) for item in (node.this, *node.expressions)]
     if len(values) < 2:
         raise refuse(node.sql("postgres"))
     oids = {v.oid for v in values if v.oid != UNKNOWN}
@@ -188,19 +215,19 @@ def _in(node: exp.Expr, columns: Columns) -> Scalar:
     return Scalar(exp.In(this=operand(head.node), expressions=[item.node for item in items]), _BOOLEAN)
 
 
-def _like(node: exp.Expr, columns: Columns) -> Scalar:
-    return functions.like(node, translate(node.this, columns), "\\")
+def _like(node: exp.Expr, scope: Scope) -> Scalar:
+    return functions.like(node, translate(node.this, scope), "\\")
 
 
-def _escape(node: exp.Expr, columns: Columns) -> Scalar:
+def _escape(node: exp.Expr, scope: Scope) -> Scalar:
     like, escape = node.this, node.expression
     if type(like) is not exp.Like or not isinstance(escape, exp.Literal):
         raise refuse(node.sql("postgres"))
-    return functions.like(like, translate(like.this, columns), escape.name)
+    return functions.like(like, translate(like.this, scope), escape.name)
 
 
-def _collate(node: exp.Expr, columns: Columns) -> Scalar:
-    value = translate(node.this, columns)
+def _collate(node: exp.Expr, scope: Scope) -> Scalar:
+    value = translate(node.this, scope)
     if value.oid == UNKNOWN and value.text is not None:
         value = as_text(value)
     if value.oid not in TEXTS or not isinstance(node.expression, exp.Identifier):
@@ -210,31 +237,32 @@ def _collate(node: exp.Expr, columns: Columns) -> Scalar:
     return replace(value, collation=name, explicit=True)
 
 
-def _negation(node: exp.Expr, columns: Columns) -> Scalar:
+def _negation(node: exp.Expr, scope: Scope) -> Scalar:
     if isinstance(node.this, exp.Literal) and not node.this.is_string:
         return _number(f"-{node.this.name}")
-    return negated(translate(node.this, columns))
+    return negated(translate(node.this, scope))
 
 
-def _arithmetic(node: exp.Expr, columns: Columns) -> Scalar:
-    return arithmetic(type(node), translate(node.this, columns), translate(node.expression, columns))
+def _arithmetic(node: exp.Expr, scope: Scope) -> Scalar:
+    left, right = translate(node.this, scope), translate(node.expression, scope)
+    return dates.dated_arithmetic(type(node), left, right) or arithmetic(type(node), left, right)
 
 
-def _concatenation(node: exp.Expr, columns: Columns) -> Scalar:
-    values = [as_text(translate(side, columns)) for side in (node.this, node.expression)]
+def _concatenation(node: exp.Expr, scope: Scope) -> Scalar:
+    values = [as_text(translate(side, scope)) for side in (node.this, node.expression)]
     collation, explicit = merged_collation(values)
     joined = exp.DPipe(this=operand(values[0].node), expression=operand(values[1].node))
     return Scalar(joined, values[0].type, collation, explicit)
 
 
-def _coalesce(node: exp.Expr, columns: Columns) -> Scalar:
-    ready, model = unified([translate(v, columns) for v in (node.this, *node.expressions)], "COALESCE")
+def _coalesce(node: exp.Expr, scope: Scope) -> Scalar:
+    ready, model = unified([translate(v, scope) for v in (node.this, *node.expressions)], "COALESCE")
     first, *rest = (v.node for v in ready)
     return replace(model, node=exp.Coalesce(this=first, expressions=rest))
 
 
-def _extreme(node: exp.Expr, columns: Columns) -> Scalar:
-    values = [translate(v, columns) for v in (node.this, *node.expressions)]
+def _extreme(node: exp.Expr, scope: Scope) -> Scalar:
+    values = [translate(v, scope) for v in (node.this, *node.expressions)]
     name = node.key.upper()
     ready, model = unified(values, name)
     if model.oid == NUMERIC and model.bounds is None:
@@ -244,8 +272,8 @@ def _extreme(node: exp.Expr, columns: Columns) -> Scalar:
     return replace(model, node=type(node)(this=first, expressions=rest, ignore_nulls=True))
 
 
-def _nullif(node: exp.Expr, columns: Columns) -> Scalar:
-    first, second = (translate(side, columns) for side in (node.this, node.expression))
+def _nullif(node: exp.Expr, scope: Scope) -> Scalar:
+    first, second = (translate(side, scope) for side in (node.this, node.expression))
     if first.oid in {BPCHAR, UNKNOWN}:
         raise refuse("NULLIF of char(n) or of an untyped constant", "Cast it to text.")
     if second.oid not in (first.oid, UNKNOWN) and second.number is None:
@@ -255,57 +283,72 @@ def _nullif(node: exp.Expr, columns: Columns) -> Scalar:
     return replace(first, node=chosen, number=None)
 
 
-def _case(node: exp.Expr, columns: Columns) -> Scalar:
-    subject = translate(node.this, columns) if node.this else None
+def _case(node: exp.Expr, scope: Scope) -> Scalar:
+    subject = translate(node.this, scope) if node.this else None
     conditions = []
     for branch in node.args["ifs"]:
         if subject is None:
-            conditions.append(_condition(branch.this, columns))
+            conditions.append(condition(branch.this, scope))
         else:
-            conditions.append(compared(exp.EQ, [subject, translate(branch.this, columns)]).node)
+            conditions.append(compared(exp.EQ, [subject, translate(branch.this, scope)]).node)
     default = node.args.get("default") or exp.Null()
-    results = [translate(v, columns) for v in (*(branch.args["true"] for branch in node.args["ifs"]), default)]
+    results = [translate(v, scope) for v in (*(branch.args["true"] for branch in node.args["ifs"]), default)]
     ready, model = unified(results, "CASE")
     ifs = [exp.If(this=c, true=v.node) for c, v in zip(conditions, ready[:-1], strict=True)]
     return replace(model, node=exp.Case(ifs=ifs, default=ready[-1].node))
 
 
-def _cast(node: exp.Expr, columns: Columns) -> Scalar:
+def _cast(node: exp.Expr, scope: Scope) -> Scalar:
     target = functions.cast_target(node.args["to"])
-    return functions.converted(translate(node.this, columns), target)
+    inner = node.this.unnest()
+    if isinstance(inner, exp.TimestampTrunc) and target.oid in (DATE, TIMESTAMP):
+        # Of a date it is a moment of the session's time zone, whose day is the same whatever the zone is.
+        source = translate(inner.this, scope)
+        if source.oid == DATE and not inner.args.get("zone"):
+            moment = functions.converted(source, PgType(TIMESTAMP, -1, "timestamp without time zone"))
+            return functions.converted(dates.date_trunc(moment, inner.args["unit"].name), target)
+    return functions.converted(translate(node.this, scope), target)
 
 
-def _call(function: Callable[..., Scalar], *arguments: str) -> Callable[[exp.Expr, Columns], Scalar]:
+def _call(function: Callable[..., Scalar], *arguments: str) -> Callable[[exp.Expr, Scope], Scalar]:
     """A rule for a function whose named arguments are expressions, None when left out."""
 
-    def rule(node: exp.Expr, columns: Columns) -> Scalar:
+    def rule(node: exp.Expr, scope: Scope) -> Scalar:
         given = (node.args.get(name) for name in arguments)
-        return function(*(translate(value, columns) if value is not None else None for value in given))
+        return function(*(translate(value, scope) if value is not None else None for value in given))
 
     return rule
 
 
-def _trim(node: exp.Expr, columns: Columns) -> Scalar:
+def _trim(node: exp.Expr, scope: Scope) -> Scalar:
     characters = node.args.get("expression")
     return functions.trim(
-        translate(node.this, columns),
-        translate(characters, columns) if characters is not None else None,
+        translate(node.this, scope),
+        translate(characters, scope) if characters is not None else None,
         node.args.get("position") or "BOTH",
     )
 
 
-def _date_trunc(node: exp.Expr, columns: Columns) -> Scalar:
-    return functions.date_trunc(translate(node.this, columns), node.args["unit"].name)
+def _date_trunc(node: exp.Expr, scope: Scope) -> Scalar:
+    return dates.date_trunc(translate(node.this, scope), node.args["unit"].name)
 
 
-def _extract(node: exp.Expr, columns: Columns) -> Scalar:
-    return functions.extract(translate(node.expression, columns), node.this.name)
+def _extract(node: exp.Expr, scope: Scope) -> Scalar:
+    return dates.extract(translate(node.expression, scope), node.this.name)
 
 
-_Rule = tuple[set[str], Callable[[exp.Expr, Columns], Scalar]]
+def _named(node: exp.Expr, scope: Scope) -> Scalar:
+    """A function by Postgres's name."""
+    return calls.called(str(node.name), [translate(one, scope) for one in node.expressions])
 
 
-def _binary(rule: Callable[[exp.Expr, Columns], Scalar]) -> _Rule:
+_OF_THE_MOMENT: Final = {
+    exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentTime, exp.Localtime, exp.Localtimestamp, exp.Rand, exp.Uuid,
+}  # fmt: skip
+_Rule = tuple[set[str], Callable[[exp.Expr, Scope], Scalar]]
+
+
+def _binary(rule: Callable[[exp.Expr, Scope], Scalar]) -> _Rule:
     return {"this", "expression", "typed", "safe"}, rule
 
 
@@ -332,6 +375,10 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
     exp.Trim: ({"this", "expression", "position"}, _trim),
     exp.TimestampTrunc: ({"this", "unit"}, _date_trunc),
     exp.Extract: ({"this", "expression"}, _extract),
+    exp.Anonymous: ({"this", "expressions"}, _named),
+    exp.Round: ({"this", "decimals"}, _call(calls.rounded, "this", "decimals")),
+    exp.RegexpLike: ({"this", "expression"}, _call(patterns.matched, "this", "expression")),
+    exp.AtTimeZone: ({"this", "zone"}, _call(dates.at_time_zone, "this", "zone")),
     exp.Abs: ({"this"}, _call(functions.absolute, "this")),
     exp.Length: ({"this"}, _call(functions.length, "this")),
     exp.Lower: ({"this"}, _call(functions.lower, "this")),

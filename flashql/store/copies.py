@@ -11,12 +11,18 @@ import duckdb
 from flashql.catalog import Copy, CopyState, Origin
 from flashql.lsn import LSN
 from flashql.store.duck import DATA_SCHEMA, Store, translated
+from flashql.store.inputs import forget_input
 from flashql.store.records import dump, load
 
 
 def copies(store: Store, origin: str) -> list[Copy]:
     """The copies of an origin's tables."""
     return _loaded(store.rows(_COPIES, [origin]))
+
+
+def all_copies(store: Store) -> list[Copy]:
+    """The copies of every origin's tables."""
+    return _loaded(store.rows("SELECT definition, state, local_table, lsn FROM flashql.copies ORDER BY id"))
 
 
 def copies_seen(cursor: duckdb.DuckDBPyConnection, origin: str) -> list[Copy]:
@@ -36,7 +42,9 @@ def _loaded(rows: Iterable[tuple[Any, ...]]) -> list[Copy]:
 
 
 def save_copy(writer: duckdb.DuckDBPyConnection, copy: Copy) -> None:
-    """Add the copy, in place of the one with its id."""
+    """Add the copy, in place of the one with its id. Views that are kept from one that follows no more stand still."""
+    if copy.state is CopyState.DETACHED:
+        forget_input(writer, copy.local_table)
     writer.execute("DELETE FROM flashql.copies WHERE id = ?", [copy.id])
     writer.execute(
         "INSERT INTO flashql.copies (id, origin, schema_name, table_name, state, local_table, lsn, definition) "
@@ -47,6 +55,7 @@ def save_copy(writer: duckdb.DuckDBPyConnection, copy: Copy) -> None:
 
 def delete_copy(writer: duckdb.DuckDBPyConnection, copy: Copy) -> None:
     """Forget the copy and drop its rows."""
+    forget_input(writer, copy.local_table)
     writer.execute("DELETE FROM flashql.copies WHERE id = ?", [copy.id])
     drop_table(writer, copy.local_table)
 

@@ -6,6 +6,7 @@ import duckdb
 
 from flashql.catalog import Persistence, Schema, View
 from flashql.store.duck import Store
+from flashql.store.inputs import let_stand
 from flashql.store.records import dump, load
 
 
@@ -46,6 +47,7 @@ def redefine_view(writer: duckdb.DuckDBPyConnection, view: View) -> None:
 
 def delete_view(writer: duckdb.DuckDBPyConnection, view: View) -> None:
     """Forget the view's definition."""
+    let_stand(writer, view.relation_id)
     writer.execute("DELETE FROM flashql.views WHERE namespace = ? AND name = ?", [view.namespace, view.name])
 
 

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +56,9 @@ class Store:
         self._lock = threading.RLock()
         self._owner: int | None = None  # the thread inside transaction()
         self.version = 0  # grows with every local commit that is not a batch from a stream
+        # Called with the writer at the end of each transaction that is not a batch from a stream, within it.
+        self.before_commit: Callable[[duckdb.DuckDBPyConnection], None] = lambda _: None
+        self.after_commit: Callable[[], None] = lambda: None  # called after each transaction, before the next
         self._guard = threading.Lock()  # guards the two below
         self._ending = False
         self._connections: weakref.WeakSet[duckdb.DuckDBPyConnection] = weakref.WeakSet()
@@ -102,8 +105,11 @@ class Store:
             self._owner = threading.get_ident()
             try:
                 yield self._writer
+                if not of_stream:
+                    self.before_commit(self._writer)
                 self._writer.execute("COMMIT")
                 self.version += not of_stream
+                self.after_commit()
             except BaseException:
                 with suppress(duckdb.Error):  # a failed COMMIT has rolled back already
                     self._writer.execute("ROLLBACK")

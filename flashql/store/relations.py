@@ -13,6 +13,7 @@ from flashql.errors import ViewNotReady
 from flashql.quoting import literal, qualified, quote
 from flashql.store.copies import drop_table, next_id
 from flashql.store.duck import DATA_SCHEMA, NOT_READY, Store
+from flashql.store.steps import drop_steps
 
 
 def _show(writer: duckdb.DuckDBPyConnection, view: View, body: str, table: str | None) -> None:
@@ -34,7 +35,8 @@ def show_copy(writer: duckdb.DuckDBPyConnection, store: Store, view: View, copy:
     if before is None and shows == copy.local_table:
         return
     body = rows = realtime_body(view, qualified(DATA_SCHEMA, copy.local_table))
-    bound = dict(zip(view.computed_from, view.computed_types, strict=False))
+    (source,) = view.sources
+    bound = dict(zip(source.computed_from, source.computed_types, strict=False))
     for column in copy.columns:
         if bound.get(column.name, column.column.declared) != column.column.declared:
             body = _raising(
@@ -42,7 +44,7 @@ def show_copy(writer: duckdb.DuckDBPyConnection, store: Store, view: View, copy:
                 f"{view.relation_id} computes from column {column.name}, which has changed its type at the origin. "
                 "Define the view again: CREATE OR REPLACE VIEW",
             )
-        if column.rung > 0 and column.name in view.computed_from and copy.local_type(column).name == "VARCHAR":
+        if column.rung > 0 and column.name in source.computed_from and copy.local_type(column).name == "VARCHAR":
             body = _raising(
                 _columns(view),
                 f"{view.relation_id} computes from column {column.name}, which holds values that DuckDB can only "
@@ -84,6 +86,11 @@ def _tables(store: Store, view: View) -> tuple[str | None, str | None]:
     return rows[0] if rows else (None, None)
 
 
+def shown_tables(store: Store) -> dict[str, str]:
+    """The table that each readable view shows now, by relation id."""
+    return dict(store.rows("SELECT namespace || '.' || name, shows FROM flashql.views WHERE shows IS NOT NULL"))
+
+
 def own_table(store: Store, view: View) -> str | None:
     """The table with the view's own rows: a materialized copy, or a stopped view's frozen rows."""
     return _tables(store, view)[0]
@@ -101,11 +108,11 @@ def _set_own(writer: duckdb.DuckDBPyConnection, view: View, table: str | None) -
     )
 
 
-def show_own(writer: duckdb.DuckDBPyConnection, store: Store, view: View, table: str) -> None:
-    """Make the view answer with the rows of a new table of its own; the one it had is dropped."""
+def show_own(writer: duckdb.DuckDBPyConnection, store: Store, view: View, table: str, body: str | None = None) -> None:
+    """Make the view answer with the rows of a new table of its own (or `body` over it); the one it had is dropped."""
     before = own_table(store, view)
     _set_own(writer, view, table)
-    _show(writer, view, f"SELECT * FROM {qualified(DATA_SCHEMA, table)}", table)
+    _show(writer, view, body or f"SELECT * FROM {qualified(DATA_SCHEMA, table)}", table)
     drop_table(writer, before)
 
 
@@ -124,6 +131,7 @@ def freeze(writer: duckdb.DuckDBPyConnection, store: Store, view: View) -> None:
 def remove(writer: duckdb.DuckDBPyConnection, store: Store, view: View) -> None:
     """Drop the view and the rows that are its own."""
     table = own_table(store, view)
+    drop_steps(writer, view.relation_id)
     writer.execute(f"DROP VIEW IF EXISTS {qualified(view.namespace, view.name)}")
     drop_table(writer, table)
 

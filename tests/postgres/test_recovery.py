@@ -386,9 +386,9 @@ def test_a_slow_apply_outlasts_the_servers_patience(
         apply = Follower._apply
         applied = threading.Event()
 
-        def slowly(self: Follower, writer: object, batch: ChangeBatch) -> None:
+        def slowly(self: Follower, writer: object, batch: ChangeBatch, deltas: object) -> None:
             slow.wait(3)  # three times the server's patience; nothing ever sets it
-            apply(self, writer, batch)  # type: ignore[arg-type]
+            apply(self, writer, batch, deltas)  # type: ignore[arg-type]
             applied.set()
 
         monkeypatch.setattr(Follower, "_apply", slowly)

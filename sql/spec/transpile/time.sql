@@ -46,10 +46,10 @@ extract(hour from ts);
 CAST(DATE_PART('hour', CAST("ts" AS TIMESTAMP)) AS DECIMAL(7, 0));
 
 date_part('minute', ts);
-CAST(DATE_PART('minute', CAST("ts" AS TIMESTAMP)) AS DECIMAL(7, 0));
+CAST(CAST(DATE_PART('minute', CAST("ts" AS TIMESTAMP)) AS DECIMAL(7, 0)) AS DOUBLE);
 
 date_part('day', day);
-CAST(DATE_PART('day', CAST("day" AS DATE)) AS DECIMAL(7, 0));
+CAST(CAST(DATE_PART('day', CAST("day" AS DATE)) AS DECIMAL(7, 0)) AS DOUBLE);
 
 extract(month from day)::int + 1;
 CAST(CAST(CAST(DATE_PART('month', CAST("day" AS DATE)) AS DECIMAL(7, 0)) AS INT) AS INT) + CAST(1 AS INT);

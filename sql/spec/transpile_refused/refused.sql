@@ -1,28 +1,7 @@
 -- Refused, each with words of its reason: nearly the same is not the same.
 
-i4 / j4;
-division by what may be zero;
-
-i4 / 0;
-division by what may be zero;
-
-i8 % 0;
-division by what may be zero;
-
-n / 2;
-division of numerics;
-
-u + 1;
-arithmetic on numeric without precision;
-
 u < u;
 comparison of numerics without precision;
-
-f8 + 1;
-arithmetic on double precision;
-
-i4::float8 * 2;
-arithmetic on double precision;
 
 x < 'a';
 the order of text under collation default;
@@ -34,16 +13,13 @@ max(i4);
 MAX (MAX(i4));
 
 now();
-CURRENTTIMESTAMP (CURRENT_TIMESTAMP);
+CURRENT_TIMESTAMP, whose value is another one at each call,;
 
 random();
-RAND (RANDOM());
+the function random;
 
 x ILIKE 'a';
 ILIKE (x ILIKE 'a');
-
-x ~ 'a';
-REGEXPLIKE (x ~ 'a');
 
 x LIKE v;
 LIKE with a pattern that is not a constant;
@@ -86,15 +62,6 @@ date_trunc to century;
 
 extract(hour from tz);
 extract(hour) from timestamp with time zone;
-
-extract(epoch from ts);
-extract(epoch) from timestamp without time zone;
-
-extract(second from ts);
-extract(second) from timestamp without time zone;
-
-extract(year from day) * 1.5;
-arithmetic on numeric(2,1);
 
 f8::int;
 a cast of double precision to integer;
@@ -144,12 +111,6 @@ comparison of text[];
 tags[1];
 BRACKET (tags[1]);
 
-ts + interval '1 day';
-INTERVAL (INTERVAL '1 DAY');
-
-day + 1;
-arithmetic of date and integer;
-
 i4 = 'x';
 the constant 'x' is not an integer of 32 bits;
 
@@ -165,23 +126,14 @@ BYTESTRING (e'a\tb');
 x COLLATE "de_custom" = 'a';
 equality of text under collation de_custom;
 
-(i4, j4) = (1, 2);
-TUPLE ((i4, j4));
-
 i4 IN (SELECT 1);
 i4 IN (SELECT 1) (query);
 
 EXISTS (SELECT 1);
 EXISTS (EXISTS(SELECT 1));
 
-i4 = ANY(ARRAY[1]);
-ANY (ANY(ARRAY[1]));
-
-concat(x, v);
-CONCAT (CONCAT(x, v));
-
 reverse(x);
-REVERSE (REVERSE(x));
+the function reverse;
 
 i4 << 1;
 BITWISELEFTSHIFT (i4 << 1);
@@ -191,9 +143,6 @@ i4 BETWEEN SYMMETRIC 2 AND 1 (symmetric);
 
 f4 IN (0.1, 0.2);
 IN of real and other numbers;
-
-f8 = u;
-comparison of double precision and numeric of more than 15 digits;
 
 substring(x from 'a');
 a position or length that is not a constant integer;
@@ -229,7 +178,7 @@ x IS JSON;
 x IS JSON;
 
 current_date;
-CURRENTDATE (CURRENT_DATE);
+CURRENT_DATE, whose value is another one at each call,;
 
 $1;
 PARAMETER ($1);

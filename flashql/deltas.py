@@ -1,0 +1,175 @@
+"""What a local commit changes, table by table: rows that left with weight -1, rows that arrived with weight 1.
+
+A delta is a temporary table with the columns of its table and `flashql_weight`. New rows less the delta are the old
+rows: new = old + delta, as bags. A row may be in it with both weights, which cancel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+import duckdb
+
+from flashql.planner.steps import WEIGHT
+from flashql.quoting import qualified, quote
+from flashql.store import DATA_SCHEMA, registered
+from flashql.store.relations import described
+from flashql.weighing import Columns, consolidated, exact
+
+_MOVED = "flashql_moved"
+# DuckDB 2 lets a statement read what another within it deleted or inserted; DuckDB 1 hands that to Python.
+_NESTS = not duckdb.__version__.startswith("1.")
+
+
+def delta_name(table: str) -> str:
+    """The delta of a table of schema flashql_data, as SQL."""
+    return f"temp.main.{quote(f'delta_{table}')}"
+
+
+@dataclass
+class Delta:
+    """The rows of one table that left and arrived so far."""
+
+    writer: duckdb.DuckDBPyConnection
+    table: str  # in schema flashql_data
+    runs: int = 0  # statements that moved rows
+    left: int = 0
+    arrived: int = 0
+    lost: bool = False  # too much moved to be worth listing: only that something did is known
+
+    @property
+    def name(self) -> str:
+        """The temporary table, as SQL."""
+        return delta_name(self.table)
+
+    def create(self) -> None:
+        """Make it, empty."""
+        source = qualified(DATA_SCHEMA, self.table)
+        self.writer.execute(
+            f"CREATE OR REPLACE TEMP TABLE {quote(f'delta_{self.table}')} AS "
+            f"SELECT *, 0::TINYINT AS {WEIGHT} FROM {source} LIMIT 0"
+        )
+
+    def run(self, statement: str) -> None:
+        """Run an INSERT or DELETE on the table, and note the rows it moved."""
+        if self.lost:
+            self.writer.execute(statement)
+            return
+        self.runs += 1
+        weight = -1 if statement.startswith("DELETE") else 1
+        noted = f"INSERT INTO {self.name} SELECT *, {weight} FROM {_MOVED}"
+        row: tuple[int, ...] | None = (0,)
+        if _NESTS:
+            row = self.writer.execute(f"WITH {_MOVED} AS ({statement} RETURNING *) {noted}").fetchone()
+        elif (moved := self.writer.sql(f"{statement} RETURNING *")) is not None:
+            with registered(self.writer, _MOVED, moved.to_arrow_table()):
+                row = self.writer.execute(noted).fetchone()
+        assert row is not None
+        self.left += row[0] if weight < 0 else 0
+        self.arrived += row[0] if weight > 0 else 0
+
+    def net(self, columns: Columns | None = None) -> None:
+        """Leave out rows that both left and arrived."""
+        known = columns or [
+            (name, kind) for name, kind in described(self.writer, f"FROM {self.name}") if name != WEIGHT
+        ]
+        self.writer.execute(
+            f"CREATE OR REPLACE TEMP TABLE {quote(f'delta_{self.table}')} AS "
+            f"{consolidated(known, f'SELECT * FROM {self.name}')}"
+        )
+        self.count()
+
+    def count(self) -> int:
+        """How many rows left and arrived; `left` and `arrived` say it then."""
+        row = self.writer.execute(
+            f"SELECT count(*) FILTER ({WEIGHT} < 0), count(*) FILTER ({WEIGHT} > 0) FROM {self.name}"
+        ).fetchone()
+        assert row is not None
+        self.left, self.arrived = row
+        return self.moved
+
+    @property
+    def moved(self) -> int:
+        """How many rows left and arrived, as last counted."""
+        return self.left + self.arrived
+
+
+class Deltas:
+    """What one local transaction has changed so far. `wanted`: the tables whose delta somebody reads."""
+
+    def __init__(self, writer: duckdb.DuckDBPyConnection, wanted: Collection[str]) -> None:
+        self._writer = writer
+        self._wanted = wanted
+        self._deltas: dict[str, Delta] = {}
+
+    def of(self, table: str | None) -> Delta | None:
+        """The delta of a table that is about to change; None when nobody reads it."""
+        if table is None or table not in self._wanted:
+            return None
+        delta = self._deltas.get(table)
+        if delta is None:
+            delta = self._deltas[table] = Delta(self._writer, table)
+            delta.create()
+        return delta
+
+    def net(self) -> None:
+        """Make each delta that came in several parts one, of rows as they were and rows as they are."""
+        for delta in self._deltas.values():
+            if delta.runs > 2 and not delta.lost:
+                delta.net()
+
+    def add(self, delta: Delta) -> None:
+        """A delta that is complete."""
+        self._deltas[delta.table] = delta
+
+    def lose(self, table: str | None) -> None:
+        """The table changes in a way that is not listed row by row."""
+        if table is not None and table in self._wanted:
+            self._deltas[table] = Delta(self._writer, table, lost=True)
+
+    def __contains__(self, table: object) -> bool:
+        return table in self._deltas
+
+    def __getitem__(self, table: str) -> Delta:
+        return self._deltas[table]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._deltas)
+
+
+def difference(writer: duckdb.DuckDBPyConnection, query: str, delta: Delta, columns: Columns) -> None:
+    """Make the delta what its table lacks of a query with the same columns, and has beyond it."""
+    names = ", ".join(quote(name) for name, _ in columns)
+    weighted = (
+        f"SELECT {names}, 1 AS {WEIGHT} FROM ({query}) UNION ALL "
+        f"SELECT {names}, -1 FROM {qualified(DATA_SCHEMA, delta.table)}"
+    )
+    writer.execute(f"CREATE OR REPLACE TEMP TABLE {quote(f'delta_{delta.table}')} AS {consolidated(columns, weighted)}")
+
+
+def apply_delta(writer: duckdb.DuckDBPyConnection, delta: Delta, columns: Columns) -> int:
+    """Delete from the delta's table what left, insert what arrived; how many rows that is."""
+    if not delta.count():
+        return 0
+    table = qualified(DATA_SCHEMA, delta.table)
+    if delta.left:
+        writer.execute(f"DELETE FROM {table} WHERE rowid IN ({_leaving(table, columns, delta)})")
+    if delta.arrived:
+        names = ", ".join(quote(name) for name, _ in columns)
+        writer.execute(f"INSERT INTO {table} SELECT {names} FROM {delta.name} WHERE {WEIGHT} > 0")
+    return delta.moved
+
+
+def _leaving(table: str, columns: Columns, delta: Delta) -> str:
+    """The rowids of as many rows of the table as the delta has of each that left."""
+    keys = ", ".join(f"{exact(quote(name), kind)} AS k{at}" for at, (name, kind) in enumerate(columns))
+    groups = ", ".join(f"k{at}" for at in range(len(columns)))
+    same = " AND ".join(
+        f"{exact(f't.{quote(name)}', kind)} IS NOT DISTINCT FROM d.k{at}" for at, (name, kind) in enumerate(columns)
+    )
+    return (
+        f"SELECT id FROM (SELECT t.rowid AS id, d.many, row_number() OVER (PARTITION BY d.nth) AS k FROM {table} AS t "
+        f"JOIN (SELECT {groups}, count(*) AS many, row_number() OVER () AS nth FROM (SELECT {keys} FROM {delta.name} "
+        f"WHERE {WEIGHT} < 0) GROUP BY {groups}) AS d ON {same}) WHERE k <= many"
+    )

@@ -1,0 +1,201 @@
+"""The rows of kept views: which relations they come from, in which tables, and as which SQL.
+
+A kept view is a realtime view with rows of its own, in `v<number>` of schema flashql_data. What it reads there is an
+origin's copies (a view with an origin), or what other views show and DuckDB's own tables (one without).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import duckdb
+import sqlglot
+from sqlglot import TokenType, exp, serde
+
+from flashql import errors
+from flashql.catalog import CopyState, Persistence, View
+from flashql.expanding import expanded
+from flashql.planner.blocks import Recomputed
+from flashql.planner.reasons import reason
+from flashql.planner.splitting import shown_sql, split
+from flashql.planner.steps import Step, Steps
+from flashql.quoting import qualified, quote
+from flashql.store import DATA_SCHEMA, Store
+from flashql.store.copies import copies
+from flashql.store.definitions import views
+from flashql.store.inputs import inputs
+from flashql.store.relations import described, realtime_body, shown_tables
+from flashql.store.steps import StepRow, step_rows
+
+_FLEETING_WORDS = {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A kept view that follows what it reads: the tables that hold that, and the first table of its own."""
+
+    view: View
+    inputs: Mapping[str, str | None]
+    prefix: str
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """The tables of schema flashql_data that its rows are computed from."""
+        return frozenset(table for table in self.inputs.values() if table is not None)
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """The same for what is computed in the same way."""
+        return self.view.relation_id, self.view.local_query, tuple(sorted(self.inputs.items())), self.prefix
+
+
+def found_inputs(store: Store, view: View) -> dict[str, str | None]:
+    """The tables that hold what the view reads, as of now. Raises `ViewNotReady` when one is not there."""
+    found: dict[str, str | None] = {}
+    if view.origin is not None:
+        live = {
+            (copy.schema, copy.name): copy.local_table
+            for copy in copies(store, view.origin)
+            if copy.state is CopyState.LIVE
+        }
+        for source in view.sources:
+            found[qualified(*source.table)] = _there(view, ".".join(source.table), live.get(source.table))
+        return found
+    shown = shown_tables(store)
+    for name in view.reads:
+        found[name] = _there(view, name, shown.get(name))
+    return found | dict.fromkeys(view.local_tables)
+
+
+def _there(view: View, name: str, table: str | None) -> str:
+    if table is None:
+        raise errors.ViewNotReady(f"{view.relation_id} reads {name}, which has no rows here: run db.sync.sync()")
+    return table
+
+
+def view_body(view: View, relations: Mapping[str, str]) -> str:
+    """The query of a realtime view, its columns under the view's names.
+
+    `relations` gives, for each table at the origin (qualified, quoted), what stands for it in SQL: a qualified name, or
+    a query in parentheses.
+    """
+    if view.shows_copy:
+        (source,) = view.sources
+        return realtime_body(view, relations[qualified(*source.table)])
+    assert view.local_query is not None
+    query = view.local_query
+    if view.origin is not None:
+        tree = _tree(view)
+        for table in list(tree.find_all(exp.Table)):
+            if table.db:
+                stands = sqlglot.parse_one(f"FROM {relations[qualified(table.db, table.name)]}", read="duckdb")
+                there = stands.args["from_"].this
+                there.set("alias", exp.TableAlias(this=exp.to_identifier(table.alias_or_name, quoted=True)))
+                table.replace(there)
+        query = tree.sql(dialect="duckdb")
+    names = ", ".join(quote(column.name) for column in view.columns)
+    return f"SELECT * FROM ({query}\n) AS flashql_view({names})"
+
+
+def _tree(view: View) -> exp.Query:
+    assert view.local_tree is not None
+    tree = serde.load(json.loads(view.local_tree))
+    assert isinstance(tree, exp.Query)
+    return tree
+
+
+def local_body(view: View, read: Mapping[str, str | None]) -> str:
+    """The view's query over the tables of schema flashql_data that hold what it reads."""
+    return view_body(view, {name: qualified(DATA_SCHEMA, table) for name, table in read.items() if table is not None})
+
+
+def planned(cursor: duckdb.DuckDBPyConnection, view: View, read: Mapping[str, str | None], prefix: str) -> Steps:
+    """The steps of a view over what it reads; their tables' names begin with `prefix`. `cursor` describes queries."""
+    assert view.local_query is not None
+
+    def describe(query: str) -> dict[str, str]:
+        return dict(described(cursor, query))
+
+    if view.origin is None:
+        try:
+            return split(expanded(cursor, view.local_query), prefix, DATA_SCHEMA, describe)
+        except Recomputed as why:
+            return Steps((Step(prefix, None, (str(why),), view.local_query),), None)
+    tree = _tree(view)
+    for table in list(tree.find_all(exp.Table)):
+        if table.db:
+            local = read[qualified(table.db, table.name)]
+            table.set("alias", exp.TableAlias(this=exp.to_identifier(table.alias_or_name, quoted=True)))
+            table.set("db", exp.to_identifier(DATA_SCHEMA, quoted=True))
+            table.set("this", exp.to_identifier(local, quoted=True))
+    return split(tree, prefix, DATA_SCHEMA, describe)
+
+
+def step_rows_of(steps: Steps, read: Mapping[str, str | None]) -> list[StepRow]:
+    """The steps as flashql.view_steps shows them."""
+    names = {table: name.replace('"', "") for name, table in read.items() if table is not None}
+    names |= {step.table: f"step {number}" for number, step in enumerate(steps.steps, 1)}
+    return [StepRow(step.table, step.strategy, reason(step, names), step.text) for step in steps.steps]
+
+
+def shown_body(view: View, steps: Steps) -> str:
+    """What the view shows, over the table of its last step, under the view's names."""
+    names = ", ".join(quote(column.name) for column in view.columns)
+    return f"SELECT * FROM ({shown_sql(steps, DATA_SCHEMA)}) AS flashql_view({names})"
+
+
+def kept_locally(store: Store, view: View) -> View:
+    """A realtime view over what other views show and local tables. Raises `NotSupported` for what cannot be one."""
+    known = views(store)
+    for name in view.reads:
+        if known[name].persistence is Persistence.ORIGIN:
+            raise errors.NotSupported(
+                f"{view.relation_id} reads {name}, whose changes are not seen here",
+                hint="Make that a REALTIME view, or this one MATERIALIZED.",
+            )
+    require_repeatable(store, view)
+    if not view.reads and not view.local_tables:
+        raise errors.NotSupported(f"{view.relation_id} reads nothing, so nothing is there to follow")
+    return replace(view, local_query=view.query)
+
+
+def require_repeatable(store: Store, view: View) -> None:
+    """Raise `NotSupported` when the query may return other rows over the same rows: now(), random() and their like."""
+    fleeting = {
+        name
+        for (name,) in store.rows(
+            "SELECT DISTINCT function_name FROM duckdb_functions() "
+            "WHERE stability <> 'CONSISTENT' AND function_name <> 'error'"
+        )
+    }
+    tokens = sqlglot.tokenize(view.query, read="duckdb")
+    for token, after in pairwise([*tokens, tokens[0]]):
+        name = token.text.lower()
+        called = after.token_type is TokenType.L_PAREN and name in fleeting
+        if called or name in _FLEETING_WORDS or token.token_type is TokenType.TABLE_SAMPLE:
+            raise errors.NotSupported(
+                f"{view.relation_id} calls {name}, which returns something else each time",
+                hint="Compute it where the view is read, or make it a MATERIALIZED view.",
+            )
+
+
+def followed_views(store: Store) -> list[Followed]:
+    """The kept views that follow what they read now, each after those it reads."""
+    read, known, built = inputs(store), views(store), step_rows(store)
+    following = [view for view in known.values() if view.is_kept and view.relation_id in read]
+    return [Followed(view, read[view.relation_id], built[view.relation_id][0].table) for view in in_order(following)]
+
+
+def in_order(chosen: Iterable[View]) -> list[View]:
+    """Views so that each comes after those it reads."""
+    waiting = {view.relation_id: view for view in chosen}
+    ordered: list[View] = []
+    while waiting:
+        ready = [view for view in waiting.values() if not any(name in waiting for name in view.reads)]
+        ordered += ready or list(waiting.values())
+        for view in ordered:
+            waiting.pop(view.relation_id, None)
+    return ordered

@@ -1,0 +1,262 @@
+"""Kept views follow what they read: within the local commit that changes it, each after those it reads.
+
+A view's rows equal its query over what it reads, in every local commit. `maintain` sees to that when a batch of the
+stream was applied, `settle` at the end of any other transaction, and `keep_up` when a view begins to follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+import duckdb
+
+from flashql import errors
+from flashql.catalog import View
+from flashql.deltas import Deltas
+from flashql.keeping import Followed, followed_views, found_inputs, local_body, planned, shown_body, step_rows_of
+from flashql.lsn import LSN
+from flashql.moved import Moved, all_rows, moved_rows, shown_delta
+from flashql.planner.steps import WEIGHT
+from flashql.quoting import qualified, quote
+from flashql.stepping import Program, build, known_relations
+from flashql.store import Store
+from flashql.store.copies import next_id
+from flashql.store.definitions import views
+from flashql.store.duck import as_ours
+from flashql.store.inputs import inputs, let_stand, save_inputs
+from flashql.store.jobs import set_job
+from flashql.store.relations import described, show_own, shown_tables
+from flashql.store.steps import add_measured, save_steps, step_rows
+from flashql.weighing import consolidated
+
+T = TypeVar("T")
+
+_known: WeakKeyDictionary[Store, Maintenance] = WeakKeyDictionary()
+
+
+class Maintenance:
+    """The kept views of one database. What has a writer happens within a transaction of the single writer."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._version = -1
+        self._programs: list[Program] = []
+        self._watched: dict[str, list[Callable[[Moved], None]]] = {}  # by relation id
+        self._shown: dict[str, str] = {}  # the table each view showed when last looked at
+        self._to_tell: list[Moved] = []
+        self._disturbed: set[str] = set()  # tables that changed in this transaction, and whose readers did not yet
+
+    @classmethod
+    def of(cls, store: Store) -> Maintenance:
+        """That of this store."""
+        found = _known.get(store)
+        if found is None:
+            found = _known[store] = cls(store)
+        return found
+
+    def programs(self) -> list[Program]:
+        """The kept views that follow now, each after those it reads."""
+        if self._version != self._store.version:
+            self._programs, self._version = self._loaded(), self._store.version
+        return self._programs
+
+    def _loaded(self) -> list[Program]:
+        """The programs of the views that follow now; those of views that are as they were are taken over."""
+        made = {program.kept.identity: program for program in self._programs}
+        cursor = self._store.cursor()
+        try:
+            return [made.get(one.identity) or self._program(cursor, one) for one in followed_views(self._store)]
+        finally:
+            cursor.close()
+
+    def _program(self, cursor: duckdb.DuckDBPyConnection, one: Followed) -> Program:
+        return Program(one, planned(cursor, one.view, one.inputs, one.prefix), known_relations(self._store))
+
+    def wanted(self) -> frozenset[str]:
+        """The tables whose delta some view follows, or somebody watches."""
+        watched = {table for name, table in self._shown.items() if name in self._watched and table is not None}
+        return frozenset(watched).union(*(program.kept.tables for program in self.programs()))
+
+    def maintain(self, writer: duckdb.DuckDBPyConnection, deltas: Deltas, lsn: LSN) -> None:
+        """Bring every view that reads one of the changed tables to what its query returns now, at `lsn`.
+
+        Raises `ViewBroken` when one cannot be.
+        """
+        if not any(True for _ in deltas):
+            return
+        deltas.net()
+        for program in self.programs():
+            _guarded(program.kept.view, partial(program.run, writer, deltas))
+        self._note(writer)
+        self._collect(writer, deltas, lsn)
+
+    # -- watching
+
+    def watch(self, view: View, tell: Callable[[Moved], None]) -> Callable[[], None]:
+        """Call `tell` after each local commit that moves rows of the view; calling what is returned ends it.
+
+        `tell` is called by the thread that committed, before the next transaction of the single writer begins: whatever
+        it does holds up replication, so it should only put what it is told aside.
+        """
+        with self._store.transaction():
+            self._watched.setdefault(view.relation_id, []).append(tell)
+            self._shown = shown_tables(self._store)
+
+        def end() -> None:
+            with self._store.transaction():
+                self._watched[view.relation_id].remove(tell)
+
+        return end
+
+    def _collect(self, writer: duckdb.DuckDBPyConnection, deltas: Deltas, lsn: LSN | None) -> None:
+        """Put aside what moved in watched views, to be told when this transaction has committed."""
+        self._to_tell = []
+        watched = {name for name, tellers in self._watched.items() if tellers}
+        if not watched:
+            return
+        shown, steps = shown_tables(self._store), {one.kept.view.relation_id: one.steps for one in self.programs()}
+        for name, view in views(self._store).items():
+            table = shown.get(name)
+            if name not in watched or table is None:
+                continue
+            lost = table in deltas and deltas[table].lost
+            if table != self._shown.get(name) or lost or (view.is_kept and name not in steps):
+                rows = all_rows(writer, view)
+                self._to_tell.append(Moved(name, lsn, rows.slice(0, 0), rows, reset=True))
+            elif table in deltas:
+                left, arrived = moved_rows(writer, view, shown_delta(view, table, steps.get(name)))
+                if left.num_rows or arrived.num_rows:
+                    self._to_tell.append(Moved(name, lsn, left, arrived))
+        self._shown = shown
+
+    def tell(self) -> None:
+        """The transaction has committed: tell what was put aside."""
+        to_tell, self._to_tell = self._to_tell, []
+        for moved in to_tell:
+            for tell in list(self._watched.get(moved.view, ())):
+                tell(moved)
+
+    def _note(self, writer: duckdb.DuckDBPyConnection) -> None:
+        """Add what was measured to flashql.view_steps."""
+        measured = {table: one for program in self._programs for table, one in program.measured.items() if one.batches}
+        if measured:
+            add_measured(writer, {table: one.taken() for table, one in measured.items()})
+
+    def keep_up(self, writer: duckdb.DuckDBPyConnection, view: View) -> None:
+        """Let the view follow what it reads now; when its rows are of something else they are computed anew.
+
+        Raises `ViewNotReady` when something it reads has no rows here, and `ViewBroken`.
+        """
+        read = found_inputs(self._store, view)
+        if inputs(self._store).get(view.relation_id) == read and self._is_built_as_planned(writer, view, read):
+            return
+        steps = _guarded(view, lambda: planned(writer, view, read, f"v{next_id(writer)}"))
+        _guarded(view, lambda: build(writer, steps))
+        show_own(writer, self._store, view, steps.last.table, shown_body(view, steps))
+        save_steps(writer, view.relation_id, step_rows_of(steps, read))
+        save_inputs(writer, view, read)
+
+    def _is_built_as_planned(self, writer: duckdb.DuckDBPyConnection, view: View, read: dict[str, str | None]) -> bool:
+        """Whether the tables of its steps are those that this version of FlashQL would make."""
+        built = step_rows(self._store).get(view.relation_id, [])
+        if not built:
+            return False
+        steps = _guarded(view, lambda: planned(writer, view, read, built[0].table))
+        return built == step_rows_of(steps, read)
+
+    def disturb(self, tables: Collection[str]) -> None:
+        """These tables have changed in this transaction: whatever reads them is computed anew at its end."""
+        self._disturbed.update(tables)
+
+    def local_tables_named(self, sql: str) -> set[str]:
+        """Which of DuckDB's own tables that views follow a statement may write to, by its text."""
+        lowered, hidden = sql.lower(), sql.lstrip()[:7].upper() == "EXECUTE"
+        followed = {name for program in self.programs() for name in program.kept.view.local_tables}
+        return {name for name in followed if hidden or name.rsplit(".", 1)[-1].lower() in lowered}
+
+    def follow_local(self, written: Collection[str] | None = None) -> None:
+        """DuckDB's own tables were written to (None: perhaps any of them): the views that read them follow.
+
+        One whose query fails stands still, and its job says why.
+        """
+        while True:
+            if written is None:
+                written = {name for program in self.programs() for name in program.kept.view.local_tables}
+            if not written:
+                return
+            try:
+                with self._store.transaction():
+                    self.disturb(written)
+                return
+            except errors.ViewBroken as broken:
+                with self._store.transaction() as writer:
+                    let_stand(writer, broken.relation_id)
+                    set_job(writer, broken.relation_id, state="failed", phase=None, last_error=str(broken))
+
+    def settle(self, writer: duckdb.DuckDBPyConnection) -> None:
+        """At the end of a transaction: views follow what changed in it, and those without an origin what is shown.
+
+        Raises `ViewBroken` when one cannot.
+        """
+        self._note(writer)
+        disturbed, self._disturbed = self._disturbed, set()
+        lost = Deltas(writer, disturbed)
+        for table in disturbed:
+            lost.lose(table)
+        for one in followed_views(self._store):
+            now = _inputs_now(self._store, one.view) if one.view.origin is None else one.inputs
+            if now is None:
+                let_stand(writer, one.view.relation_id)
+            elif now != one.inputs:
+                self.keep_up(writer, one.view)
+            elif any(table in lost for table in {*one.tables, *one.view.local_tables}):
+                program = self._program(writer, one)
+                _guarded(one.view, partial(program.run, writer, lost))
+        self._collect(writer, lost, None)
+
+
+def keep_up(writer: duckdb.DuckDBPyConnection, store: Store, view: View) -> None:
+    """`Maintenance.keep_up` of the store's."""
+    Maintenance.of(store).keep_up(writer, view)
+
+
+def stray_rows(
+    store: Store, cursor: duckdb.DuckDBPyConnection, view: View, most: int = 10_000
+) -> tuple[tuple[object, ...], ...]:
+    """Rows that a kept view lacks of its query, or has beyond it, as the cursor's transaction sees both.
+
+    Raises `ViewNotReady` when the view does not follow what it reads.
+    """
+    read = inputs(store, cursor).get(view.relation_id)
+    if read is None:
+        raise errors.ViewNotReady(f"{view.relation_id} does not follow what it reads now: run db.sync.sync()")
+    shown = f"SELECT * FROM {qualified(view.namespace, view.name)}"
+    body = local_body(view, read)
+    columns = described(cursor, shown)
+    weighted = f"SELECT *, 1 AS {WEIGHT} FROM ({body}) UNION ALL SELECT *, -1 FROM ({shown})"
+    names = ", ".join(quote(name) for name, _ in columns)
+    rows = cursor.execute(f"SELECT {names} FROM ({consolidated(columns, weighted)}) LIMIT {most}").fetchall()
+    return tuple(tuple(row) for row in rows)
+
+
+def _inputs_now(store: Store, view: View) -> dict[str, str | None] | None:
+    try:
+        return found_inputs(store, view)
+    except errors.ViewNotReady:
+        return None
+
+
+def _guarded(view: View, act: Callable[[], T]) -> T:
+    """What `act` returns. What cannot be computed breaks the view; what fails for want of disk or memory does not."""
+    try:
+        return act()
+    except duckdb.InterruptException:
+        raise
+    except duckdb.Error as error:
+        ours = as_ours(error)
+        if ours.retry is errors.Retry.BACKOFF:
+            raise
+        raise errors.ViewBroken(view.relation_id, ours.message) from error

@@ -1,0 +1,147 @@
+"""Groups follow the rows that moved: by adding up, and where that does not tell, by looking at the group again."""
+
+from __future__ import annotations
+
+import duckdb
+from sqlglot import exp
+
+from flashql.deltas import Delta
+from flashql.planner.blocks import sql
+from flashql.planner.steps import ROWS, ROWS_ALIAS, WEIGHT, Aggregate, Grouping, Step
+from flashql.quoting import qualified, quote
+from flashql.store import DATA_SCHEMA
+
+_MOVED, _AGAIN = "flashql_moved_groups", "flashql_groups_again"
+
+
+def merge(writer: duckdb.DuckDBPyConnection, step: Step, rows_delta: str, delta: Delta) -> None:
+    """Bring a table of groups to what it is after the delta of its rows; `delta` becomes what moved in the table."""
+    grouping = step.grouping
+    assert grouping is not None
+    made = writer.execute(f"CREATE OR REPLACE TEMP TABLE {_MOVED} AS {_moved(grouping, rows_delta)}").fetchone()
+    if made == (0,):
+        return
+    table = qualified(DATA_SCHEMA, step.table)
+    delta.create()
+    delta.run(f"DELETE FROM {table} AS t WHERE {_among(_MOVED, 't', grouping)}")
+    again = _find_again(writer, grouping, delta)
+    if again != "all":
+        delta.run(f"INSERT INTO {table} {_merged(grouping, delta, again)}")
+    if again:
+        delta.run(f"INSERT INTO {table} {_looked_at_again(step, grouping, _AGAIN if again == 'some' else _MOVED)}")
+
+
+def _keys(grouping: Grouping, alias: str = "") -> list[str]:
+    return [f"{alias}.{quote(key)}" if alias else quote(key) for key in grouping.keys]
+
+
+def _among(keys: str, alias: str, grouping: Grouping) -> str:
+    same = " AND ".join(f"m.{quote(key)} IS NOT DISTINCT FROM {alias}.{quote(key)}" for key in grouping.keys)
+    return f"EXISTS (SELECT 1 FROM {keys} AS m{f' WHERE {same}' if same else ''})"
+
+
+def _moved(grouping: Grouping, rows_delta: str) -> str:
+    """For each group that rows moved in: how many more it has, and what the aggregates gain or lose by it."""
+    source, changed = f"({rows_delta})", [f"sum({WEIGHT}) <> 0"]
+    if not grouping.merges:  # a row that came and went is no row that came
+        columns = ", ".join([*_keys(grouping), *_arguments(grouping)])
+        also, by = (f"{columns}, ", f" GROUP BY {columns}") if columns else ("", "")
+        source = (
+            f"(SELECT {also}sign({WEIGHT})::TINYINT AS {WEIGHT} FROM (SELECT {also}sum({WEIGHT}) AS {WEIGHT} "
+            f"FROM {source}{by} HAVING sum({WEIGHT}) <> 0), range(abs({WEIGHT})::BIGINT))"
+        )
+    selected = [*_keys(grouping), f"sum({WEIGHT})::BIGINT AS {ROWS}"]
+    for one in grouping.aggregates:
+        gained = _gains(one)
+        selected += [f"{expression} AS {quote(name)}" for name, expression in gained.items()]
+        if one.kind in ("count", "sum"):
+            changed += [f"{expression} <> 0" for expression in gained.values()]
+    keys = ", ".join(_keys(grouping))
+    having = " OR ".join(changed) if grouping.merges else "count(*) > 0"
+    return f"SELECT {', '.join(selected)} FROM {source}{f' GROUP BY {keys}' if keys else ''} HAVING {having}"
+
+
+def _arguments(grouping: Grouping) -> list[str]:
+    """The columns of the rows that aggregates read, other than the keys."""
+    read = {
+        column.name
+        for one in grouping.aggregates
+        for column in one.expression.find_all(exp.Column)
+        if column.table == ROWS_ALIAS
+    }
+    return [quote(name) for name in sorted(read - set(grouping.keys))]
+
+
+def _gains(one: Aggregate) -> dict[str, str]:
+    value = quote(one.argument) if one.argument is not None else "1"
+    counted = f"coalesce(sum({WEIGHT}) FILTER (WHERE {value} IS NOT NULL), 0)::BIGINT"
+    if one.kind == "count":
+        return {one.name: counted}
+    if one.kind == "sum":
+        added = [f"coalesce(sum({value}) FILTER (WHERE {WEIGHT} {sign} 0), 0)" for sign in (">", "<")]
+        return {one.name: " - ".join(added), f"{one.name}_n": counted}
+    if one.kind in ("min", "max"):
+        return {
+            f"{one.name}_in": f"{one.kind}({value}) FILTER (WHERE {WEIGHT} > 0)",
+            f"{one.name}_out": f"{one.kind}({value}) FILTER (WHERE {WEIGHT} < 0)",
+        }
+    return {}
+
+
+def _find_again(writer: duckdb.DuckDBPyConnection, grouping: Grouping, delta: Delta) -> str:
+    """Which of the groups that moved must be looked at again: '' none, 'some' (in _AGAIN), or 'all'."""
+    if any(one.kind == "other" for one in grouping.aggregates):
+        return "all"
+    if not grouping.extremes:
+        return ""
+    gone = " OR ".join(_is_gone(one) for one in grouping.extremes)
+    same = " AND ".join(f"m.{quote(key)} IS NOT DISTINCT FROM d.{quote(key)}" for key in grouping.keys) or "true"
+    keys = ", ".join(_keys(grouping, "m")) or "1 AS k0"
+    row = writer.execute(
+        f"CREATE OR REPLACE TEMP TABLE {_AGAIN} AS SELECT {keys} FROM {_MOVED} AS m "
+        f"JOIN {delta.name} AS d ON d.{WEIGHT} < 0 AND {same} WHERE {gone}"
+    ).fetchone()
+    return "some" if row is not None and row[0] else ""
+
+
+def _is_gone(one: Aggregate) -> str:
+    """Whether a group's extreme left it, and nothing as extreme came."""
+    left, came, was = f"m.{quote(f'{one.name}_out')}", f"m.{quote(f'{one.name}_in')}", f"d.{quote(one.name)}"
+    reaches = "<=" if one.kind == "min" else ">="
+    return f"({left} {reaches} {was} AND ({came} {reaches} {left}) IS NOT TRUE)"
+
+
+def _merged(grouping: Grouping, delta: Delta, again: str) -> str:
+    """The groups that moved, as they are now."""
+    old, new, merged = [*_keys(grouping), ROWS], [*_keys(grouping), ROWS], [*_keys(grouping), f"sum({ROWS})::BIGINT"]
+    for one in grouping.aggregates:
+        names = [one.name, f"{one.name}_n"] if one.kind == "sum" else [one.name]
+        old += [quote(name) for name in names]
+        if one.kind in ("min", "max"):
+            new.append(quote(f"{one.name}_in"))
+            merged.append(f"{one.kind}({quote(one.name)})")
+        else:
+            new += [quote(name) for name in names]
+            merged += [f"sum({quote(name)})" for name in names]
+    keys = ", ".join(_keys(grouping))
+    among = f" WHERE NOT {_among(_AGAIN, 'g', grouping)}" if again else ""
+    text = (
+        f"SELECT {', '.join(merged)} FROM (SELECT {', '.join(old)} FROM {delta.name} WHERE {WEIGHT} < 0 UNION ALL "
+        f"SELECT {', '.join(new)} FROM {_MOVED}) AS g{among}"
+    )
+    if keys:
+        return f"{text} GROUP BY {keys} HAVING sum({ROWS}) > 0"
+    return f"{text} HAVING count(*) > 0"
+
+
+def _looked_at_again(step: Step, grouping: Grouping, keys: str) -> str:
+    """The groups of these keys, from their rows as they are now."""
+    if not grouping.keys:
+        return step.text
+    assert step.query is not None
+    query = step.query.copy()
+    mark = exp.column("flashql_among")
+    query.set("where", exp.Where(this=mark))
+    text = sql(query)
+    assert text.count("flashql_among") == 1
+    return text.replace("flashql_among", _among(keys, ROWS_ALIAS, grouping))

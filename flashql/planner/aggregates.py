@@ -1,0 +1,280 @@
+"""Aggregate functions of Postgres as DuckDB's, with Postgres's types and values.
+
+What stands for the whole call in the translation is an expression over DuckDB aggregates, so that whoever keeps it by
+deltas finds sums and counts in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from sqlglot import exp
+
+from flashql.datatypes import PgType
+from flashql.errors import NotSupported
+from flashql.planner.arithmetic import arithmetic, average, sum_of, variance
+from flashql.planner.literals import (
+    BOOL,
+    DATE,
+    FLOAT4,
+    FLOAT8,
+    INT2,
+    INT4,
+    INT8,
+    MAX_PRECISION,
+    NUMERIC,
+    TEXT,
+    TIMESTAMP,
+    TIMESTAMPTZ,
+    UNKNOWN,
+    UUID,
+    VARCHAR,
+)
+from flashql.planner.operators import check_comparable
+from flashql.planner.parsing import PREFIX
+from flashql.planner.relations import check_groupable, typed
+from flashql.planner.scalars import (
+    FLOATS,
+    INTEGERS,
+    TEXTS,
+    Scalar,
+    as_numeric,
+    as_text,
+    cast,
+    refuse,
+)
+
+Wrap = Callable[[exp.Expr], exp.Expr]
+
+_BIGINT: Final = PgType(INT8, -1, "bigint")
+_BOOLEAN: Final = PgType(BOOL, -1, "boolean")
+_NUMERIC: Final = PgType(NUMERIC, -1, "numeric")
+_TEXT: Final = PgType(TEXT, -1, "text")
+_ARRAYS: Final = {
+    BOOL: 1000, INT2: 1005, INT4: 1007, INT8: 1016, FLOAT4: 1021, FLOAT8: 1022, TEXT: 1009, VARCHAR: 1015,
+    DATE: 1182, TIMESTAMP: 1115, TIMESTAMPTZ: 1185, UUID: 2951,
+}  # fmt: skip
+_FLOAT_HINT: Final = "Cast the argument to numeric(p,s): sums of those do not depend on the order of rows."
+
+
+@dataclass(frozen=True)
+class Call:
+    """An aggregate's arguments, translated, and what DuckDB's call of it is put into (FILTER, OVER)."""
+
+    name: str
+    arguments: tuple[Scalar, ...]
+    distinct: bool
+    order: tuple[exp.Expr, ...]  # exp.Ordered, translated
+    wrap: Wrap
+
+    @property
+    def argument(self) -> Scalar:
+        """The first argument."""
+        return self.arguments[0]
+
+    def made(self, kind: type[exp.Expr], argument: Scalar | None = None, **more: object) -> exp.Expr:
+        """DuckDB's call of one argument, DISTINCT and ORDER BY in it, wrapped."""
+        node: exp.Expr = (argument or self.argument).node.copy()
+        if self.distinct:
+            node = exp.Distinct(expressions=[node])
+        if self.order:
+            node = exp.Order(this=node, expressions=[one.copy() for one in self.order])
+        return self.wrap(kind(this=node, **more))
+
+
+def aggregate(call: Call) -> Scalar:
+    """The value of an aggregate; raises `NotSupported` for those that are not on the list."""
+    rule = _RULES.get(call.name)
+    if rule is None:
+        raise refuse(f"the aggregate {call.name}")
+    if call.distinct:
+        check_groupable(call.argument, "DISTINCT")
+    return rule(call)
+
+
+def is_aggregate(name: str) -> bool:
+    """Whether a function of that name is an aggregate that is on the list."""
+    return name in _RULES
+
+
+def _count(call: Call) -> Scalar:
+    if not call.arguments:
+        return Scalar(call.wrap(exp.Count(this=exp.Star(), big_int=True)), _BIGINT)
+    if len(call.arguments) > 1:
+        raise refuse("count of several columns")
+    return Scalar(call.made(exp.Count, _settled(call.argument), big_int=True), _BIGINT)
+
+
+def _sum(call: Call) -> Scalar:
+    value = call.argument
+    _require_order_free(call)
+    if value.oid in (INT2, INT4):
+        return Scalar(cast(call.made(exp.Sum), "BIGINT"), _BIGINT)
+    if value.oid == INT8:
+        node = cast(call.made(exp.Sum), f"DECIMAL({MAX_PRECISION}, 0)")
+        return Scalar(node, _NUMERIC, bounds=(MAX_PRECISION, 0), printed=True)
+    if value.oid == NUMERIC and value.countable:
+        if value.bounds is None:
+            return Scalar(call.made(exp.Sum), _NUMERIC)
+        # A numeric(p,s) column is a DECIMAL of that size, or text, of which DuckDB has no sum.
+        return Scalar(call.made(exp.Sum), _NUMERIC, bounds=(MAX_PRECISION, value.bounds[1]), printed=value.printed)
+    raise refuse(f"sum of {value.type.name}")
+
+
+def _avg(call: Call) -> Scalar:
+    value = call.argument
+    _require_order_free(call)
+    if value.oid not in {*INTEGERS, NUMERIC} or not value.countable:
+        raise refuse(f"avg of {value.type.name}")
+    number = as_numeric(value, "avg") if value.oid in INTEGERS else value
+    total, count = call.made(exp.Sum), call.made(exp.Count, big_int=True)
+    return average(total, count, number)
+
+
+def _extreme(kind: type[exp.Expr]) -> Callable[[Call], Scalar]:
+    def rule(call: Call) -> Scalar:
+        value = _settled(call.argument)
+        check_comparable(value.type, [value], ordering=True)
+        if value.oid in TEXTS:
+            value = as_text(value)
+        return replace(value, node=replace(call, distinct=False).made(kind, value), number=None, text=None)
+
+    return rule
+
+
+def _boolean(kind: type[exp.Expr]) -> Callable[[Call], Scalar]:
+    def rule(call: Call) -> Scalar:
+        if call.argument.oid not in (BOOL, UNKNOWN):
+            raise refuse(f"{call.name} of {call.argument.type.name}")
+        return Scalar(replace(call, distinct=False).made(kind), _BOOLEAN)
+
+    return rule
+
+
+def _string_agg(call: Call) -> Scalar:
+    value, separator = (as_text(one) for one in call.arguments)
+    if call.arguments[1].text is None:
+        raise refuse("string_agg with a separator that is not a constant")
+    node = _ordered(call, value).made(exp.GroupConcat, value, separator=separator.node)
+    return Scalar(node, _TEXT, value.collation, value.explicit)
+
+
+def _ordered(call: Call, value: Scalar) -> Call:
+    """With an order that leaves nothing to chance: rows that the query leaves in any order are in that of the value."""
+    last = exp.Ordered(this=value.node.copy(), nulls_first=False)
+    if any(one.this == value.node for one in call.order):
+        return call
+    return replace(call, order=(*call.order, last))
+
+
+def _require_order_free(call: Call) -> None:
+    if call.argument.oid in FLOATS:
+        raise NotSupported(
+            f"{call.name} of {call.argument.type.name} depends on the order in which Postgres happens to read rows",
+            hint=_FLOAT_HINT,
+        )
+
+
+def _settled(value: Scalar) -> Scalar:
+    """An untyped constant as text, a number of exactly its type."""
+    if value.oid == UNKNOWN and value.text is not None:
+        return as_text(value)
+    return replace(value, node=typed(value))
+
+
+def _array_agg(call: Call) -> Scalar:
+    value = _settled(call.argument)
+    array = _ARRAYS.get(value.oid)
+    if array is None:
+        raise refuse(f"array_agg of {value.type.name}", "Cast it to text, or to a number of a fixed size.")
+    made = _ordered(call, value).made(exp.ArrayAgg, value)
+    return Scalar(made, PgType(array, -1, f"{value.type.name}[]", element=replace(value.type, typmod=-1)))
+
+
+def _bits(kind: type[exp.Expr]) -> Callable[[Call], Scalar]:
+    def rule(call: Call) -> Scalar:
+        if call.argument.oid not in INTEGERS:
+            raise refuse(f"{call.name} of {call.argument.type.name}")
+        value = _settled(call.argument)
+        return Scalar(replace(call, distinct=False).made(kind, value), value.type)
+
+    return rule
+
+
+def _variance(*, sample: bool) -> Callable[[Call], Scalar]:
+    """Of exact numbers (numeric_stddev_internal): (N * sum(x^2) - sum(x)^2) / (N * (N - 1)), or / N^2."""
+
+    def rule(call: Call) -> Scalar:
+        value = call.argument
+        _require_order_free(call)
+        if value.oid not in {*INTEGERS, NUMERIC} or (value.bounds is None and value.oid == NUMERIC):
+            raise refuse(f"{call.name} of {value.type.name}", "Cast it to numeric(p,s).")
+        number = as_numeric(value, call.name)
+        total = sum_of(call.made(exp.Sum, number), number)
+        squares = sum_of(call.made(exp.Sum, arithmetic(exp.Mul, number, number)), arithmetic(exp.Mul, number, number))
+        return variance(call.made(exp.Count, big_int=True), total, squares, sample=sample)
+
+    return rule
+
+
+_RULES: Final[dict[str, Callable[[Call], Scalar]]] = {
+    "count": _count,
+    "sum": _sum,
+    "avg": _avg,
+    "min": _extreme(exp.Min),
+    "max": _extreme(exp.Max),
+    "bool_and": _boolean(exp.LogicalAnd),
+    "every": _boolean(exp.LogicalAnd),
+    "bool_or": _boolean(exp.LogicalOr),
+    "string_agg": _string_agg,
+    "array_agg": _array_agg,
+    "bit_and": _bits(exp.BitwiseAndAgg),
+    "bit_or": _bits(exp.BitwiseOrAgg),
+    "bit_xor": _bits(exp.BitwiseXorAgg),
+    "variance": _variance(sample=True),
+    "var_samp": _variance(sample=True),
+    "var_pop": _variance(sample=False),
+}
+
+_NODES: Final[dict[type[exp.Expr], str]] = {
+    exp.Count: "count",
+    exp.Sum: "sum",
+    exp.Avg: "avg",
+    exp.Min: "min",
+    exp.Max: "max",
+    exp.LogicalAnd: "bool_and",
+    exp.LogicalOr: "bool_or",
+    exp.GroupConcat: "string_agg",
+    exp.ArrayAgg: "array_agg",
+}
+
+
+def aggregate_name(node: exp.Expr) -> str | None:
+    """The name of the aggregate that a node calls; None when it calls none."""
+    if isinstance(node, exp.Anonymous):
+        name = str(node.name).lower().removeprefix(PREFIX)
+        return name if is_aggregate(name) else None
+    return _NODES.get(type(node)) or (node.key if isinstance(node, exp.AggFunc) else None)
+
+
+def pieces(node: exp.Expr) -> tuple[list[exp.Expr], bool, Sequence[exp.Expr]]:
+    """An aggregate's arguments as written, whether DISTINCT, and its ORDER BY."""
+    if isinstance(node, exp.Anonymous):
+        first, *more = node.expressions or [exp.Star()]
+    else:
+        first, more = node.this, list(node.expressions)
+        if isinstance(node, exp.GroupConcat) and node.args.get("separator") is not None:
+            more.append(node.args["separator"])
+    order: Sequence[exp.Expr] = ()
+    distinct = False
+    if more and isinstance(more[-1], exp.Order):
+        order, more[-1] = more[-1].expressions, more[-1].this
+    if isinstance(first, exp.Order):
+        order, first = first.expressions, first.this
+    if isinstance(first, exp.Distinct):
+        distinct = True
+        first, *rest = first.expressions
+        more = [*rest, *more]
+    return ([] if isinstance(first, exp.Star) else [first, *more]), distinct, order

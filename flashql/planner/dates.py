@@ -1,0 +1,209 @@
+"""Dates, timestamps and intervals: arithmetic, fields, truncation, with the same value in both databases.
+
+What depends on the time zone of Postgres's session (a day's length, the day of a moment) is refused: the copy has none.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from sqlglot import exp
+
+from flashql.datatypes import PgType
+from flashql.planner.literals import (
+    DATE,
+    FLOAT8,
+    INT2,
+    INT4,
+    INTERVAL,
+    NUMERIC,
+    TEXT,
+    TIMESTAMP,
+    TIMESTAMPTZ,
+    interval_parts,
+)
+from flashql.planner.scalars import LOCAL_TYPES, Scalar, cast, function, numeric, operand, refuse
+
+_INTERVAL: Final = PgType(INTERVAL, -1, "interval")
+_TIMESTAMP: Final = PgType(TIMESTAMP, -1, "timestamp without time zone")
+_ADDITIVE: Final = (exp.Add, exp.Sub)
+# The units that mean the same before the year 1 too; decades and longer are counted differently there.
+_TRUNCATIONS: Final = {
+    "MICROSECONDS", "MICROSECOND", "MILLISECONDS", "MILLISECOND",
+    "SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "QUARTER", "YEAR",
+}  # fmt: skip
+_DATE_FIELDS: Final = {"YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "DOW", "ISODOW", "DOY"}
+_TIME_FIELDS: Final = {"HOUR", "MINUTE"}
+_FRACTIONS: Final = {"EPOCH": 6, "SECOND": 6, "MILLISECONDS": 3, "MICROSECONDS": 0}  # digits after the point
+_FIELD_DIGITS = 7  # the last year of a Postgres date is 5874897
+
+
+def interval(text: str, unit: str | None) -> Scalar:
+    """A constant interval: months, days and microseconds apart, as both databases keep them."""
+    months, days, microseconds = interval_parts(text, unit)
+    parts = [("TO_MONTHS", months), ("TO_DAYS", days), ("TO_MICROSECONDS", microseconds)]
+    calls = [function(name, number(count)) for name, count in parts if count]
+    node = calls[0] if calls else function("TO_DAYS", number(0))
+    for one in calls[1:]:
+        node = exp.Add(this=node, expression=one)
+    return Scalar(operand(node), _INTERVAL, number=None, days_apart=(months, days, microseconds))
+
+
+def number(value: int) -> exp.Expr:
+    """An integer as a literal."""
+    literal = exp.Literal.number(abs(value))
+    return exp.Neg(this=literal) if value < 0 else literal
+
+
+def dated_arithmetic(kind: type[exp.Expr], left: Scalar, right: Scalar) -> Scalar | None:
+    """`+` and `-` with a date, timestamp or interval; None where there is none of them."""
+    oids = {left.oid, right.oid}
+    if not oids & {DATE, TIMESTAMP, TIMESTAMPTZ, INTERVAL}:
+        return None
+    if kind is exp.Add and right.oid in (DATE, TIMESTAMP, TIMESTAMPTZ):
+        left, right = right, left
+    if kind in _ADDITIVE and left.oid in (DATE, TIMESTAMP, TIMESTAMPTZ):
+        if right.oid == INTERVAL:
+            return _shifted(kind, left, right)
+        if left.oid == DATE and right.oid in (INT2, INT4):
+            node = kind(this=operand(left.node), expression=operand(cast(right.node, "INTEGER")))
+            return Scalar(cast(node, "DATE"), left.type)
+        if kind is exp.Sub and {left.oid, right.oid} == {DATE}:
+            return _days_between(left, right)
+    names = " and ".join(one.type.name for one in (left, right))
+    raise refuse(f"arithmetic on {names}")
+
+
+def _shifted(kind: type[exp.Expr], moment: Scalar, by: Scalar) -> Scalar:
+    if moment.oid == TIMESTAMPTZ and (by.days_apart is None or any(by.days_apart[:2])):
+        raise refuse(
+            "days or months from a timestamp with time zone, which depend on the session's time zone,",
+            "Add hours, or convert it to a timestamp first.",
+        )
+    type_ = moment.type if moment.oid == TIMESTAMPTZ else _TIMESTAMP
+    local = LOCAL_TYPES[type_.oid]
+    node = kind(this=operand(cast(moment.node, local)), expression=operand(by.node))
+    return Scalar(cast(node, local), type_)
+
+
+def _days_between(left: Scalar, right: Scalar) -> Scalar:
+    """Days as an integer; of infinite dates there is no number, an error in Postgres."""
+    sides = [operand(cast(side.node, "DATE")) for side in (left, right)]
+    infinite = exp.or_(*(function("ISINF", side.copy()) for side in sides), copy=False)
+    message = exp.DPipe(this=exp.Literal.string("cannot subtract infinite dates, as in "), expression=sides[0].copy())
+    ifs = [exp.If(this=infinite, true=function("ERROR", message))]
+    difference = exp.Case(ifs=ifs, default=exp.Sub(this=sides[0], expression=sides[1]))
+    return Scalar(cast(difference, "INTEGER"), PgType(INT4, -1, "integer"))
+
+
+_TO_CHAR: Final = {
+    "YYYY": "%Y", "MM": "%m", "DD": "%d", "HH24": "%H", "MI": "%M", "SS": "%S",
+}  # fmt: skip
+_TO_CHAR_TOKENS: Final = re.compile(r"YYYY|MM|DD|HH24|MI|SS|[-/.: _]")
+
+
+def to_char(value: Scalar, pattern: Scalar) -> Scalar:
+    """A date or timestamp as text like 'YYYY-MM-DD HH24:MI:SS'; another year than 1 to 9999 raises."""
+    parts = _TO_CHAR_TOKENS.findall(pattern.text or "")
+    if value.oid not in (DATE, TIMESTAMP) or not parts or "".join(parts) != pattern.text:
+        raise refuse(
+            f"to_char of {value.type.name} as {pattern.text!r}", "Patterns are of YYYY, MM, DD, HH24, MI, SS and marks."
+        )
+    source = cast(value.node, "TIMESTAMP")
+    text = function("STRFTIME", source, exp.Literal.string("".join(_TO_CHAR.get(part, part) for part in parts)))
+    year = function("DATE_PART", exp.Literal.string("year"), source.copy())
+    usual = exp.Between(this=year, low=number(1), high=number(9999))
+    message = exp.DPipe(this=exp.Literal.string("to_char of "), expression=cast(source.copy(), "TEXT"))
+    error = exp.If(this=exp.Not(this=exp.Paren(this=usual)), true=function("ERROR", message))
+    infinite = exp.If(this=function("ISINF", source.copy()), true=exp.Null())
+    return Scalar(exp.Case(ifs=[infinite, error], default=text), PgType(TEXT, -1, "text"), "default")
+
+
+def at_time_zone(value: Scalar, zone: Scalar) -> Scalar:
+    """`value AT TIME ZONE 'UTC'`; of other zones the two databases may know other rules."""
+    if (zone.text or "").upper() not in ("UTC", "GMT", "ZULU", "ETC/UTC"):
+        raise refuse("AT TIME ZONE with another zone than 'UTC'")
+    microseconds = function("EPOCH_US", value.node)
+    if value.oid == TIMESTAMPTZ:
+        type_, name, local = _TIMESTAMP, "MAKE_TIMESTAMP", "TIMESTAMP"
+    elif value.oid == TIMESTAMP:
+        type_, name, local = PgType(TIMESTAMPTZ, -1, "timestamp with time zone"), "MAKE_TIMESTAMPTZ", "TIMESTAMPTZ"
+    else:
+        raise refuse(f"AT TIME ZONE of {value.type.name}")
+    infinite = []
+    for text in ("infinity", "-infinity"):
+        end = cast(exp.Literal.string(text), LOCAL_TYPES[value.oid])
+        test = exp.EQ(this=operand(value.node.copy()), expression=end)
+        infinite.append(exp.If(this=test, true=cast(exp.Literal.string(text), local)))
+    return Scalar(exp.Case(ifs=infinite, default=function(name, microseconds)), type_)
+
+
+def date_trunc(value: Scalar, unit: str) -> Scalar:
+    """A timestamp cut to a unit. Of a date it would be a timestamptz in the session's time zone."""
+    if value.oid != TIMESTAMP:
+        raise refuse(f"date_trunc of {value.type.name}", "Cast the column to timestamp, or the result to date.")
+    if unit.upper() not in _TRUNCATIONS:
+        raise refuse(f"date_trunc to {unit.lower()}")
+    name = exp.Literal.string(unit.lower())
+    return Scalar(cast(function("DATE_TRUNC", name, cast(value.node, "TIMESTAMP")), "TIMESTAMP"), value.type)
+
+
+def extract(value: Scalar, field: str) -> Scalar:
+    """EXTRACT(field FROM date or timestamp).
+
+    Infinity has no day: null in both. Its year is infinite in Postgres, which no DECIMAL holds: raises.
+    """
+    field = field.upper()
+    fields = {DATE: _DATE_FIELDS, TIMESTAMP: _DATE_FIELDS | _TIME_FIELDS}.get(value.oid, set())
+    if value.oid in (TIMESTAMP, TIMESTAMPTZ) and field in _FRACTIONS and (value.oid == TIMESTAMP or field == "EPOCH"):
+        return _fraction(value, field)
+    if field not in fields:
+        raise refuse(f"extract({field.lower()}) from {value.type.name}")
+    source = cast(value.node, LOCAL_TYPES[value.oid])
+    part: exp.Expr = function("DATE_PART", exp.Literal.string(field.lower()), source)
+    if field == "YEAR":
+        part = _historical_year(part, source)
+    type_ = numeric(_FIELD_DIGITS, 0)
+    local = f"DECIMAL({_FIELD_DIGITS}, 0)"
+    return Scalar(cast(part, local), type_, bounds=(_FIELD_DIGITS, 0), printed=True)
+
+
+def _fraction(value: Scalar, field: str) -> Scalar:
+    """Seconds and their parts, with the digits that Postgres prints; null of what is infinite, but its epoch raises."""
+    local, divisor_digits = LOCAL_TYPES[value.oid], _FRACTIONS[field]
+    source = cast(value.node, local)
+    if field == "EPOCH":
+        count: exp.Expr = function("EPOCH_US", source)
+        message = exp.DPipe(this=exp.Literal.string("the epoch of "), expression=cast(source.copy(), "TEXT"))
+        infinite = exp.If(this=function("ISINF", source.copy()), true=function("ERROR", message))
+        count = exp.Case(ifs=[infinite], default=count)
+    else:
+        count = function("DATE_PART", exp.Literal.string("microseconds"), source)
+    digits = 19 if field == "EPOCH" else 8
+    whole = cast(count, f"DECIMAL({digits}, 0)")
+    type_ = PgType(NUMERIC, -1, "numeric")
+    if not divisor_digits:
+        return Scalar(whole, type_, bounds=(digits, 0), printed=True)
+    unit = cast(exp.Literal.string(f"0.{'0' * (divisor_digits - 1)}1"), f"DECIMAL({divisor_digits}, {divisor_digits})")
+    wide = (digits + divisor_digits, divisor_digits)
+    node = cast(exp.Paren(this=exp.Mul(this=whole, expression=unit)), "DECIMAL({}, {})".format(*wide))
+    return Scalar(node, type_, bounds=wide, printed=True)
+
+
+def date_part(value: Scalar, field: str) -> Scalar:
+    """What EXTRACT gives, as double precision."""
+    part = extract(value, field)
+    return Scalar(cast(part.node, "DOUBLE"), PgType(FLOAT8, -1, "double precision"))
+
+
+def _historical_year(year: exp.Expr, source: exp.Expr) -> exp.Expr:
+    """DuckDB's year 0 is 1 BC, which Postgres numbers -1."""
+    zero = exp.Literal.number(0)
+    before = exp.If(
+        this=exp.LTE(this=year.copy(), expression=zero),
+        true=exp.Sub(this=year.copy(), expression=exp.Literal.number(1)),
+    )
+    message = exp.Literal.string("the year of an infinite date has no exact local value")
+    infinite = exp.If(this=function("ISINF", source.copy()), true=function("ERROR", message))
+    return exp.Case(ifs=[infinite, before], default=year)

@@ -1,0 +1,263 @@
+"""The delta of a query from the deltas of what it reads, as SQL over present rows and deltas alone.
+
+Rows as they were are the present ones less the delta. What changed in several inputs is told apart in rounds, each of
+which takes the inputs of the rounds before it as they were and those of the rounds after it as they are:
+
+    Q(new, new) - Q(old, old) = [Q(new, new) - Q(old, new)] + [Q(old, new) - Q(old, old)]
+
+A round of one input that is joined row by row puts its delta in its place. Any other cuts its inputs down to the keys
+that changed (keys.py), and takes the query over them as they are less the query over them as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlglot import exp
+
+from flashql.planner.blocks import (
+    Item,
+    Recomputed,
+    column,
+    columns_of,
+    is_plain,
+    items,
+    names_sql,
+    output_names,
+    sql,
+    tables,
+)
+from flashql.planner.keys import Cuts, dividing_keys
+from flashql.planner.steps import WEIGHT
+from flashql.quoting import quote
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A stored table as deltas see it: where its delta is, and what tells its rows apart."""
+
+    table: str  # qualified, quoted
+    delta: str  # likewise; the same columns and WEIGHT
+    unique: tuple[
+        str, ...
+    ] = ()  # columns that no two rows have alike, NULL counting as a value; () when there are none
+    rows: int = 0  # about how many
+
+
+@dataclass(frozen=True)
+class Round:
+    """Inputs whose changes are taken into account together, by alias."""
+
+    aliases: frozenset[str]
+    cuts: Cuts | None  # None: the delta of the one alias takes its place
+
+
+def follows(tree: exp.Query, alias: str) -> bool:
+    """Whether a query follows what changes in the table under this alias by delta."""
+    return _rows_path(tree, alias) is not None or next(dividing_keys(tree, {alias}), None) is not None
+
+
+def ways(tree: exp.Query) -> dict[str, Cuts | None]:
+    """How a query follows what changes in each of its tables alone, by alias.
+
+    An empty dict: by its rows. Columns: by keys. None: not at all.
+    """
+    found: dict[str, Cuts | None] = {}
+    for table in tables(tree):
+        alias = table.alias_or_name
+        found[alias] = {} if _rows_path(tree, alias) is not None else next(dividing_keys(tree, {alias}), None)
+    return found
+
+
+def rounds(tree: exp.Query, changed: frozenset[str], relations: Mapping[str, Relation]) -> list[Round]:
+    """The rounds for changes in the tables under these aliases. Raises `Recomputed` when there are none."""
+    found: list[Round] = []
+    left = set(changed)
+    while left:
+        one = next(iter(left))
+        if len(left) == 1 and _rows_path(tree, one) is not None:
+            found.append(Round(frozenset(left), None))
+            break
+        cuts = next(dividing_keys(tree, left), None)
+        if cuts is not None:
+            found.append(Round(frozenset(left), cuts))
+            break
+        smallest = min(left, key=lambda alias: (_rows_path(tree, alias) is None, relations[alias].rows, alias))
+        cuts = None if _rows_path(tree, smallest) is not None else next(dividing_keys(tree, {smallest}), None)
+        if cuts is None and _rows_path(tree, smallest) is None:
+            raise Recomputed(f"{smallest}: what changes in it may change any row")
+        found.append(Round(frozenset({smallest}), cuts))
+        left.remove(smallest)
+    return found
+
+
+def delta_sql(tree: exp.Query, changed: frozenset[str], relations: Mapping[str, Relation]) -> str:
+    """The delta of a query, as SQL with its columns and WEIGHT; a row and its opposite may both be there."""
+    writer = _Writer(tree, relations)
+    return writer.written(rounds(tree, changed, relations))
+
+
+def _rows_path(tree: exp.Query, alias: str) -> list[exp.Query] | None:
+    """The queries from the outermost to the one that names the table, if each only joins its rows with others.
+
+    Then the delta of the table, in its place, gives the delta of the query.
+    """
+    if isinstance(tree, exp.Subquery) and isinstance(tree.this, exp.Query):
+        return _rows_path(tree.this, alias)
+    if isinstance(tree, exp.Union) and not tree.args.get("distinct"):
+        if tree.args.get("limit") or tree.args.get("offset"):
+            return None
+        for side in (tree.left, tree.right):
+            path = _rows_path(side, alias)
+            if path is not None:
+                return [tree, *path]
+        return None
+    if not isinstance(tree, exp.Select) or not is_plain(tree):
+        return None
+    present = items(tree)
+    for at, item in enumerate(present):
+        inside = _inside(item, alias)
+        if inside is None:
+            continue
+        kept = item.side in ("", "RIGHT") and all(after.side in ("", "LEFT") for after in present[at + 1 :])
+        return [tree, *inside] if kept else None
+    return None
+
+
+def _inside(item: Item, alias: str) -> list[exp.Query] | None:
+    if isinstance(item.node, exp.Table):
+        return [] if item.alias == alias and item.node.db else None
+    return _rows_path(item.query, alias) if item.query is not None else None
+
+
+@dataclass
+class _Writer:
+    tree: exp.Query
+    relations: Mapping[str, Relation]
+    parts: list[str] = field(default_factory=list)
+    ctes: list[str] = field(default_factory=list)
+
+    def written(self, planned: Sequence[Round]) -> str:
+        past: set[str] = set()
+        for number, one in enumerate(planned):
+            if one.cuts is None:
+                (alias,) = one.aliases
+                self._by_rows(alias, past)
+            else:
+                self._by_keys(number, one, one.cuts, past)
+            past |= one.aliases
+        ctes = f"WITH {', '.join(self.ctes)} " if self.ctes else ""
+        return ctes + " UNION ALL ".join(self.parts)
+
+    def _by_rows(self, alias: str, past: set[str]) -> None:
+        tree = self.tree.copy()
+        replaced = {one: self._as_was(one, self.relations[one].table) for one in past}
+        path = _rows_path(tree, alias)
+        assert path is not None
+        names = output_names(tree)
+        for query in path:  # the other sides of a UNION ALL did not change
+            if isinstance(query, exp.SetOperation):
+                tree = self._side(tree, query, alias)
+        path = [query for query in _rows_path(tree, alias) or [] if isinstance(query, exp.Select)]
+        source = alias
+        for select in reversed(path):
+            select.append("expressions", exp.alias_(column(source, WEIGHT), WEIGHT, quoted=True))
+            around = select.parent
+            while around is not None and not around.args.get("alias"):
+                around = around.parent
+            source = around.alias if around is not None else ""
+        inner = output_names(tree)
+        found = ", ".join(f"{quote(one)} AS {quote(name)}" for one, name in zip(inner, names, strict=False))
+        replaced[alias] = self.relations[alias].delta
+        self.parts.append(f"SELECT {found}, {WEIGHT} FROM ({self._sql(tree, replaced)})")
+
+    def _side(self, tree: exp.Query, union: exp.SetOperation, alias: str) -> exp.Query:
+        """The tree with a UNION ALL replaced by its side with the alias, under the names of its first."""
+        names = output_names(union)
+        side = next(one for one in (union.left, union.right) if _rows_path(one, alias) is not None)
+        while isinstance(side, exp.Subquery):
+            side = side.this
+        if isinstance(side, exp.Select):
+            renamed = [
+                exp.alias_(one.unalias(), name, quoted=True) for one, name in zip(side.expressions, names, strict=True)
+            ]
+            side.set("expressions", renamed)
+        side.pop()
+        if union is tree:
+            return side
+        union.replace(side)
+        return tree
+
+    def _by_keys(self, number: int, one: Round, cuts: Cuts, past: set[str]) -> None:
+        keys = f"flashql_k{number}"
+        width = len(next(iter(cuts.values())))
+        found = dict.fromkeys(
+            "SELECT "
+            + ", ".join(f"{quote(name)} AS k{at}" for at, name in enumerate(cuts[alias]))
+            + f" FROM {self.relations[alias].delta}"
+            for alias in sorted(one.aliases)
+        )
+        self.ctes.append(f"{keys} AS MATERIALIZED (SELECT DISTINCT * FROM ({' UNION ALL '.join(found)}))")
+        now: dict[str, str] = {}
+        was: dict[str, str] = {}
+        cut: dict[tuple[str, tuple[str, ...]], str] = {}
+        for alias, names in cuts.items():
+            relation = self.relations[alias]
+            before = self._as_was(alias, relation.table) if alias in past else None
+            place = (before or relation.table, names)
+            if place not in cut:
+                cut[place] = f"flashql_n{number}_{len(cut)}"
+                sharing = [
+                    other for other, keyed in cuts.items() if self.relations[other] == relation and keyed == names
+                ]
+                wanted = sorted({name for other in sharing for name in self._used(other)} | set(relation.unique))
+                rows = f"SELECT {names_sql(wanted, 'r')} FROM {place[0]} AS r WHERE {_among(keys, 'r', names, width)}"
+                self.ctes.append(f"{cut[place]} AS MATERIALIZED ({rows})")
+            now[alias] = was[alias] = cut[place]
+            if alias in one.aliases:
+                was[alias] = self._as_was(alias, cut[place])
+        for alias in past - set(cuts):
+            now[alias] = was[alias] = self._as_was(alias, self.relations[alias].table)
+        shown = ", ".join(quote(name) for name in output_names(self.tree))
+        self.parts.append(f"SELECT {shown}, 1 AS {WEIGHT} FROM ({self._sql(self.tree.copy(), now)})")
+        self.parts.append(f"SELECT {shown}, -1 FROM ({self._sql(self.tree.copy(), was)})")
+
+    def _used(self, alias: str) -> list[str]:
+        return columns_of(self.tree, alias)
+
+    def _as_was(self, alias: str, present: str) -> str:
+        """What the query reads of a table, in parentheses, before its delta; `present` is what of it is looked at."""
+        relation, used = self.relations[alias], self._used(alias)
+        names = names_sql(used)
+        left = f"SELECT {names} FROM {relation.delta} WHERE {WEIGHT} < 0"
+        if relation.unique:
+            same = " AND ".join(f"d.{quote(name)} IS NOT DISTINCT FROM r.{quote(name)}" for name in relation.unique)
+            stayed = (
+                f"SELECT {names_sql(used, 'r')} FROM {present} AS r "
+                f"WHERE NOT EXISTS (SELECT 1 FROM {relation.delta} AS d WHERE d.{WEIGHT} > 0 AND {same})"
+            )
+        else:
+            arrived = f"SELECT {names} FROM {relation.delta} WHERE {WEIGHT} > 0"
+            stayed = f"SELECT {names} FROM {present} EXCEPT ALL {arrived}"
+        return f"({stayed} UNION ALL {left})"
+
+    def _sql(self, tree: exp.Query, replaced: Mapping[str, str]) -> str:
+        """The query with other relations under some of its aliases."""
+        marks: dict[str, str] = {}
+        for table in tables(tree):
+            relation = replaced.get(table.alias_or_name)
+            if relation is not None:
+                mark = f"flashql_mark_{len(marks)}_"
+                marks[quote(mark)] = relation
+                table.set("db", None)
+                table.set("this", exp.to_identifier(mark, quoted=True))
+        text = sql(tree)
+        for mark, relation in marks.items():
+            text = text.replace(mark, relation)
+        return text
+
+
+def _among(keys: str, alias: str, names: Sequence[str], width: int) -> str:
+    same = " AND ".join(f"k.k{at} IS NOT DISTINCT FROM {alias}.{quote(names[at])}" for at in range(width))
+    return f"EXISTS (SELECT 1 FROM {keys} AS k WHERE {same})"

@@ -1,0 +1,205 @@
+"""Expressions of one query level: columns, and what is beyond one row: subqueries, aggregates, window functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlglot import exp
+
+from flashql.datatypes import PgType
+from flashql.errors import NotSupported
+from flashql.planner import windows
+from flashql.planner.aggregates import Call, Wrap, aggregate, aggregate_name, pieces
+from flashql.planner.literals import BOOL, INT4
+from flashql.planner.operators import compared
+from flashql.planner.ordered_sets import ordered_set
+from flashql.planner.relations import Relation, typed
+from flashql.planner.scalars import Scalar, cast, operand, refuse
+from flashql.planner.scopes import Level, derived_source, folded
+from flashql.planner.sorting import ordered
+from flashql.planner.sources import Queries
+from flashql.planner.transpile import condition, translate
+
+_BOOLEAN: Final = PgType(BOOL, -1, "boolean")
+_TAIL: Final = ("order", "limit", "offset")
+_QUANTIFIED: Final = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
+
+
+@dataclass
+class Expressions:
+    """What an expression at a level can see."""
+
+    level: Level
+    queries: Queries
+    windows: dict[str, exp.Window] = field(default_factory=dict)
+
+    def name_windows(self, defined: Iterable[exp.Window]) -> None:
+        """The WINDOW clause."""
+        for window in defined:
+            self.windows[folded(window.this)] = window
+
+    def column(self, node: exp.Column) -> Scalar:
+        """The value of a column; raises `UnknownName`."""
+        return self.level.column(node)
+
+    def beyond(self, node: exp.Expr) -> Scalar | None:
+        """A subquery, an aggregate or a window function; None for anything else."""
+        if isinstance(node, exp.Window):
+            return self._window(node)
+        if isinstance(node, exp.Filter):
+            return self._filtered(node, lambda call: call)
+        if isinstance(node, exp.WithinGroup):
+            return ordered_set(node, self, lambda call: call)
+        if isinstance(node, exp.Grouping):
+            return self._grouping(node)
+        if isinstance(node, exp.Exists):
+            return self._exists(node)
+        if isinstance(node, exp.Subquery):
+            return self._scalar(node)
+        if isinstance(node, exp.In) and node.args.get("query") is not None:
+            return self._in(node)
+        if isinstance(node, _QUANTIFIED) and isinstance(node.expression, (exp.Any, exp.All)):
+            return self._quantified(node)
+        return self._aggregate(node, lambda call: call) if aggregate_name(node) else None
+
+    # -- aggregates and window functions
+
+    def _aggregate(self, node: exp.Expr, wrap: Wrap) -> Scalar:
+        name = aggregate_name(node)
+        assert name is not None
+        written, distinct, order = pieces(node)
+        here, outside = self.level.read_here, self.level.read_outside
+        arguments = tuple(translate(one, self) for one in written)
+        sorted_by = tuple(ordered(one, self) for one in order)
+        if self.level.read_here == here and self.level.read_outside > outside:
+            raise refuse(f"{node.sql('postgres')} over columns of an outer query alone")
+        return aggregate(Call(name, arguments, distinct, sorted_by, wrap))
+
+    def _filtered(self, node: exp.Filter, wrap: Wrap) -> Scalar:
+        test = condition(node.expression.this, self)
+
+        def filtered(call: exp.Expr) -> exp.Expr:
+            if isinstance(call, exp.Filter):  # of its own, beside the query's
+                both = exp.and_(call.expression.this, test.copy(), copy=False)
+                return wrap(exp.Filter(this=call.this, expression=exp.Where(this=both)))
+            return wrap(exp.Filter(this=call, expression=exp.Where(this=test.copy())))
+
+        if isinstance(node.this, exp.WithinGroup):
+            return ordered_set(node.this, self, filtered)
+        return self._aggregate(node.this, filtered)
+
+    def _window(self, node: exp.Window) -> Scalar:
+        window = windows.specification(windows.resolved(node, self.windows), self)
+        call = node.this
+        if isinstance(call, (exp.IgnoreNulls, exp.RespectNulls)):
+            raise refuse(node.sql("postgres"))
+        if windows.is_window_function(call):
+            return windows.window_function(call, window, self)
+
+        def over(inner: exp.Expr) -> exp.Expr:
+            made = window.copy()
+            made.set("this", inner)
+            return made
+
+        if isinstance(call, exp.Filter):
+            return self._filtered(call, over)
+        if aggregate_name(call) is None:
+            raise refuse(node.sql("postgres"))
+        return self._aggregate(call, over)
+
+    def _grouping(self, node: exp.Grouping) -> Scalar:
+        keys = [typed(translate(one, self)) for one in node.expressions]
+        return Scalar(cast(exp.Grouping(expressions=keys), "INTEGER"), PgType(INT4, -1, "integer"))
+
+    # -- subqueries
+
+    def _subquery(self, node: exp.Expr) -> Relation:
+        query = node
+        while isinstance(query, exp.Subquery) and not any(
+            query.args.get(part) for part in ("order", "limit", "offset")
+        ):
+            query = query.this
+        return self.queries.query(query, self.level, self.level)
+
+    def _scalar(self, node: exp.Subquery) -> Scalar:
+        relation = self._subquery(node).settled()
+        if len(relation.outputs) != 1:
+            raise refuse("a subquery of several columns as a value")
+        value = relation.outputs[0].value
+        return Scalar(
+            exp.Subquery(this=relation.tree),
+            value.type,
+            value.collation,
+            bounds=value.bounds,
+            printed=value.printed,
+            countable=value.countable,
+        )
+
+    def _exists(self, node: exp.Exists) -> Scalar:
+        return Scalar(exp.Exists(this=self._subquery(node.this).tree), _BOOLEAN)
+
+    def _in(self, node: exp.In) -> Scalar:
+        odd = [name for name, value in node.args.items() if value and name not in ("this", "query")]
+        if odd:
+            raise refuse(node.sql("postgres"))
+        if isinstance(node.this, exp.Tuple):
+            return self._row_in(node)
+        relation, left, right = self._against(node.this, node.args["query"], exp.EQ)
+        del right
+        return Scalar(exp.In(this=operand(left.node), query=exp.Subquery(this=relation.tree)), _BOOLEAN)
+
+    def _row_in(self, node: exp.In) -> Scalar:
+        """`(a, b) IN (SELECT ...)`: true where a row is equal, null where one may be, as Postgres compares rows."""
+        values = [translate(one, self) for one in node.this.expressions]
+
+        def exists(test: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
+            relation = self._subquery(node.args["query"]).settled()
+            alias = self.level.names.unique("members")
+            source = derived_source(relation.outputs, "", alias, ())
+            sides = zip(values, source.columns, strict=True)
+            equal = exp.and_(*(compared(exp.EQ, [one, other.value]).node for one, other in sides), copy=True)
+            inner = exp.Subquery(this=relation.tree, alias=exp.TableAlias(this=exp.to_identifier(alias, True)))
+            select = exp.Select(expressions=[exp.Literal.number(1)], where=exp.Where(this=test(equal)))
+            select.set("from_", exp.From(this=inner))
+            return exp.Exists(this=select)
+
+        found = exists(lambda equal: equal)
+        if _only_filters(node):
+            return Scalar(found, _BOOLEAN)
+        unknown = exists(lambda equal: exp.Is(this=exp.Paren(this=equal), expression=exp.Null()))
+        ifs = [exp.If(this=found, true=exp.true()), exp.If(this=unknown, true=cast(exp.Null(), "BOOLEAN"))]
+        return Scalar(exp.Case(ifs=ifs, default=exp.false()), _BOOLEAN)
+
+    def _quantified(self, node: exp.Binary) -> Scalar | None:
+        quantifier = node.expression
+        inner = quantifier.this
+        if not isinstance(inner, exp.Query):
+            return None
+        kind = type(node)
+        relation, left, _ = self._against(node.this, inner, kind)
+        made = type(quantifier)(this=exp.Subquery(this=relation.tree))
+        return Scalar(kind(this=operand(left.node), expression=made), _BOOLEAN)
+
+    def _against(self, left: exp.Expr, query: exp.Expr, kind: type[exp.Expr]) -> tuple[Relation, Scalar, Scalar]:
+        """A value and a subquery's one column, both of the type in which Postgres compares them."""
+        value, relation = translate(left, self), self._subquery(query)
+        if len(relation.outputs) != 1:
+            raise NotSupported("a subquery of several columns is compared with one value")
+        test = compared(kind, [value, relation.slot(0)]).node
+        ready, other = _bare(test.this), _bare(test.expression)
+        right = Scalar(other, relation.outputs[0].value.type)
+        return relation.retyped(0, right), Scalar(ready, value.type), right
+
+
+def _only_filters(node: exp.Expr) -> bool:
+    """Whether all that counts is for which rows the condition is true."""
+    parent = node.parent
+    while isinstance(parent, (exp.And, exp.Paren)):
+        parent = parent.parent
+    return isinstance(parent, (exp.Where, exp.Having))
+
+
+def _bare(node: exp.Expr) -> exp.Expr:
+    return node.this if isinstance(node, exp.Paren) else node

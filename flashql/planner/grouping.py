@@ -1,0 +1,116 @@
+"""GROUP BY: keys, grouping sets, and columns that the key of their table determines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from flashql.planner.aggregates import aggregate_name
+from flashql.planner.relations import Relation, check_groupable, typed
+from flashql.planner.scalars import Scalar, cast, refuse
+from flashql.planner.scopes import Level, folded, settled
+from flashql.planner.transpile import Scope, translate
+
+
+@dataclass
+class Grouping:
+    """The GROUP BY of a SELECT, at its level."""
+
+    level: Level
+    scope: Scope
+
+    def apply(self, node: exp.Select, relation: Relation) -> None:
+        """Put the GROUP BY of `node` into its translation."""
+        group = node.args.get("group")
+        if group is None:
+            return
+        odd = [name for name, value in group.args.items() if value and name != "expressions"]
+        if odd:
+            raise refuse(group.sql("postgres").strip())
+        made = [self._element(one, relation) for one in group.expressions]
+        plain = all(not isinstance(one, (exp.GroupingSets, exp.Rollup, exp.Cube, exp.Tuple)) for one in made)
+        keys = {one.sql("duckdb") for element in made for one in _keys(element)}
+        for column in self._ungrouped(relation.tree, keys):
+            if not plain:
+                raise refuse(f"column {column.name}, which depends on a grouping set's columns,")
+            made.append(column.copy())
+            keys.add(column.sql("duckdb"))
+        relation.tree.set("group", exp.Group(expressions=made))
+
+    def _element(self, one: exp.Expr, relation: Relation) -> exp.Expr:
+        if isinstance(one, (exp.GroupingSets, exp.Rollup, exp.Cube)):
+            return type(one)(expressions=[self._element(inner, relation) for inner in one.expressions])
+        if isinstance(one, exp.Tuple):
+            return exp.Tuple(expressions=[self._key(inner, relation) for inner in one.expressions])
+        return self._key(one, relation)
+
+    def _key(self, one: exp.Expr, relation: Relation) -> exp.Expr:
+        while isinstance(one, exp.Paren):
+            one = one.this
+        value = settled(self._value(one, relation))
+        check_groupable(value, "GROUP BY")
+        key = typed(value)
+        # A number would be a column's place.
+        return cast(key, "VARCHAR" if key.is_string else "INTEGER") if isinstance(key, exp.Literal) else key
+
+    def _value(self, one: exp.Expr, relation: Relation) -> Scalar:
+        """A key's value: a place or a name of the select list, but a column of FROM comes before a name."""
+        if isinstance(one, exp.Literal) and not one.is_string:
+            return self._output(int(one.name) - 1, relation)
+        if isinstance(one, exp.Column) and not one.table and isinstance(one.this, exp.Identifier):
+            name = folded(one.this)
+            if all(column.name != name for column in self.level.namespace.star):
+                for at, output in enumerate(relation.outputs):
+                    if output.name == name:
+                        return self._output(at, relation)
+        return translate(one, self.scope)
+
+    def _output(self, at: int, relation: Relation) -> Scalar:
+        self.level.reads.add(relation.outputs[at].bases, computed=True)
+        return relation.outputs[at].value
+
+    def _ungrouped(self, tree: exp.Query, keys: set[str]) -> Iterator[exp.Column]:
+        """Columns of this level outside aggregates and keys: Postgres has checked that the keys determine them."""
+        aliases = {
+            column.value.node.table
+            for source in self.level.namespace.sources
+            for column in source.columns
+            if isinstance(column.value.node, exp.Column)
+        }
+        seen: set[str] = set()
+        clauses = (tree.args.get(clause) for clause in ("having", "order", "distinct"))
+        for part in (*tree.expressions, *(clause for clause in clauses if clause is not None)):
+            for column in _outside(part, keys):
+                spelled = column.sql("duckdb")
+                if column.table in aliases and spelled not in seen:
+                    seen.add(spelled)
+                    yield column
+
+
+def _outside(node: exp.Expr, keys: set[str]) -> Iterator[exp.Column]:
+    """Columns in an expression that are not inside of a key or of an aggregate's arguments."""
+    if node.sql("duckdb") in keys:
+        return
+    if isinstance(node, exp.Column):
+        yield node
+        return
+    if isinstance(node, exp.Window):
+        inner = node.this.this if isinstance(node.this, exp.Filter) else node.this
+        for child in (*inner.iter_expressions(), *node.iter_expressions()):
+            if child is not node.this:
+                yield from _outside(child, keys)
+        return
+    if aggregate_name(node) is not None or isinstance(node, exp.Filter):
+        return
+    for child in node.iter_expressions():
+        yield from _outside(child, keys)
+
+
+def _keys(element: exp.Expr) -> Iterator[exp.Expr]:
+    if isinstance(element, (exp.GroupingSets, exp.Rollup, exp.Cube, exp.Tuple)):
+        for inner in element.expressions:
+            yield from _keys(inner)
+    else:
+        yield element

@@ -1,0 +1,251 @@
+"""Which names a part of a query can see, and what each stands for in the translation.
+
+Names are found as Postgres finds them: level by level, an unqualified name among the columns of that level's FROM,
+a qualified one by its source's alias. In the translation every source has an alias of its own in the whole query, and
+a column the name it has locally (`quoting.local_name`), so that DuckDB, which ignores case, cannot mistake one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from sqlglot import exp
+
+from flashql.catalog import Column, Table
+from flashql.errors import DefinitionError, NotSupported, UnknownName
+from flashql.planner.literals import NUMERIC, UNKNOWN
+from flashql.planner.scalars import TEXTS, UNCERTAIN, Scalar, as_text, numeric_bounds, refuse
+from flashql.quoting import local_name
+
+TableName = tuple[str, str]  # schema and name at the origin
+BaseColumn = tuple[TableName, str]
+
+
+@dataclass(frozen=True)
+class Output:
+    """A column of a relation: Postgres's name of it, and its value; `bases` are the tables' columns that it shows."""
+
+    name: str
+    value: Scalar
+    bases: tuple[BaseColumn, ...] = ()
+
+
+@dataclass
+class Reads:
+    """What a query reads of base tables, in the order it was met."""
+
+    tables: dict[TableName, Table] = field(default_factory=dict)
+    columns: dict[TableName, dict[str, None]] = field(default_factory=dict)
+    computed: dict[TableName, dict[str, None]] = field(default_factory=dict)
+
+    def add_table(self, table: Table) -> TableName:
+        """Note that the table is read; its name."""
+        key = (table.schema, table.name)
+        self.tables.setdefault(key, table)
+        self.columns.setdefault(key, {})
+        self.computed.setdefault(key, {})
+        return key
+
+    def add(self, bases: Iterable[BaseColumn], *, computed: bool) -> None:
+        """Note that columns are read, and whether for more than to be shown; raises what keeps them from being read."""
+        for key, name in bases:
+            self.tables[key].streamed_column(name)
+            self.columns[key][name] = None
+            if computed:
+                self.computed[key][name] = None
+
+
+@dataclass
+class Names:
+    """Aliases already given, in lower case: a query's are all different."""
+
+    taken: set[str] = field(default_factory=set)
+
+    def unique(self, wanted: str) -> str:
+        """The name itself, or with the first free number behind it."""
+        name, number = wanted, 1
+        while name.lower() in self.taken:
+            number += 1
+            name = f"{wanted}_{number}"
+        self.taken.add(name.lower())
+        return name
+
+
+@dataclass(frozen=True)
+class Source:
+    """An item of FROM: Postgres's name of it and its columns, as references to its alias in the translation."""
+
+    name: str
+    columns: tuple[Output, ...]
+    table: TableName | None = None  # of a base table that has no alias: it may be named with its schema
+
+
+@dataclass
+class Namespace:
+    """What a FROM clause shows: its sources by name, and its columns in the order of `*`."""
+
+    sources: list[Source] = field(default_factory=list)
+    star: list[Output] = field(default_factory=list)
+
+    def add(self, source: Source) -> None:
+        """One more item; raises for a second of the same name."""
+        if any(one.name == source.name for one in self.sources if source.name):
+            raise DefinitionError(f'table name "{source.name}" specified more than once')
+        self.sources.append(source)
+        self.star.extend(source.columns)
+
+    def source(self, name: str, schema: str | None) -> Source | None:
+        """The source that a qualifier names."""
+        for one in self.sources:
+            if one.name == name and (schema is None or (one.table is not None and one.table[0] == schema)):
+                return one
+        return None
+
+
+@dataclass(frozen=True)
+class Named:
+    """A CTE: its alias in the translation and its columns, named as they are seen."""
+
+    alias: str
+    outputs: tuple[Output, ...]
+
+
+@dataclass
+class Level:
+    """One query level: its FROM, and the level around it, whose columns it may read too."""
+
+    reads: Reads
+    names: Names
+    namespace: Namespace = field(default_factory=Namespace)
+    outer: Level | None = None
+    ctes: Mapping[str, Named] = field(default_factory=dict)
+    read_here: int = 0  # how often a column of this level was read
+    read_outside: int = 0  # ... of a level around it
+
+    def find(self, node: exp.Column) -> Output:
+        """The column that a reference names; raises `UnknownName` or `NotSupported`."""
+        if not isinstance(node.this, exp.Identifier):
+            raise refuse(node.sql("postgres"))
+        name, level = folded(node.this), self
+        qualifier, schema = (folded(node.args[part]) if node.args.get(part) else None for part in ("table", "db"))
+        while True:
+            found = level._at_this_level(name, qualifier, schema)
+            if found is not None:
+                self._count(level)
+                return found
+            if level.outer is None:
+                raise UnknownName(f'column "{node.sql("postgres")}" does not exist')
+            level = level.outer
+
+    def _at_this_level(self, name: str, qualifier: str | None, schema: str | None) -> Output | None:
+        if qualifier is None:
+            found = [one for one in self.namespace.star if one.name == name]
+            if not found and self.namespace.source(name, None) is not None:
+                raise refuse(f"a whole row ({name})")
+        else:
+            source = self.namespace.source(qualifier, schema)
+            if source is None:
+                return None
+            found = [one for one in source.columns if one.name == name]
+            if not found:
+                raise UnknownName(f'column "{name}" of "{qualifier}" does not exist')
+        if len(found) > 1:
+            raise DefinitionError(f'column reference "{name}" is ambiguous')
+        return found[0] if found else None
+
+    def _count(self, level: Level) -> None:
+        if level is self:
+            self.read_here += 1
+        else:
+            self.read_outside += 1
+
+    def column(self, node: exp.Column) -> Scalar:
+        """The value of a column that is computed with."""
+        found = self.find(node)
+        self.reads.add(found.bases, computed=True)
+        return replace(found.value, node=found.value.node.copy())
+
+    def stars(self, node: exp.Expr) -> Iterator[Output] | None:
+        """The columns of `*` or `name.*`; None for anything else."""
+        if isinstance(node, exp.Star):
+            return iter(self.namespace.star)
+        if not (isinstance(node, exp.Column) and isinstance(node.this, exp.Star)):
+            return None
+        qualifier, schema = (folded(node.args[part]) if node.args.get(part) else None for part in ("table", "db"))
+        level: Level | None = self
+        while level is not None:
+            source = level.namespace.source(qualifier or "", schema)
+            if source is not None:
+                return iter(source.columns)
+            level = level.outer
+        raise UnknownName(f'missing FROM-clause entry for table "{qualifier}"')
+
+
+def folded(identifier: exp.Expr) -> str:
+    """An identifier's name: unquoted ones are lower case in Postgres."""
+    if not isinstance(identifier, exp.Identifier):
+        raise refuse(identifier.sql("postgres"))
+    return identifier.name if identifier.quoted else identifier.name.lower()
+
+
+def column_scalar(column: Column, node: exp.Expr) -> Scalar:
+    """The value of a table's column, held locally as `datatypes` says."""
+    collation = column.collation
+    if collation is None and column.type.oid in TEXTS:
+        collation = UNCERTAIN
+    bounds = numeric_bounds(column.type) if column.type.oid == NUMERIC else None
+    # A column whose values once did not fit its DECIMAL is text: the casts put around it wherever it is
+    # computed with make DuckDB read it as a number, or raise.
+    return Scalar(node, column.type, collation, bounds=bounds, printed=bounds is not None)
+
+
+def base_source(table: Table, key: TableName, name: str, alias: str, renamed: Sequence[str], *, bare: bool) -> Source:
+    """A base table in FROM; `renamed` are its alias's names for its first columns."""
+    if len(renamed) > len(table.columns):
+        raise DefinitionError(f'table "{name}" has {len(table.columns)} columns but {len(renamed)} were named')
+    columns = []
+    for at, column in enumerate(table.columns):
+        node = reference(alias, local_name(column.name))
+        shown = renamed[at] if at < len(renamed) else column.name
+        columns.append(Output(shown, column_scalar(column, node), ((key, column.name),)))
+    return Source(name, tuple(columns), key if bare else None)
+
+
+def derived_source(outputs: Sequence[Output], name: str, alias: str, renamed: Sequence[str]) -> Source:
+    """A subquery, CTE or VALUES in FROM, whose tree names its columns as `local_names(outputs)` says."""
+    if len(renamed) > len(outputs):
+        raise DefinitionError(f'table "{name}" has {len(outputs)} columns but {len(renamed)} were named')
+    columns = []
+    for at, (output, local) in enumerate(zip(outputs, local_names(outputs), strict=True)):
+        shown = renamed[at] if at < len(renamed) else output.name
+        value = replace(settled(output.value), node=reference(alias, local), number=None, text=None, explicit=False)
+        columns.append(Output(shown, value, output.bases))
+    return Source(name, tuple(columns))
+
+
+def settled(value: Scalar) -> Scalar:
+    """The value as a query returns it: what has no type yet is text."""
+    if value.oid != UNKNOWN:
+        return value
+    if value.text is not None:
+        return as_text(value)
+    return Scalar(value.node, replace(value.type, oid=25, name="text"), "default")
+
+
+def local_names(outputs: Iterable[Output]) -> list[str]:
+    """Names for a relation's columns that DuckDB tells apart."""
+    names = Names()
+    return [names.unique(local_name(output.name)) for output in outputs]
+
+
+def reference(alias: str, name: str) -> exp.Column:
+    """`"alias"."name"`."""
+    return exp.column(exp.to_identifier(name, quoted=True), table=exp.to_identifier(alias, quoted=True))
+
+
+def unsupported_clause(what: str) -> NotSupported:
+    """The error for a clause that no realtime view can have."""
+    return NotSupported(
+        f"{what} in a realtime view is not supported", hint="Use a MATERIALIZED or ORIGIN view, or write it otherwise."
+    )

@@ -1,0 +1,159 @@
+"""ORDER BY, LIMIT, OFFSET, DISTINCT and DISTINCT ON: which rows a query returns, for order itself is not kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from flashql.errors import NotSupported
+from flashql.planner.literals import BPCHAR, UNKNOWN
+from flashql.planner.operators import check_comparable
+from flashql.planner.relations import Relation, check_groupable, typed
+from flashql.planner.scalars import Scalar, as_text, cast, refuse
+from flashql.planner.scopes import Level, folded
+from flashql.planner.transpile import Scope, translate
+
+_CUTS = ("limit", "offset")
+
+
+@dataclass
+class Sorting:
+    """The end of a query, at its level."""
+
+    level: Level
+    scope: Scope
+
+    def of_select(self, node: exp.Select, relation: Relation) -> None:
+        """DISTINCT, ORDER BY and LIMIT of a SELECT, put into its translation."""
+        distinct = node.args.get("distinct")
+        keys = list(distinct.args["on"].expressions) if distinct is not None and distinct.args.get("on") else []
+        if distinct is not None:
+            relation.tree.set("distinct", self._distinct(keys, relation) if keys else exp.Distinct())
+            if not keys:
+                self._check_distinct(relation)
+        if keys or _cut(node):
+            self._order(node, relation)
+        self._cut(node, relation)
+
+    def of_whole(self, node: exp.Expr, relation: Relation) -> Relation:
+        """ORDER BY and LIMIT of a set operation, VALUES or parentheses: names and places of columns only."""
+        if not _cut(node):
+            return relation
+        if any(relation.tree.args.get(part) for part in ("order", *_CUTS)):
+            raise refuse("LIMIT of what has a LIMIT of its own", "Write it as a subquery in FROM.")
+        self._order(node, relation)
+        self._cut(node, relation)
+        return relation
+
+    def _distinct(self, keys: Sequence[exp.Expr], relation: Relation) -> exp.Distinct:
+        values = []
+        for key in keys:
+            place = self._place(key, relation)
+            value = relation.outputs[place].value if place is not None else translate(key, self.scope)
+            check_groupable(value, "DISTINCT ON")
+            values.append(typed(value))
+            if place is not None:
+                self.level.reads.add(relation.outputs[place].bases, computed=True)
+        return exp.Distinct(on=exp.Tuple(expressions=values))
+
+    def _check_distinct(self, relation: Relation) -> None:
+        for output in relation.outputs:
+            check_groupable(output.value, "DISTINCT")
+            self.level.reads.add(output.bases, computed=True)
+
+    def _order(self, node: exp.Expr, relation: Relation) -> None:
+        """What is asked for, then every other column: so that equal rows alone are left to chance."""
+        order = node.args.get("order")
+        items, places = [], set()
+        for one in order.expressions if order is not None else ():
+            place = self._place(one.this, relation)
+            if place is None:
+                items.append(ordered(one, self.scope))
+                continue
+            places.add(place)
+            in_order(relation.outputs[place].value, one)  # for what it refuses
+            self.level.reads.add(relation.outputs[place].bases, computed=True)
+            items.append(_by_place(place, one))
+        if order is None and not _takes_nothing(node):
+            raise NotSupported(
+                "LIMIT without ORDER BY leaves to chance which rows there are", hint="Add an ORDER BY to the query."
+            )
+        rest = (place for place in range(len(relation.outputs)) if place not in places)
+        items.extend(_by_place(place, exp.Ordered(nulls_first=False)) for place in rest)
+        relation.tree.set("order", exp.Order(expressions=items))
+
+    def _place(self, node: exp.Expr, relation: Relation) -> int | None:
+        """Which column of the result an item of ORDER BY names, by place or by name; None for an expression."""
+        if isinstance(node, exp.Literal) and not node.is_string:
+            return int(node.name) - 1
+        if isinstance(node, exp.Column) and not node.table and isinstance(node.this, exp.Identifier):
+            name = folded(node.this)
+            for at, output in enumerate(relation.outputs):
+                if output.name == name:
+                    return at
+        return None
+
+    def _cut(self, node: exp.Expr, relation: Relation) -> None:
+        limit, offset = node.args.get("limit"), node.args.get("offset")
+        if isinstance(limit, exp.Fetch):
+            options = limit.args.get("limit_options")
+            if options is not None and (options.args.get("with_ties") or options.args.get("percent")):
+                raise refuse(limit.sql("postgres").strip())
+            relation.tree.set("limit", exp.Limit(expression=_count(limit.args.get("count") or exp.Literal.number(1))))
+        elif limit is not None and not _is_all(limit.expression):
+            relation.tree.set("limit", exp.Limit(expression=_count(limit.expression)))
+        if offset is not None and not _is_all(offset.expression):
+            relation.tree.set("offset", exp.Offset(expression=_count(offset.expression)))
+
+
+def _by_place(place: int, like: exp.Ordered) -> exp.Ordered:
+    return exp.Ordered(
+        this=exp.Literal.number(place + 1),
+        desc=bool(like.args.get("desc")),
+        nulls_first=bool(like.args.get("nulls_first")),
+    )
+
+
+def _cut(node: exp.Expr) -> bool:
+    """Whether LIMIT or OFFSET leaves rows out."""
+    limit, offset = node.args.get("limit"), node.args.get("offset")
+    limits = limit is not None and (isinstance(limit, exp.Fetch) or not _is_all(limit.expression))
+    return limits or (offset is not None and not _is_all(offset.expression))
+
+
+def _takes_nothing(node: exp.Expr) -> bool:
+    limit = node.args.get("limit")
+    return isinstance(limit, exp.Limit) and isinstance(limit.expression, exp.Literal) and limit.expression.name == "0"
+
+
+def _is_all(count: exp.Expr) -> bool:
+    return isinstance(count, exp.Null) or (isinstance(count, (exp.Var, exp.Column)) and count.name.upper() == "ALL")
+
+
+def _count(node: exp.Expr) -> exp.Expr:
+    """A constant number of rows."""
+    bare = node.this if isinstance(node, exp.Paren) else node
+    if isinstance(bare, exp.Literal) and not bare.is_string and bare.name.isdigit():
+        return bare.copy()
+    raise refuse(f"{node.sql('postgres')} as a number of rows", "Write a constant.")
+
+
+def ordered(node: exp.Expr, scope: Scope) -> exp.Ordered:
+    """An item of an ORDER BY, where nulls go written out; raises `NotSupported` for orders that differ."""
+    assert isinstance(node, exp.Ordered)
+    return in_order(translate(node.this, scope), node)
+
+
+def in_order(value: Scalar, node: exp.Ordered) -> exp.Ordered:
+    """The value as an item of an ORDER BY with the direction and place of nulls of `node`."""
+    if node.args.get("with_fill"):
+        raise refuse(node.sql("postgres"))
+    if value.oid == UNKNOWN:
+        value = as_text(value) if value.text is not None else value
+    check_comparable(value.type, [value], ordering=not value.is_null)
+    key = as_text(value).node if value.oid == BPCHAR else value.node
+    if isinstance(key, (exp.Literal, exp.Neg)):
+        key = cast(key, "BIGINT") if not key.is_string else cast(key, "TEXT")  # a number would be a column's place
+    return exp.Ordered(this=key, desc=bool(node.args.get("desc")), nulls_first=bool(node.args.get("nulls_first")))

@@ -1,0 +1,373 @@
+"""A query split into steps: parts that can follow by delta stay whole, parts that cannot get a table of their own.
+
+Groups, DISTINCT and set operations become tables of groups, which follow by adding up. The first rows in some order are
+taken from a table of all. A derived table or subquery without a key that divides what is around it is kept by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from itertools import count
+
+from sqlglot import exp
+
+from flashql.planner.blocks import (
+    Recomputed,
+    column,
+    is_aggregate,
+    is_plain,
+    items,
+    output_names,
+    own,
+    sql,
+    subqueries,
+    tables,
+)
+from flashql.planner.delta import follows
+from flashql.planner.folding import Folded, exactly, named, state
+from flashql.planner.normalizing import normalized, outputs_known
+from flashql.planner.steps import Aggregate, Grouping, Step, Steps, whole
+from flashql.quoting import quote
+
+# The columns and types of a query, by name; nothing is run.
+Describe = Callable[[str], Mapping[str, str]]
+
+
+def split(tree: exp.Query, prefix: str, schema: str, describe: Describe) -> Steps:
+    """The steps of a query over stored tables of `schema`; their tables are named `prefix`, `prefix`_1, ..."""
+    try:
+        known = normalized(tree)
+        if not outputs_known(known):
+            raise Recomputed("columns of the query have no names of their own")
+        splitter = _Splitter(prefix, schema, describe)
+        return splitter.root(known)
+    except Recomputed as why:
+        return whole(prefix, tree, [str(why)])
+
+
+class _Splitter:
+    def __init__(self, prefix: str, schema: str, describe: Describe) -> None:
+        self._prefix = prefix
+        self._schema = schema
+        self._describe = describe
+        self._steps: list[Step] = []
+        self._aliases = count()
+
+    def root(self, tree: exp.Query) -> Steps:
+        top = self.placed(tree)
+        if isinstance(top, exp.Select) and self._is_shown(top):
+            return Steps(tuple(self._steps), top)
+        self.stored(top)
+        return Steps(tuple(self._steps), None)
+
+    def _is_shown(self, top: exp.Select) -> bool:
+        """Whether it only filters and computes from the rows of the last step."""
+        read = tables(top)
+        alone = len(read) == 1 and len(items(top)) == 1 and isinstance(items(top)[0].node, exp.Table)
+        return alone and bool(self._steps) and read[0].name == self._steps[-1].table and is_plain(top)
+
+    # -- queries over stored tables
+
+    def placed(self, query: exp.Query) -> exp.Query:
+        """A query with the same rows over stored tables, as few of its parts as need be stored."""
+        if query.args.get("limit") or query.args.get("offset"):
+            return self._first_rows(query)
+        query.set("order", None if not _orders_distinct(query) else query.args.get("order"))
+        if isinstance(query, exp.Subquery) and isinstance(query.this, exp.Query):
+            return self.placed(query.this)
+        if isinstance(query, exp.SetOperation) and not (
+            isinstance(query, exp.Union) and not query.args.get("distinct")
+        ):
+            return self._set_operation(query)
+        if not isinstance(query, exp.Select):
+            return query
+        if query.args.get("group") or query.args.get("having") or any(is_aggregate(n) for n in own(query, exp.Func)):
+            return self._grouped(query)
+        distinct = query.args.get("distinct")
+        if distinct is not None and distinct.args.get("on") is None and not any(own(query, exp.Window)):
+            return self._distinct(query)
+        return query
+
+    def stored(self, query: exp.Query) -> str:
+        """The name of a table that holds the rows of a query over stored tables."""
+        query, reasons = self.following(query)
+        return self._step(query, None, reasons)
+
+    def _step(self, query: exp.Query, grouping: Grouping | None, reasons: Iterable[str]) -> str:
+        text = sql(query)
+        for step in self._steps:
+            if step.text == text:
+                return step.table
+        table = f"{self._prefix}_{len(self._steps)}" if self._steps else self._prefix
+        self._steps.append(Step(table, query, tuple(dict.fromkeys(reasons)), text, grouping))
+        return table
+
+    def _read(self, table: str, alias: str) -> exp.Table:
+        return exp.Table(
+            this=exp.to_identifier(table, quoted=True),
+            db=exp.to_identifier(self._schema, quoted=True),
+            alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)),
+        )
+
+    def following(self, query: exp.Query) -> tuple[exp.Query, list[str]]:
+        """The query, those parts stored that it cannot follow otherwise, and what it cannot follow."""
+        if isinstance(query, exp.SetOperation):
+            exp.Subquery(this=query)  # so that its sides can be replaced
+        for part in _derived_groups(query):
+            self._replace(part)
+        seen: set[str] = set()
+        while True:
+            stuck = [table for table in tables(query) if not follows(query, table.alias_or_name)]
+            around = [_part_around(query, table) for table in stuck]
+            parts = [part for part in around if part is not None and sql(part) not in seen]
+            if not parts:
+                break
+            seen.add(sql(parts[0]))
+            self._replace(parts[0])
+        return query, [f"{table.name}: what changes in it may change any row" for table in stuck]
+
+    def _replace(self, part: exp.Query) -> None:
+        """Let a derived table or subquery be read from stored tables."""
+        placed = self.placed(part.copy())
+        if not (isinstance(placed, exp.Select) and is_plain(placed) and not subqueries(placed)):
+            names = output_names(placed)
+            table = self.stored(placed)
+            alias = self._alias()
+            placed = exp.Select(expressions=[named(column(alias, name), name) for name in names])
+            placed.set("from_", exp.From(this=self._read(table, alias)))
+        part.replace(placed)
+
+    def _alias(self) -> str:
+        return f"flashql_{next(self._aliases)}"
+
+    # -- the first rows
+
+    def _first_rows(self, query: exp.Query) -> exp.Query:
+        """All rows stored, with what they are ordered by, and the first of them read from there."""
+        names = output_names(query)
+        tail = {clause: query.args.get(clause) for clause in ("limit", "offset")}
+        order = query.args.get("order")
+        inner = query.copy()
+        if _orders_distinct(inner):
+            raise Recomputed("the first rows of DISTINCT ON are taken from all")
+        for clause in ("order", "limit", "offset"):
+            inner.set(clause, None)
+        alias = self._alias()
+        ordered: list[exp.Expr] = []
+        for term in order.expressions if order is not None else ():
+            name = _place_of(term.this, inner, names)
+            if name is None:
+                if not isinstance(inner, exp.Select) or inner.args.get("distinct"):
+                    raise Recomputed("it is ordered by what it does not show")
+                name = f"flashql_by{len(ordered)}"
+                inner.set("expressions", [*inner.expressions, named(term.this.copy(), name)])
+            again = term.copy()
+            again.set("this", column(alias, name))
+            ordered.append(again)
+        table = self.stored(self.placed(inner))
+        first = exp.Select(expressions=[named(column(alias, name), name) for name in names])
+        first.set("from_", exp.From(this=self._read(table, alias)))
+        if ordered:
+            first.set("order", exp.Order(expressions=ordered))
+        for clause, value in tail.items():
+            first.set(clause, value)
+        return first
+
+    # -- groups
+
+    def _grouped(self, select: exp.Select) -> exp.Query:
+        group = select.args.get("group")
+        if group is not None and any(value for clause, value in group.args.items() if clause != "expressions"):
+            return select  # GROUPING SETS and their like: computed as a whole
+        rows = exp.Select()
+        for clause in ("from_", "joins", "where", "laterals"):
+            rows.set(clause, select.args.get(clause))
+        keys = {sql(one): f"k{at}" for at, one in enumerate(group.expressions if group is not None else ())}
+        columns = [named(one.copy(), f"k{at}") for at, one in enumerate(group.expressions if group is not None else ())]
+        builder = Folded(rows, columns, {item.alias for item in items(select)})
+        alias = self._alias()
+        top = exp.Select()
+        replaced = {
+            clause: [builder.replaced(one, keys, alias) for one in select.args.get(clause) or ()]
+            for clause in ("expressions",)
+        }
+        top.set(
+            "expressions",
+            [
+                named(one.unalias(), name)
+                for one, name in zip(replaced["expressions"], output_names(select), strict=True)
+            ],
+        )
+        having = select.args.get("having")
+        if having is not None:
+            top.set("where", exp.Where(this=builder.replaced(having.this, keys, alias)))
+        for clause in ("distinct", "qualify"):
+            if select.args.get(clause):
+                top.set(clause, builder.replaced(select.args[clause], keys, alias))
+        table = self._groups(rows, columns, tuple(keys.values()), builder.aggregates)
+        top.set("from_", exp.From(this=self._read(table, alias)))
+        return self.placed(top)
+
+    def _groups(
+        self, rows: exp.Select, columns: list[exp.Expr], keys: tuple[str, ...], aggregates: list[Aggregate]
+    ) -> str:
+        rows.set("expressions", columns or [named(exp.Literal.number(1), "one")])
+        kinds = self._describe(sql(self._with_steps_written_out(rows)))
+        exact = [exactly(one, kinds) for one in aggregates]
+        source, reasons = self.following(rows)
+        assert isinstance(source, exp.Select)
+        return self._step(state(source, keys, exact), Grouping(source, keys, tuple(exact)), reasons)
+
+    def _with_steps_written_out(self, query: exp.Query) -> exp.Query:
+        """The query with the tables of steps, which are not there yet, replaced by what they will hold."""
+        query = query.copy()
+        for step in reversed(self._steps):
+            for table in tables(query):
+                if table.name == step.table:
+                    assert step.query is not None
+                    table.replace(exp.Subquery(this=step.query.copy(), alias=table.args["alias"].copy()))
+        return query
+
+    def _distinct(self, select: exp.Select) -> exp.Query:
+        names = output_names(select)
+        inner = select.copy()
+        inner.set("distinct", None)
+        return self._grouped_by_all(inner, names, self._alias())
+
+    def _grouped_by_all(
+        self, inner: exp.Query, names: list[str], alias: str, having: exp.Expr | None = None
+    ) -> exp.Query:
+        select = exp.Select(expressions=[named(column(alias, name), name) for name in names])
+        derived = exp.Subquery(this=inner, alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
+        select.set("from_", exp.From(this=derived))
+        select.set("group", exp.Group(expressions=[column(alias, name) for name in names]))
+        if having is not None:
+            select.set("having", exp.Having(this=having))
+        return self._grouped(select)
+
+    def _set_operation(self, query: exp.SetOperation) -> exp.Query:
+        names = output_names(query)
+        if isinstance(query, exp.Union):
+            every = query.copy()
+            for union in every.find_all(exp.Union):
+                if _only_unions_between(union, every):
+                    union.set("distinct", False)
+            return self._grouped_by_all(every, names, self._alias())
+        if not query.args.get("distinct"):
+            raise Recomputed("INTERSECT ALL and EXCEPT ALL look at all rows of both sides")
+        sides = []
+        for number, side in enumerate((query.left, query.right)):
+            alias = self._alias()
+            own_names = output_names(side)
+            marked = exp.Select(
+                expressions=[named(column(alias, one), name) for one, name in zip(own_names, names, strict=True)]
+            )
+            for mark in range(2):
+                value = exp.Literal.number(1) if mark == number else exp.Null()
+                marked.append("expressions", named(exp.Cast(this=value, to=exp.DataType.build("int")), _MARKS[mark]))
+            derived = exp.Subquery(this=side.copy(), alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
+            marked.set("from_", exp.From(this=derived))
+            sides.append(marked)
+        both = exp.Union(this=sides[0], expression=sides[1], distinct=False)
+        alias = self._alias()
+        counts = [exp.Count(this=column(alias, mark)) for mark in _MARKS]
+        zero = exp.Literal.number(0)
+        right = exp.EQ if isinstance(query, exp.Except) else exp.GT
+        having = exp.And(
+            this=exp.GT(this=counts[0], expression=zero), expression=right(this=counts[1], expression=zero.copy())
+        )
+        return self._grouped_by_all(both, names, alias, having)
+
+
+_MARKS = ("flashql_left", "flashql_right")
+
+
+def _only_unions_between(inner: exp.Expr, outer: exp.Expr) -> bool:
+    """Whether a UNION is a side of another, of a side of it, and so on: duplicates are left out by the outermost."""
+    while inner is not outer:
+        if (
+            not isinstance(inner.parent, (exp.Union, exp.Subquery))
+            or inner.args.get("limit")
+            or inner.args.get("offset")
+        ):
+            return False
+        if isinstance(inner.parent, exp.Subquery) and inner.parent.args.get("alias"):
+            return False
+        inner = inner.parent
+    return True
+
+
+def _orders_distinct(query: exp.Expr) -> bool:
+    distinct = query.args.get("distinct")
+    return isinstance(distinct, exp.Distinct) and distinct.args.get("on") is not None
+
+
+def _place_of(term: exp.Expr, query: exp.Query, names: list[str]) -> str | None:
+    """The name of the query's column that an ORDER BY term is, by number or by being the same."""
+    if isinstance(term, exp.Literal) and not term.is_string:
+        return names[int(term.this) - 1]
+    if isinstance(query, exp.Select):
+        for item in query.expressions:
+            if sql(item.unalias()) == sql(term):
+                return str(item.alias_or_name)
+    elif isinstance(term, exp.Column) and term.name in names:
+        return str(term.name)
+    return None
+
+
+def _derived_groups(query: exp.Query) -> list[exp.Query]:
+    """Derived tables of groups in FROM: kept by themselves, what changes is added up instead of looked up."""
+    found: list[exp.Query] = []
+    for derived in query.find_all(exp.Subquery):
+        inner = derived.this
+        if not isinstance(derived.parent, (exp.From, exp.Join)) or not isinstance(inner, exp.Select):
+            continue
+        aggregates = [node for node in own(inner, exp.Func) if is_aggregate(node)]
+        merges = all(
+            isinstance(node, (exp.Count, exp.Sum, exp.Min, exp.Max)) and not isinstance(node.this, exp.Distinct)
+            for node in aggregates
+        )
+        if inner.args.get("group") is not None and merges and not inner.args.get("limit"):
+            found.append(inner)
+    return [one for one in found if not any(one is not other and _is_within(one, other) for other in found)]
+
+
+def _is_within(one: exp.Expr, other: exp.Expr) -> bool:
+    around = one.parent
+    while around is not None:
+        if around is other:
+            return True
+        around = around.parent
+    return False
+
+
+def _part_around(query: exp.Query, table: exp.Table) -> exp.Query | None:
+    """The outermost query within `query` that reads the table and can be stored: one that looks at nothing outside."""
+    chain: list[exp.Query] = []
+    around: exp.Expr | None = table
+    while around is not None and around is not query:
+        if isinstance(around, exp.Query) and not isinstance(around, exp.Subquery):
+            chain.append(around)
+        around = around.parent
+    for part in reversed(chain):
+        inside = {
+            one.alias_or_name for one in part.find_all(exp.Table, exp.Subquery, exp.Lateral, exp.Values, exp.Unnest)
+        }
+        free = any(one.table and one.table not in inside for one in part.find_all(exp.Column))
+        if not free and not _is_table(part):
+            return part
+    return None
+
+
+def _is_table(query: exp.Query) -> bool:
+    """Whether a query only shows columns of one stored table."""
+    if not isinstance(query, exp.Select) or not is_plain(query) or query.args.get("where") is not None:
+        return False
+    return [type(item.node) for item in items(query)] == [exp.Table]
+
+
+def shown_sql(steps: Steps, schema: str) -> str:
+    """What the view shows, as SQL."""
+    if steps.shown is not None:
+        return sql(steps.shown)
+    return f"SELECT * FROM {quote(schema)}.{quote(steps.last.table)}"

@@ -1,0 +1,143 @@
+"""One kept view's steps, carried out: built from nothing, or moved on by the deltas of what they read."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from time import perf_counter
+
+import duckdb
+from sqlglot import exp
+
+from flashql.deltas import Delta, Deltas, apply_delta, delta_name, difference
+from flashql.keeping import Followed
+from flashql.merging import merge
+from flashql.pacing import Measured, Pace
+from flashql.planner.blocks import Recomputed, tables
+from flashql.planner.delta import Relation, delta_sql
+from flashql.planner.steps import Step, Steps
+from flashql.quoting import qualified, quote
+from flashql.store import DATA_SCHEMA, Store
+from flashql.store.copies import all_copies
+from flashql.store.relations import described
+from flashql.weighing import Columns, consolidated
+
+_log = logging.getLogger(__name__)
+
+
+def build(writer: duckdb.DuckDBPyConnection, steps: Steps) -> None:
+    """Make and fill the tables of a view's steps."""
+    for step in steps.steps:
+        writer.execute(f"CREATE TABLE {qualified(DATA_SCHEMA, step.table)} AS {step.text}")
+
+
+def known_relations(store: Store) -> dict[str, Relation]:
+    """The copies there are, by table, with what tells their rows apart."""
+    found = {}
+    for copy in all_copies(store):
+        if copy.local_table is not None:
+            key = tuple(kept.local_name for kept in copy.columns if kept.name in copy.key)
+            found[copy.local_table] = _relation(copy.local_table, key)
+    return found
+
+
+def _relation(table: str, unique: tuple[str, ...]) -> Relation:
+    return Relation(qualified(DATA_SCHEMA, table), delta_name(table), unique)
+
+
+class Program:
+    """A kept view that follows. The SQL of each step for each set of changed tables is written once."""
+
+    def __init__(self, kept: Followed, steps: Steps, copies: Mapping[str, Relation]) -> None:
+        self.kept = kept
+        self.steps = steps
+        self._relations = dict(copies)
+        for step in steps.steps:
+            keys = step.grouping.keys if step.grouping is not None else ()
+            self._relations[step.table] = _relation(step.table, keys)
+        self._written: dict[tuple[str, frozenset[str]], str | None] = {}
+        self._columns: dict[str, Columns] = {}
+        self._paces: dict[str, Pace] = {step.table: Pace() for step in steps.steps}
+        self.measured: dict[str, Measured] = {}
+
+    def run(self, writer: duckdb.DuckDBPyConnection, deltas: Deltas) -> None:
+        """Move every step that reads a changed table; `deltas` gets those of the steps' tables."""
+        for step in self.steps.steps:
+            if step.source is None:
+                changed = [table for table in self.kept.tables | {*self.kept.view.local_tables} if table in deltas]
+                aliases: frozenset[str] = frozenset()
+            else:
+                read = [table for table in tables(step.source) if _name(table) in deltas]
+                changed = [_name(table) for table in read]
+                aliases = frozenset(table.alias_or_name for table in read)
+            if changed:
+                self._move(writer, step, changed, aliases, deltas)
+
+    def _move(
+        self,
+        writer: duckdb.DuckDBPyConnection,
+        step: Step,
+        changed: list[str],
+        aliases: frozenset[str],
+        deltas: Deltas,
+    ) -> None:
+        delta, pace = Delta(writer, step.table), self._paces[step.table]
+        known = not any(deltas[table].lost for table in changed) and step.follows(changed)
+        moved = sum(deltas[table].moved for table in set(changed)) if known else 0
+        anew = not known or pace.better_anew(moved) or self._delta_sql(writer, step, aliases) is None
+        started = perf_counter()
+        if anew:
+            difference(writer, step.text, delta, self._columns_of(writer, step))
+        else:
+            self._follow(writer, step, aliases, delta)
+        applied = not anew and step.grouping is not None
+        if delta.moved if applied else apply_delta(writer, delta, self._columns_of(writer, step)):
+            deltas.add(delta)
+        milliseconds = 1000 * (perf_counter() - started)
+        if known:
+            pace.took(moved, milliseconds, anew=anew)
+        self.measured.setdefault(step.table, Measured()).add(anew=anew, rows=delta.moved, milliseconds=milliseconds)
+
+    def _follow(self, writer: duckdb.DuckDBPyConnection, step: Step, aliases: frozenset[str], delta: Delta) -> None:
+        """Make the delta of the step's table from the deltas of the tables under these aliases."""
+        rows = self._delta_sql(writer, step, aliases)
+        assert rows is not None
+        if step.grouping is None:
+            text = consolidated(self._columns_of(writer, step), rows)
+            writer.execute(f"CREATE OR REPLACE TEMP TABLE {quote(f'delta_{step.table}')} AS {text}")
+            return
+        merge(writer, step, rows, delta)
+        if not step.grouping.merges and delta.moved:
+            delta.net(self._columns_of(writer, step))
+
+    def _columns_of(self, writer: duckdb.DuckDBPyConnection, step: Step) -> Columns:
+        if step.table not in self._columns:
+            self._columns[step.table] = described(writer, f"FROM {qualified(DATA_SCHEMA, step.table)}")
+        return self._columns[step.table]
+
+    def _delta_sql(self, writer: duckdb.DuckDBPyConnection, step: Step, changed: frozenset[str]) -> str | None:
+        """The delta of what the step is made of, when the tables under these aliases changed.
+
+        None, so that the step is computed anew, when there is none that DuckDB understands: a fault, which is logged.
+        """
+        key = (step.table, changed)
+        if key not in self._written:
+            assert step.source is not None
+            by_alias = {
+                table.alias_or_name: self._relations.get(table.name) or _relation(table.name, ())
+                for table in tables(step.source)
+                if table.db == DATA_SCHEMA
+            }
+            try:
+                text = delta_sql(step.source, changed, by_alias)
+                described(writer, text)
+                self._written[key] = text
+            except (Recomputed, KeyError, duckdb.BinderException, duckdb.ParserException) as error:
+                _log.warning("%s is computed anew, for its delta could not be written: %r", step.table, error)
+                self._written[key] = None
+        return self._written[key]
+
+
+def _name(table: exp.Table) -> str:
+    """The name under which a table's changes are known: copies and kept rows by their own, others as relation ids."""
+    return table.name if table.db == DATA_SCHEMA else f"{table.db}.{table.name}"

@@ -1,0 +1,63 @@
+"""The steps of kept views, and the tables that hold them: flashql.view_steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+from flashql.store.copies import drop_table
+from flashql.store.duck import Store
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """One row of flashql.view_steps, without what is measured."""
+
+    table: str
+    strategy: str
+    reason: str
+    query: str
+
+
+def step_rows(store: Store) -> dict[str, list[StepRow]]:
+    """The steps as they were built, by relation id, in their order."""
+    found: dict[str, list[StepRow]] = {}
+    rows = store.rows(
+        "SELECT relation_id, local_table, strategy, reason, query FROM flashql.view_steps ORDER BY relation_id, step"
+    )
+    for view, *row in rows:
+        found.setdefault(view, []).append(StepRow(*row))
+    return found
+
+
+def save_steps(writer: duckdb.DuckDBPyConnection, relation_id: str, steps: Sequence[StepRow]) -> None:
+    """These are the view's steps now, in tables that were just filled; the tables of those before are dropped."""
+    drop_steps(writer, relation_id)
+    for number, step in enumerate(steps, 1):
+        writer.execute(
+            "INSERT INTO flashql.view_steps (relation_id, step, local_table, strategy, reason, query) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            [relation_id, number, step.table, step.strategy, step.reason, step.query],
+        )
+
+
+def drop_steps(writer: duckdb.DuckDBPyConnection, relation_id: str) -> None:
+    """Forget the view's steps and drop their tables."""
+    rows = writer.execute("SELECT local_table FROM flashql.view_steps WHERE relation_id = ?", [relation_id]).fetchall()
+    for (table,) in rows:
+        drop_table(writer, table)
+    writer.execute("DELETE FROM flashql.view_steps WHERE relation_id = ?", [relation_id])
+
+
+def add_measured(writer: duckdb.DuckDBPyConnection, measured: Mapping[str, tuple[int, int, int, float]]) -> None:
+    """Add to what was measured of the steps with these tables: batches, of these recomputed, rows, milliseconds."""
+    rows = ", ".join(
+        f"('{table}', {batches}, {anew}, {rows}, {ms!r})" for table, (batches, anew, rows, ms) in measured.items()
+    )
+    writer.execute(
+        "UPDATE flashql.view_steps AS s SET batches = s.batches + m.batches, recomputed = s.recomputed + m.anew, "
+        "rows_moved = s.rows_moved + m.moved, milliseconds = s.milliseconds + m.ms "
+        f"FROM (VALUES {rows}) AS m(local_table, batches, anew, moved, ms) WHERE s.local_table = m.local_table"
+    )

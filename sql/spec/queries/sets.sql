@@ -1,0 +1,36 @@
+-- DISTINCT, LIMIT, set operations, CTEs.
+
+SELECT DISTINCT dept_id FROM emp;
+SELECT DISTINCT dept_id, active FROM emp;
+SELECT DISTINCT ON (dept_id) dept_id, name, salary FROM emp ORDER BY dept_id, salary DESC, id;
+SELECT DISTINCT ON (d) dept_id AS d, id FROM emp ORDER BY d, id DESC;
+SELECT name, salary FROM emp ORDER BY salary DESC, id LIMIT 3;
+SELECT name FROM emp ORDER BY salary DESC NULLS LAST, id LIMIT 2 OFFSET 1;
+SELECT name, salary AS s FROM emp ORDER BY s, id OFFSET 2;
+SELECT id FROM emp ORDER BY 1 FETCH FIRST 3 ROWS ONLY;
+SELECT id FROM emp ORDER BY -id LIMIT 2;
+SELECT id FROM emp ORDER BY name;
+SELECT id FROM emp LIMIT ALL;
+SELECT id FROM emp LIMIT 0;
+SELECT dept_id, count(*) AS n FROM emp GROUP BY dept_id ORDER BY n DESC, dept_id LIMIT 2;
+SELECT id FROM emp UNION SELECT id FROM dept;
+SELECT id FROM emp UNION ALL SELECT dept_id FROM emp;
+SELECT dept_id FROM emp INTERSECT SELECT id FROM dept;
+SELECT dept_id FROM emp INTERSECT ALL SELECT dept_id FROM sale;
+SELECT id FROM emp EXCEPT SELECT dept_id FROM emp;
+SELECT dept_id FROM emp EXCEPT ALL SELECT id FROM dept;
+SELECT id, salary FROM emp UNION ALL SELECT id, 1.5 FROM dept UNION ALL SELECT 1, NULL;
+SELECT small FROM numbers UNION SELECT big FROM numbers;
+SELECT 'a' UNION ALL SELECT name FROM emp;
+SELECT NULL UNION ALL SELECT name FROM emp;
+SELECT 1 UNION SELECT 2 INTERSECT SELECT 2;
+(SELECT id FROM emp ORDER BY id LIMIT 2) UNION ALL (SELECT id FROM emp ORDER BY id DESC LIMIT 2);
+SELECT id FROM emp UNION SELECT id FROM sale ORDER BY id DESC LIMIT 4;
+(SELECT id FROM emp UNION SELECT 99) ORDER BY 1 LIMIT 2;
+SELECT hired FROM emp UNION SELECT '2024-01-01';
+WITH big AS (SELECT * FROM emp WHERE salary > 1000) SELECT b.name, d.title FROM big b JOIN dept d ON d.id = b.dept_id;
+WITH t (k, v) AS (SELECT dept_id, sum(salary) FROM emp GROUP BY dept_id), u AS (SELECT k FROM t WHERE v > 1500) SELECT t.k, t.v FROM t WHERE t.k IN (SELECT k FROM u);
+WITH t AS (SELECT 1 AS a) SELECT * FROM (WITH t AS (SELECT 2 AS a) SELECT a FROM t) q, t;
+WITH t AS MATERIALIZED (SELECT id FROM emp) SELECT a.id FROM t a, t b WHERE a.id = b.id + 1;
+WITH RECURSIVE r AS (SELECT id FROM emp) SELECT * FROM r;
+WITH emp AS (SELECT id FROM dept) SELECT * FROM emp;

@@ -1,0 +1,34 @@
+-- Queries that mean the same in both databases. Each is run at the origin and, translated, over copies.
+
+SELECT * FROM emp;
+SELECT e.name, d.title FROM emp AS e JOIN dept AS d ON d.id = e.dept_id;
+SELECT e.name, d.title FROM emp e LEFT JOIN dept d ON d.id = e.dept_id WHERE e.salary > 1000;
+SELECT e.name, d.title FROM emp e RIGHT JOIN dept d ON d.id = e.dept_id;
+SELECT e.name, d.title FROM emp e FULL JOIN dept d ON d.id = e.dept_id;
+SELECT e.name, d.title FROM emp e, dept d WHERE d.id = e.dept_id AND d.budget > e.salary;
+SELECT a.name, b.name FROM emp a JOIN emp b ON a.boss_id = b.id;
+SELECT e.*, d.title FROM emp e CROSS JOIN dept d;
+SELECT * FROM emp JOIN sale USING (id);
+SELECT id, name, amount FROM emp FULL JOIN sale USING (id);
+SELECT * FROM emp NATURAL JOIN (SELECT id, budget FROM dept) AS d;
+SELECT * FROM emp RIGHT JOIN (SELECT id, budget FROM dept) AS d USING (id);
+SELECT e.name FROM emp e, dept d LEFT JOIN sale s ON s.dept_id = d.id WHERE e.id = s.emp_id;
+SELECT e.id, d.id, s.id FROM emp e, sale s RIGHT JOIN dept d ON s.dept_id = d.id;
+SELECT a.id, d.title, s.amount FROM emp a LEFT JOIN (dept d JOIN sale s ON s.dept_id = d.id) ON a.dept_id = d.id;
+SELECT a.id, q.total FROM emp a LEFT JOIN LATERAL (SELECT sum(s.amount) AS total FROM sale s WHERE s.emp_id = a.id) q ON true;
+SELECT d.title, t.id FROM dept d, LATERAL (SELECT s.id FROM sale s WHERE s.dept_id = d.id ORDER BY s.amount DESC NULLS LAST, s.id LIMIT 2) t;
+SELECT x.b FROM (SELECT id AS a, name AS b FROM emp) AS x WHERE x.a > 2;
+SELECT p, q FROM (SELECT id, name FROM emp) AS x (p, q);
+SELECT k, n FROM dept AS t (k, n);
+SELECT "Mixed", "mixed" FROM odd;
+SELECT o."Mixed" FROM odd o WHERE o."mixed" IS NOT NULL;
+SELECT 1, 'a', NULL, 2.50, true;
+SELECT 3000000000 AS big, 'x' || 'y' AS xy;
+SELECT id + 1 AS next, name || '!' AS loud FROM emp;
+TABLE dept;
+VALUES (1, 'a'), (2, 'b'), (NULL, 'c');
+SELECT v.i + 1, v.t FROM (VALUES (1, 'a'), (2, NULL)) AS v (i, t);
+SELECT column1, column2 FROM (VALUES (1.5, DATE '2024-01-01'), (2.25, NULL)) AS v;
+SELECT public.emp.name FROM public.emp;
+SELECT emp.* FROM public.emp WHERE public.emp.id < 3;
+SELECT (SELECT max(amount) FROM sale) AS top, id FROM emp;

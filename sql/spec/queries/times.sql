@@ -1,0 +1,11 @@
+-- Functions of dates and times, over ordinary ones.
+
+SELECT id, to_char(sold_at, 'YYYY-MM-DD HH24:MI:SS'), to_char(sold_at, 'YYYY/MM') FROM sale;
+SELECT id, extract(epoch FROM sold_at), date_part('epoch', sold_at), extract(second FROM sold_at) FROM sale;
+SELECT date_trunc('month', hired)::date AS month, count(*) FROM emp GROUP BY date_trunc('month', hired)::date;
+SELECT id, sold_at AT TIME ZONE 'UTC' AT TIME ZONE 'UTC' FROM sale;
+SELECT id, extract(epoch FROM sold_at AT TIME ZONE 'UTC') FROM sale;
+SELECT id, sold_at - interval '1 month', hired + interval '30 days 01:00' FROM emp JOIN sale USING (id);
+SELECT max(hired) - min(hired), min(hired) + 1 FROM emp;
+SELECT id FROM sale WHERE sold_at >= date '2024-01-01' AND sold_at < date '2024-01-01' + interval '1 month';
+SELECT to_char(sold_at, 'YYYY-MM') AS month, sum(amount) FROM sale GROUP BY 1 HAVING sum(amount) > 10;

@@ -1,0 +1,40 @@
+-- Queries whose rows cannot be told, or not alike; and the reason.
+
+SELECT id FROM emp LIMIT 2;
+leaves to chance;
+
+SELECT sum(rate) FROM numbers;
+depends on the order;
+
+SELECT emp FROM emp;
+a whole row;
+
+SELECT now() FROM emp;
+is not translated;
+
+SELECT id FROM emp FOR UPDATE;
+FOR UPDATE;
+
+SELECT id FROM emp TABLESAMPLE SYSTEM (10);
+TABLESAMPLE;
+
+SELECT avg(x) FROM (SELECT avg(salary) AS x FROM emp GROUP BY dept_id) q;
+division of what a division or the like gave;
+
+WITH RECURSIVE r AS (SELECT 1 AS n, 1.5 AS x UNION ALL SELECT n + 1, x * 1.5 FROM r WHERE n < 4) SELECT * FROM r;
+which grows;
+
+SELECT id, random() FROM emp;
+another one at each call;
+
+SELECT id FROM emp WHERE hired < current_date;
+another one at each call;
+
+SELECT avg(rate) FROM numbers;
+depends on the order;
+
+SELECT date_trunc('month', hired) FROM emp;
+date_trunc of date;
+
+SELECT name FROM emp ORDER BY id FETCH FIRST 2 ROWS WITH TIES;
+WITH TIES;

@@ -1,0 +1,222 @@
+"""Kept views: realtime views of any query, equal to it after every batch, with Postgres as the oracle."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections import Counter
+
+import pytest
+
+import flashql
+from flashql import errors
+from flashql.database import Database
+from flashql.moved import Moved
+from flashql.store.definitions import views
+from tests.fix_postgres import Origin
+from tests.postgres.pair import following
+
+TABLES = """
+CREATE TABLE customers (id int PRIMARY KEY, name text, city text);
+CREATE TABLE orders (id int PRIMARY KEY, customer int, amount numeric(10, 2), placed date);
+CREATE TABLE lines (orderid int, nr int, product int, quantity int, PRIMARY KEY (orderid, nr));
+"""
+
+VIEWS = {
+    "joined": "SELECT o.id, c.name, o.amount FROM orders o JOIN customers c ON c.id = o.customer",
+    "left_joined": "SELECT c.id, c.city, o.id AS o FROM customers c LEFT JOIN orders o ON o.customer = c.id",
+    "full_joined": "SELECT c.id, o.id AS o FROM customers c FULL JOIN orders o ON o.customer = c.id",
+    "selfjoined": "SELECT a.id, b.id AS other FROM orders a, orders b WHERE a.customer = b.customer AND a.id < b.id",
+    "totals": "SELECT customer, count(*) AS n, sum(amount) AS total, min(amount) AS least, max(placed) AS latest "
+    "FROM orders GROUP BY customer",
+    "by_city": "SELECT c.city, count(*) AS n, sum(o.amount) AS total FROM customers c JOIN orders o "
+    "ON o.customer = c.id GROUP BY c.city HAVING count(*) > 1",
+    "products": "SELECT count(DISTINCT product) AS n, sum(quantity) AS q FROM lines",
+    "cities": "SELECT DISTINCT city FROM customers",
+    "ids": "SELECT id FROM customers UNION SELECT customer FROM orders",
+    "all_ids": "SELECT id FROM customers UNION ALL SELECT customer FROM orders",
+    "without": "SELECT id FROM customers EXCEPT SELECT customer FROM orders",
+    "busy": "SELECT name FROM customers c WHERE EXISTS (SELECT 1 FROM orders o WHERE o.customer = c.id)",
+    "idle": "SELECT name FROM customers WHERE id NOT IN (SELECT customer FROM orders WHERE customer IS NOT NULL)",
+    "large": "SELECT id FROM orders WHERE amount > (SELECT min(amount) FROM orders)",
+    "best": "SELECT o.id FROM orders o WHERE amount = (SELECT max(amount) FROM orders i WHERE i.customer = o.customer)",
+    "ranked": "SELECT id, row_number() OVER (PARTITION BY customer ORDER BY amount, id) AS nr FROM orders",
+    "top": "SELECT id, amount FROM orders ORDER BY amount DESC NULLS LAST, id LIMIT 5",
+    "spread": "WITH t AS (SELECT orderid, sum(quantity) AS q FROM lines GROUP BY orderid) "
+    "SELECT o.customer, count(*) AS n FROM orders o JOIN t ON t.orderid = o.id WHERE t.q > 3 GROUP BY o.customer",
+}
+
+
+def seeded() -> random.Random:
+    """A generator with a seed that a failure shows, or that FLASHQL_TEST_SEED gives."""
+    seed = int(os.environ.get("FLASHQL_TEST_SEED") or random.randrange(2**31))
+    sys.stdout.write(f"FLASHQL_TEST_SEED={seed}\n")
+    return random.Random(seed)
+
+
+def transaction(random_: random.Random) -> list[str]:
+    """The statements of one transaction."""
+    found = []
+    for _ in range(random_.randrange(1, 6)):
+        one, other = random_.randrange(12), random_.randrange(12)
+        amount = random_.choice(["NULL", f"{random_.randrange(5)}.50"])
+        customer = random_.choice(["NULL", str(other)])
+        found.append(
+            random_.choice(
+                [
+                    f"INSERT INTO customers VALUES ({one}, 'n{other}', 'c{other % 3}') ON CONFLICT DO NOTHING",
+                    f"UPDATE customers SET city = 'c{other % 3}' WHERE id = {one}",
+                    f"DELETE FROM customers WHERE id = {one}",
+                    f"INSERT INTO orders VALUES ({one}, {customer}, {amount}, '2024-01-{other + 1}') "
+                    "ON CONFLICT DO NOTHING",
+                    f"UPDATE orders SET amount = {amount}, customer = {customer} WHERE id = {one}",
+                    f"UPDATE orders SET amount = {amount} WHERE id % 3 = {one % 3}",
+                    f"DELETE FROM orders WHERE id = {one}",
+                    f"INSERT INTO lines VALUES ({one}, {other}, {other % 4}, {one % 3}) ON CONFLICT DO NOTHING",
+                    f"UPDATE lines SET quantity = quantity + 1 WHERE product = {other % 4}",
+                    f"DELETE FROM lines WHERE orderid = {one}",
+                    f"UPDATE orders SET id = id + 100 WHERE id = {one} AND NOT EXISTS "
+                    f"(SELECT 1 FROM orders WHERE id = {one + 100})",
+                    "TRUNCATE lines" if one == 3 else f"DELETE FROM orders WHERE customer = {other}",
+                ]
+            )
+        )
+    return found
+
+
+def test_views_of_many_shapes_equal_their_queries_after_every_batch(origin: Origin, database_path: str) -> None:
+    random_ = seeded()
+    origin.execute(TABLES)
+    for _ in range(20):
+        origin.execute(";".join(transaction(random_)))
+    with following(origin, database_path, **VIEWS) as pair:
+        pair.check()
+        replayed = watched(pair.db)
+        for nth in range(40):
+            origin.execute(";".join(transaction(random_)))
+            pair.db.sync.wait(timeout=60)
+            pair.compare()
+            for name, rows_ in replayed.items():
+                assert rows_ == shown(pair.db, name), name
+            if nth == 20:
+                pair.reopen()
+                pair.sync()
+                replayed = watched(pair.db)
+        pair.check()
+        assert {status.state for status in pair.db.sync.status()} == {"running"}
+
+
+def shown(db: Database, name: str) -> Counter[tuple[object, ...]]:
+    return Counter(db.execute(f"FROM {name}").fetchall())
+
+
+def watched(db: Database) -> dict[str, Counter[tuple[object, ...]]]:
+    """The rows of each view as they follow from what its watcher is told."""
+    replayed: dict[str, Counter[tuple[object, ...]]] = {}
+
+    def tell(moved: Moved) -> None:
+        if moved.reset:
+            replayed[moved.view].clear()
+        replayed[moved.view].subtract(tuple(row.values()) for row in moved.deleted.to_pylist())
+        replayed[moved.view].update(tuple(row.values()) for row in moved.inserted.to_pylist())
+        assert min(replayed[moved.view].values(), default=0) >= 0
+        replayed[moved.view] = +replayed[moved.view]
+
+    for name, view in views(db.store).items():
+        db.maintenance.watch(view, tell)
+        replayed[name] = shown(db, name)
+    return replayed
+
+
+def rows(db: Database, query: str) -> list[tuple[object, ...]]:
+    return sorted(db.execute(query).fetchall())
+
+
+def test_a_view_over_views_and_local_tables_follows_them_in_one_commit(origin: Origin, database_path: str) -> None:
+    origin.execute(TABLES)
+    origin.execute("INSERT INTO customers VALUES (1, 'a', 'x'), (2, 'b', 'y')")
+    with following(
+        origin,
+        database_path,
+        customers="SELECT id, city FROM customers",
+        totals="SELECT customer, sum(amount) AS total FROM orders GROUP BY customer",
+    ) as pair:
+        pair.db.execute(
+            """
+            CREATE TABLE rates (city VARCHAR, rate INTEGER);
+            INSERT INTO rates VALUES ('x', 2);
+            CREATE SCHEMA l;
+            CREATE REALTIME VIEW l.rated AS
+                SELECT c.id, t.total * r.rate AS rated FROM s.customers c
+                JOIN s.totals t ON t.customer = c.id JOIN rates r ON r.city = c.city;
+            CREATE REALTIME VIEW l.many AS SELECT count(*) AS n FROM l.rated;
+            """
+        )
+        pair.sync()
+        assert rows(pair.db, "FROM l.many") == [(0,)]
+        origin.execute("INSERT INTO orders VALUES (1, 1, 5, NULL), (2, 2, 7, NULL)")
+        pair.db.sync.wait("l.many", timeout=60)
+        assert rows(pair.db, "FROM l.rated") == [(1, 10)]
+        assert rows(pair.db, "FROM l.many") == [(1,)]
+        pair.db.execute("INSERT INTO rates VALUES ('y', 3)")
+        assert rows(pair.db, "FROM l.rated") == [(1, 10), (2, 21)]
+        pair.db.execute("BEGIN")
+        pair.db.execute("UPDATE rates SET rate = 4 WHERE city = 'y'")
+        pair.db.execute("COMMIT")
+        assert rows(pair.db, "FROM l.rated") == [(1, 10), (2, 28)]
+        pair.db.execute("BEGIN; DELETE FROM rates; ROLLBACK")
+        assert rows(pair.db, "FROM l.many") == [(2,)]
+        assert all(report.equal for report in pair.db.sync.verify())
+        assert {status.state for status in pair.db.sync.status()} == {"running"}
+
+        pair.db.sync.stop("s.customers")
+        origin.execute("UPDATE customers SET city = 'x'")
+        origin.execute("UPDATE orders SET amount = 10")
+        pair.db.sync.wait("s.totals", timeout=60)
+        assert rows(pair.db, "FROM l.rated") == [(1, 20), (2, 40)]  # what s.customers shows stands still
+        pair.db.sync.resume("s.customers")
+        pair.db.sync.wait(timeout=60)
+        assert rows(pair.db, "FROM l.rated") == [(1, 20), (2, 20)]
+
+        pair.db.sync.stop("l.rated")
+        origin.execute("UPDATE orders SET amount = 11")
+        pair.db.sync.wait("s.totals", timeout=60)
+        assert rows(pair.db, "FROM l.rated") == [(1, 20), (2, 20)]
+        pair.db.sync.resume("l.rated")
+        assert rows(pair.db, "FROM l.rated") == [(1, 22), (2, 22)]
+
+        pair.reopen()
+        pair.db.execute("DELETE FROM rates")
+        assert rows(pair.db, "FROM l.many") == [(0,)]
+        with pytest.raises(errors.DefinitionError, match=r"l\.rated read"):
+            pair.db.execute("DROP VIEW s.totals")
+        pair.db.execute("DROP VIEW s.totals CASCADE")
+        assert pair.leftover_tables() == set()
+
+
+def test_a_view_spans_origins(origin: Origin, database_path: str) -> None:
+    origin.execute("CREATE TABLE a (id int PRIMARY KEY, v int); CREATE TABLE b (id int PRIMARY KEY, v int)")
+    with flashql.connect(database_path, origins={"one": origin.dsn, "two": origin.dsn}) as db:
+        db.execute(
+            """
+            CREATE REALTIME VIEW a WITH (replication_origin = 'one') AS SELECT * FROM a;
+            CREATE REALTIME VIEW b WITH (replication_origin = 'two') AS SELECT id, sum(v) AS v FROM b GROUP BY id;
+            CREATE REALTIME VIEW "both" AS SELECT a.id, a.v + b.v AS v FROM a JOIN b USING (id);
+            """
+        )
+        assert db.sync.sync()
+        origin.execute("INSERT INTO a SELECT i, i FROM generate_series(1, 9) i")
+        origin.execute("INSERT INTO b SELECT i, 10 * i FROM generate_series(5, 12) i")
+        db.sync.wait("main.both", timeout=60)
+        assert rows(db, 'FROM "both"') == [(i, 11 * i) for i in range(5, 10)]
+
+
+def test_what_returns_something_else_each_time_is_refused(database_path: str) -> None:
+    with flashql.connect(database_path) as db:
+        db.execute("CREATE TABLE t (a INTEGER)")
+        for expression in ("random()", "now()", "current_date"):
+            with pytest.raises(errors.NotSupported, match="something else each time"):
+                db.execute(f"CREATE REALTIME VIEW v AS SELECT a, {expression} AS x FROM t")
+        with pytest.raises(errors.NotSupported, match="reads nothing"):
+            db.execute("CREATE REALTIME VIEW v AS SELECT 1 AS x")

@@ -1,0 +1,110 @@
+"""Whole queries: each is run at Postgres, and its translation in DuckDB over the same rows; Postgres is the oracle."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from decimal import Decimal
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from flashql import errors
+from tests.fix_postgres import Origin, with_database
+from tests.fix_worlds import TwoDatabases
+from tests.seeds import seeded
+from tests.spec_pairs import pairs, statements
+
+TABLES = """
+CREATE TABLE dept (id int PRIMARY KEY, title text NOT NULL, budget numeric(12, 2));
+CREATE TABLE emp (
+    id int PRIMARY KEY, name text, dept_id int, boss_id int, salary numeric(10, 2), hired date, active boolean
+);
+CREATE TABLE sale (
+    id int PRIMARY KEY, emp_id int, dept_id int, amount numeric(10, 2), sold_at timestamp, note varchar(10)
+);
+CREATE TABLE numbers (id int PRIMARY KEY, small smallint, big bigint, loose numeric, rate double precision);
+CREATE TABLE odd (id int PRIMARY KEY, "Mixed" text, mixed text, "rowid" int, fixed char(4));
+INSERT INTO dept VALUES (1, 'Sales', 5000), (2, 'Ops', 100.50), (3, 'Empty', NULL), (4, 'Lab', 0);
+INSERT INTO emp VALUES
+    (1, 'Ada', 1, NULL, 3000, '2020-01-15', true), (2, 'Bob', 1, 1, 1200.50, '2020-02-29', true),
+    (3, 'Cy', 2, 1, 1200.50, '2021-12-31', false), (4, 'Di', NULL, 2, NULL, '2021-12-31', NULL),
+    (5, NULL, 2, 3, 800, NULL, true), (6, 'Bob', 4, 3, 2500, '1999-01-01', false),
+    (7, 'éa', 9, 6, 0, '0044-03-15 BC', true);
+INSERT INTO sale VALUES
+    (1, 1, 1, 10, '2024-01-01 10:00', 'a'), (2, 1, 1, 20.25, '2024-01-31 23:59:59', 'b'), (3, 2, 1, NULL, NULL, NULL),
+    (4, 3, 2, 99.99, '2024-02-01', 'a '), (5, NULL, 2, 0.01, '2023-12-31', ''), (6, 6, 4, -5, '2024-02-29', 'a'),
+    (7, 1, 2, 20.25, '2024-01-15', 'c'), (8, 5, NULL, 7.77, '2024-03-01', 'd');
+INSERT INTO numbers VALUES
+    (1, 1, 9223372036854775807, 1.5, 0.1), (2, -7, 9223372036854775807, 1.50, 2.5), (3, NULL, -5, NULL, NULL),
+    (4, 32767, 0, 12345678901234567.125, -0.75), (5, 7, 7, 0.000000001, 1e10), (6, 7, 3, -99999.5, 3);
+INSERT INTO odd VALUES (1, 'A', 'b', 5, 'x'), (2, 'C', NULL, 6, 'xy'), (3, 'C', 'd', NULL, NULL);
+"""
+
+
+@pytest.fixture(scope="module")
+def world(postgres_dsn: str) -> Iterator[TwoDatabases]:
+    name = f"translating_{random.SystemRandom().randrange(10**12)}"
+    with psycopg.connect(postgres_dsn, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        server = Origin(with_database(postgres_dsn, name))
+        server.execute(TABLES)
+        made = TwoDatabases(server)
+        try:
+            yield made
+        finally:
+            made.close()
+            server.disconnect()
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.mark.parametrize("query", statements("queries"))
+def test_query_returns_the_same_rows_in_both(world: TwoDatabases, query: str) -> None:
+    world.check(query)
+
+
+@pytest.mark.parametrize(("query", "reason"), pairs("queries_refused"))
+def test_refused(world: TwoDatabases, query: str, reason: str) -> None:
+    with pytest.raises(errors.NotSupported) as refusal:
+        world.translation(query)
+    assert reason in refusal.value.message
+
+
+def test_tables_and_columns_read_are_told(world: TwoDatabases) -> None:
+    query = "SELECT e.name, d.title AS t FROM emp e JOIN dept d ON d.id = e.dept_id WHERE e.salary > 0"
+    translation = world.translation(query)
+    read = {key: columns for key, (_, columns) in translation.tables.items()}
+    assert read == {("public", "emp"): ("name", "dept_id", "salary"), ("public", "dept"): ("id", "title")}
+    assert translation.computed == {("public", "emp"): ("dept_id", "salary"), ("public", "dept"): ("id",)}
+    assert [(column.name, column.type.name) for column in translation.columns] == [("name", "text"), ("t", "text")]
+
+
+def test_what_is_only_shown_is_not_computed_through_subqueries(world: TwoDatabases) -> None:
+    translation = world.translation("SELECT q.a FROM (SELECT name AS a, id AS b FROM emp) q WHERE q.b > 1")
+    assert translation.computed == {("public", "emp"): ("id",)}
+
+
+def test_aliases_are_unique_in_the_whole_query(world: TwoDatabases) -> None:
+    translation = world.translation("SELECT id FROM emp WHERE id IN (SELECT emp.id FROM emp)")
+    assert translation.tree.sql("duckdb") == (
+        'SELECT "emp"."id" AS "id" FROM "public"."emp" AS "emp" WHERE "emp"."id" IN '
+        '(SELECT "emp_2"."id" AS "id" FROM "public"."emp" AS "emp_2")'
+    )
+
+
+def test_random_quotients_are_rounded_as_at_the_origin(world: TwoDatabases) -> None:
+    chosen = seeded("quotients")
+    rows = []
+    for _ in range(3000):
+        sides = [
+            chosen.randrange(-(10**digits), 10**digits) for digits in (chosen.randrange(1, 13), chosen.randrange(1, 13))
+        ]
+        scales = chosen.randrange(5), chosen.randrange(5)
+        above, below = (Decimal(side).scaleb(-scale) for side, scale in zip(sides, scales, strict=True))
+        if below and (not above or Decimal("1e-4") < abs(above / below) < 10**14):
+            rows.append((above.quantize(Decimal("0.0001")), below.quantize(Decimal("0.0001"))))
+    world.server.execute("DROP TABLE IF EXISTS quotients; CREATE TABLE quotients (a numeric(16, 4), b numeric(16, 4))")
+    world.server.execute("INSERT INTO quotients VALUES " + ", ".join(f"({a}, {b})" for a, b in rows))
+    world.forget()
+    assert world.check("SELECT a, b, a / b AS q FROM quotients") > 1000
