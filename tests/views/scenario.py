@@ -27,11 +27,11 @@ from dataclasses import dataclass, field
 from unittest.mock import patch
 
 import psycopg
-from flashql.pacing import Pace
 
 import flashql
 from flashql import errors
 from flashql.database import Database
+from flashql.pacing import Pace
 from tests.fix_postgres import Origin
 from tests.multisets import Connection, differing
 
