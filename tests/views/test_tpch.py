@@ -25,7 +25,7 @@ def test_all_queries_under_refreshes(origin: Origin, tmp_path: Path) -> None:
     tpch.generate(tmp_path, SCALE)
     with origin.connect() as connection:
         tpch.load(connection, tmp_path)
-        with flashql.connect(str(tmp_path / "tpch.duckdb"), origins={"primary": origin.dsn}) as db:
+        with flashql.connect(str(tmp_path / "local.duckdb"), origins={"primary": origin.dsn}) as db:
             db.execute("CREATE SCHEMA tpch WITH (replication_origin = 'primary')")
             for number, query in tpch.QUERIES.items():
                 db.execute(f"CREATE REALTIME VIEW tpch.q{number} AS {query}")
