@@ -415,6 +415,8 @@ class Simulation:
             case ("restore", commits, keeps_slots, new_timeline):
                 self._cut(errors.OriginUnreachable("shutting down"))
                 server.restore(commits, keeps_slots=keeps_slots, new_timeline=new_timeline)
+                for table in list(server.state) if new_timeline else ():  # more than it lost, before anybody looks
+                    carried_out(server, ("tx", (("fill", table, 700, 30),)))
             case _:
                 return False
         return True
