@@ -93,13 +93,13 @@ def test_views_of_many_shapes_equal_their_queries_after_every_batch(origin: Orig
     with following(origin, database_path, **VIEWS) as pair:
         pair.check()
         replayed = watched(pair.db)
-        for nth in range(40):
+        for nth in range(16):
             origin.execute(";".join(transaction(random_)))
             pair.db.sync.wait(timeout=60)
             pair.compare()
             for name, rows_ in replayed.items():
                 assert rows_ == shown(pair.db, name), name
-            if nth == 20:
+            if nth == 8:
                 pair.reopen()
                 pair.sync()
                 replayed = watched(pair.db)
