@@ -120,10 +120,11 @@ def measure_tpch(origin: Connection, dsn: str, folder: Path, batches: int) -> di
         }
         for name in queries
     ]
-    ratios = [float(str(one["ratio"])) for one in results]
+    ratios = [ratio for one in results if (ratio := float(str(one["ratio"]))) > 0]  # of those that the batches reach
     return {
         "batches": batches,
-        "ratio_geometric_mean": round(statistics.geometric_mean(max(ratio, 0.001) for ratio in ratios), 3),
+        "views_reached": len(ratios),
+        "ratio_geometric_mean": round(statistics.geometric_mean(ratios), 3),
         "ratio_worst": max(ratios),
         "mirrors_seconds_median": round(statistics.median(without), 3),
         "all_views_seconds_median": round(statistics.median(with_views), 3),
