@@ -14,11 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from flashql.keeping import found_inputs, local_body
-
 from benchmarks import tpch
 from benchmarks.measuring import Connection, bounded, opened, origin_database, save, session, synced, table, timed
 from flashql.database import Database
+from flashql.keeping import found_inputs, local_body
 from flashql.store.definitions import views
 from tests.multisets import differing
 
