@@ -23,7 +23,7 @@ from tests.views.scenario import Mismatch, Tally, parsed, run
 from tests.views.worlds import VIEWS, World
 
 SECONDS = float(os.environ.get("FLASHQL_FUZZ_SECONDS", "50"))
-REFUSED_AT_MOST = 0.2  # of the views
+REFUSED_AT_MOST = 0.35  # of the views; what is refused is printed, most frequent first
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*.sql"))
 
 pytestmark = pytest.mark.timeout(120 + 3 * SECONDS)
