@@ -23,7 +23,7 @@ from tests.views.scenario import Mismatch, Tally, parsed, run
 from tests.views.worlds import VIEWS, World
 
 SECONDS = float(os.environ.get("FLASHQL_FUZZ_SECONDS", "50"))
-REFUSED_AT_MOST = 0.2  # of the views
+REFUSED_AT_MOST = 0.35  # of the views; what is refused is printed, most frequent first
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*.sql"))
 
 pytestmark = pytest.mark.timeout(120 + 3 * SECONDS)
@@ -54,7 +54,7 @@ def test_random_worlds(postgres_dsn: str, tmp_path: Path) -> None:
     sys.stdout.write(f"{worlds} worlds, {tally}\n")
     for reason, views in tally.refused.most_common(40):
         sys.stdout.write(f"{views:6} refused: {reason}\n")
-    assert tally.refused.total() <= max(REFUSED_AT_MOST * tally.views, 3)
+    assert tally.refused.total() <= REFUSED_AT_MOST * max(tally.views, 50)
 
 
 @pytest.mark.parametrize("path", REGRESSIONS, ids=lambda path: path.stem)

@@ -1,4 +1,4 @@
--- KNOWN: a row stayed that was past a scalar subquery no longer, when both sides of the comparison moved in one batch.
+-- A row stayed that was past a scalar subquery no longer, when both sides of the comparison moved in one batch.
 
 -- origin
 CREATE TABLE a (k int PRIMARY KEY, g text, h int);
