@@ -336,7 +336,6 @@ class Database(Cursor):
         try:
             if not read_only:
                 self.store.before_commit = self.maintenance.settle
-                self.store.after_commit = self.maintenance.tell
                 joining.clear_orphans(self.store)
                 self.sync.show_stopped()
                 self.maintenance.follow_local()  # whatever was written to local tables by other means

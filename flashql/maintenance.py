@@ -18,18 +18,17 @@ from flashql.catalog import View
 from flashql.deltas import Deltas
 from flashql.keeping import Followed, followed_views, found_inputs, local_body, planned, shown_body, step_rows_of
 from flashql.lsn import LSN
-from flashql.moved import Moved, all_rows, moved_rows, shown_delta
-from flashql.planner.steps import WEIGHT
+from flashql.planner.steps import WEIGHT, Steps
 from flashql.quoting import qualified, quote
 from flashql.stepping import Program, build, known_relations
 from flashql.store import Store
 from flashql.store.copies import next_id
-from flashql.store.definitions import views
 from flashql.store.duck import as_ours
 from flashql.store.inputs import inputs, let_stand, save_inputs
 from flashql.store.jobs import set_job
-from flashql.store.relations import described, show_own, shown_tables
+from flashql.store.relations import described, show_own
 from flashql.store.steps import add_measured, save_steps, step_rows
+from flashql.watching import Watchers
 from flashql.weighing import consolidated
 
 T = TypeVar("T")
@@ -44,9 +43,7 @@ class Maintenance:
         self._store = store
         self._version = -1
         self._programs: list[Program] = []
-        self._watched: dict[str, list[Callable[[Moved], None]]] = {}  # by relation id
-        self._shown: dict[str, str] = {}  # the table each view showed when last looked at
-        self._to_tell: list[Moved] = []
+        self.watchers = Watchers(store)
         self._disturbed: set[str] = set()  # tables that changed in this transaction, and whose readers did not yet
 
     @classmethod
@@ -77,8 +74,7 @@ class Maintenance:
 
     def wanted(self) -> frozenset[str]:
         """The tables whose delta some view follows, or somebody watches."""
-        watched = {table for name, table in self._shown.items() if name in self._watched and table is not None}
-        return frozenset(watched).union(*(program.kept.tables for program in self.programs()))
+        return self.watchers.tables().union(*(program.kept.tables for program in self.programs()))
 
     def maintain(self, writer: duckdb.DuckDBPyConnection, deltas: Deltas, lsn: LSN) -> None:
         """Bring every view that reads one of the changed tables to what its query returns now, at `lsn`.
@@ -91,53 +87,7 @@ class Maintenance:
         for program in self.programs():
             _guarded(program.kept.view, partial(program.run, writer, deltas))
         self._note(writer)
-        self._collect(writer, deltas, lsn)
-
-    # -- watching
-
-    def watch(self, view: View, tell: Callable[[Moved], None]) -> Callable[[], None]:
-        """Call `tell` after each local commit that moves rows of the view; calling what is returned ends it.
-
-        `tell` is called by the thread that committed, before the next transaction of the single writer begins: whatever
-        it does holds up replication, so it should only put what it is told aside.
-        """
-        with self._store.transaction():
-            self._watched.setdefault(view.relation_id, []).append(tell)
-            self._shown = shown_tables(self._store)
-
-        def end() -> None:
-            with self._store.transaction():
-                self._watched[view.relation_id].remove(tell)
-
-        return end
-
-    def _collect(self, writer: duckdb.DuckDBPyConnection, deltas: Deltas, lsn: LSN | None) -> None:
-        """Put aside what moved in watched views, to be told when this transaction has committed."""
-        self._to_tell = []
-        watched = {name for name, tellers in self._watched.items() if tellers}
-        if not watched:
-            return
-        shown, steps = shown_tables(self._store), {one.kept.view.relation_id: one.steps for one in self.programs()}
-        for name, view in views(self._store).items():
-            table = shown.get(name)
-            if name not in watched or table is None:
-                continue
-            lost = table in deltas and deltas[table].lost
-            if table != self._shown.get(name) or lost or (view.is_kept and name not in steps):
-                rows = all_rows(writer, view)
-                self._to_tell.append(Moved(name, lsn, rows.slice(0, 0), rows, reset=True))
-            elif table in deltas:
-                left, arrived = moved_rows(writer, view, shown_delta(view, table, steps.get(name)))
-                if left.num_rows or arrived.num_rows:
-                    self._to_tell.append(Moved(name, lsn, left, arrived))
-        self._shown = shown
-
-    def tell(self) -> None:
-        """The transaction has committed: tell what was put aside."""
-        to_tell, self._to_tell = self._to_tell, []
-        for moved in to_tell:
-            for tell in list(self._watched.get(moved.view, ())):
-                tell(moved)
+        self.watchers.collect(writer, deltas, lsn, {one.kept.view.relation_id: one.steps for one in self.programs()})
 
     def _note(self, writer: duckdb.DuckDBPyConnection) -> None:
         """Add what was measured to flashql.view_steps."""
@@ -202,6 +152,7 @@ class Maintenance:
         Raises `ViewBroken` when one cannot.
         """
         self._note(writer)
+        moved: dict[str, Steps] = {}  # of the views that followed what was disturbed
         disturbed, self._disturbed = self._disturbed, set()
         lost = Deltas(writer, disturbed)
         for table in disturbed:
@@ -215,7 +166,8 @@ class Maintenance:
             elif any(table in lost for table in {*one.tables, *one.view.local_tables}):
                 program = self._program(writer, one)
                 _guarded(one.view, partial(program.run, writer, lost))
-        self._collect(writer, lost, None)
+                moved[one.view.relation_id] = program.steps
+        self.watchers.collect(writer, lost, None, moved)
 
 
 def keep_up(writer: duckdb.DuckDBPyConnection, store: Store, view: View) -> None:

@@ -1,0 +1,255 @@
+"""Changefeeds: what each local commit changes in a view, for a loop or a callback, at the pace of whoever takes it.
+
+What waits to be taken is bounded: beyond a number of rows or changes it becomes one change, the difference of them all.
+So a feed holds at most what differs between the rows that its consumer knows and those there are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+import duckdb
+
+from flashql import errors
+from flashql.maintenance import Maintenance
+from flashql.moved import Change, netted
+from flashql.store import Store
+from flashql.watching import Watcher
+
+Callback = Callable[[Change], object]
+
+_log = logging.getLogger(__name__)
+
+# More than this does not wait one by one. A change is at least one row of each of some hundred bytes.
+BUFFERED_ROWS = 100_000
+BUFFERED_CHANGES = 1_000
+
+# How long close() waits for a callback under way.
+_JOIN_SECONDS = 2.0
+
+
+class ChangeFeed:
+    """The changes of a view or query in the order of commits, each once: an iterator, also an asynchronous one.
+
+    Iteration waits for the next change, ends after `close`, and raises why the feed has ended by itself: `UnknownName`
+    when the view was dropped, `DefinitionError` when its columns are others now, `ViewBroken` when a live query fails.
+    """
+
+    def __init__(self, name: str, connect: Callable[[], duckdb.DuckDBPyConnection]) -> None:
+        self.name = name
+        self._connect = connect
+        self._condition = threading.Condition()  # guards all below
+        self._waiting: deque[Change] = deque()
+        self._rows = 0  # in those that wait
+        self._limit_rows = BUFFERED_ROWS
+        self._error: errors.FlashQLError | None = None
+        self._closed = False
+        self._wakers: list[Callable[[], None]] = []
+        self._thread: threading.Thread | None = None
+        self._unwatch: Callable[[], None] = lambda: None
+
+    # -- what is told
+
+    def tell(self, change: Change) -> None:
+        """The next change. It is put aside, folded into those before it when too much waits."""
+        with self._condition:
+            if self._closed or self._error is not None:
+                return
+            self._waiting.append(change)
+            self._rows += _rows(change)
+            if self._rows > self._limit_rows or len(self._waiting) > BUFFERED_CHANGES:
+                self._fold()
+            self._wake()
+
+    def ended(self, error: errors.FlashQLError) -> None:
+        """No change comes any more; whoever has taken all that wait is told why."""
+        with self._condition:
+            self._error = self._error or error
+            self._wake()
+
+    def _fold(self) -> None:
+        """Make what waits one change. Folding again waits for twice as many rows: each costs a constant time in all."""
+        last = self._waiting[-1]
+        try:
+            connection = self._connect()
+            try:
+                deleted, inserted = netted(
+                    connection, [one.deleted for one in self._waiting], [one.inserted for one in self._waiting]
+                )
+            finally:
+                connection.close()
+        except Exception as error:  # of DuckDB: no memory. Nothing may go up from here, into replication
+            self._waiting.clear()
+            self._error = errors.DatabaseBusy(f"the changes of {self.name} that waited could not be kept: {error}")
+            return
+        self._waiting.clear()
+        folded = Change(last.view, last.lsn, inserted, deleted)
+        self._rows = _rows(folded)
+        if self._rows:
+            self._waiting.append(folded)
+        self._limit_rows = max(BUFFERED_ROWS, 2 * self._rows)
+
+    def _wake(self) -> None:
+        self._condition.notify_all()
+        wakers, self._wakers = self._wakers, []
+        for wake in wakers:
+            with suppress(RuntimeError):  # its event loop is closed
+                wake()
+
+    # -- what is taken
+
+    def take(self, timeout: float | None = None) -> Change | None:
+        """The next change, waited for at most `timeout` seconds; None when the feed was closed.
+
+        Raises `TimeoutError`, and why the feed has ended by itself.
+        """
+        with self._condition:
+            if not self._condition.wait_for(lambda: self._waiting or self._over, timeout):
+                raise TimeoutError(f"{self.name} has not changed for {timeout} s")
+            return self._next()
+
+    @property
+    def _over(self) -> bool:
+        return self._closed or self._error is not None
+
+    def _next(self) -> Change | None:
+        """The next of those that wait; None when closed. Raises what has ended the feed."""
+        if self._waiting:
+            change = self._waiting.popleft()
+            self._rows -= _rows(change)
+            if not self._waiting:
+                self._limit_rows = BUFFERED_ROWS
+            return change
+        if self._error is not None and not self._closed:
+            raise self._error
+        return None
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Change:
+        change = self.take()
+        if change is None:
+            raise StopIteration
+        return change
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Change:
+        loop = asyncio.get_running_loop()
+        while True:
+            arrived = asyncio.Event()
+
+            def wake(arrived: asyncio.Event = arrived) -> None:
+                loop.call_soon_threadsafe(arrived.set)
+
+            with self._condition:
+                if self._waiting or self._over:
+                    change = self._next()
+                    break
+                self._wakers.append(wake)
+            try:
+                await arrived.wait()
+            finally:
+                with self._condition, suppress(ValueError):
+                    self._wakers.remove(wake)
+        if change is None:
+            raise StopAsyncIteration
+        return change
+
+    # -- its life
+
+    def watch(self, unwatch: Callable[[], None]) -> Self:
+        """Begin; `unwatch` is called at the end."""
+        self._unwatch = unwatch
+        return self
+
+    def call(self, callback: Callback) -> Self:
+        """Hand each change to `callback`, one after the other, in a thread of the feed's own."""
+        self._thread = threading.Thread(
+            target=self._run, args=(callback,), name=f"flashql-changes-{self.name}", daemon=True
+        )
+        self._thread.start()
+        return self
+
+    def _run(self, callback: Callback) -> None:
+        try:
+            for change in self:
+                try:
+                    callback(change)
+                except Exception:
+                    _log.exception("a callback for the changes of %s raised; it goes on with the next", self.name)
+        except errors.FlashQLError as error:
+            _log.error("the changes of %s have ended: %s", self.name, error)  # noqa: TRY400 - our errors say it all
+        finally:
+            self._unwatch()
+
+    def close(self) -> None:
+        """End the feed: iteration ends, and no callback begins any more; one under way is waited for a moment.
+
+        What waits is dropped. Closing what is closed does nothing.
+        """
+        with self._condition:
+            self._closed = True
+            self._waiting.clear()
+            self._wake()
+        self._unwatch()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(_JOIN_SECONDS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _rows(change: Change) -> int:
+    return int(change.inserted.num_rows + change.deleted.num_rows)
+
+
+class ChangeFeeds:
+    """The feeds of one database that are open."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._maintenance = Maintenance.of(store)
+        self._open: weakref.WeakSet[ChangeFeed] = weakref.WeakSet()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def changes(self, relation_id: str, callback: Callback | None = None) -> ChangeFeed:
+        """What each local commit from now on changes in a view.
+
+        Raises `UnknownName`, `NotSupported` for an origin view, `DatabaseReadOnly`.
+        """
+        view = self._maintenance.watchers.watchable(relation_id)
+        feed = ChangeFeed(view.relation_id, self._store.cursor)
+        self._keep(feed)
+        feed.watch(self._maintenance.watchers.add(view, Watcher(feed.tell, feed.ended)))
+        return feed if callback is None else feed.call(callback)
+
+    def _keep(self, feed: ChangeFeed) -> None:
+        with self._lock:
+            if self._closed:
+                raise errors.DatabaseError("this database is closed", hint="Open it again with flashql.connect().")
+            self._open.add(feed)
+
+    def close(self) -> None:
+        """Close every feed; none is opened any more."""
+        with self._lock:
+            self._closed = True
+            feeds = list(self._open)
+        for feed in feeds:
+            feed.close()
