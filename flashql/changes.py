@@ -13,6 +13,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -54,7 +55,7 @@ class ChangeFeed:
         self._closed = False
         self._wakers: list[Callable[[], None]] = []
         self._thread: threading.Thread | None = None
-        self._unwatch: Callable[[], None] = lambda: None
+        self._unwatch: weakref.finalize[..., ChangeFeed] | None = None
 
     # -- what is told
 
@@ -168,9 +169,22 @@ class ChangeFeed:
 
     # -- its life
 
-    def watch(self, unwatch: Callable[[], None]) -> Self:
-        """Begin; `unwatch` is called at the end."""
-        self._unwatch = unwatch
+    def watch(self, add: Callable[[Watcher], Callable[[], None]]) -> Self:
+        """Begin to watch; `add` returns what ends it, which is called when the feed is closed, or no longer there."""
+        there = weakref.ref(self)
+
+        def tell(change: Change) -> None:
+            feed = there()
+            if feed is not None:
+                feed.tell(change)
+
+        def ended(error: errors.FlashQLError) -> None:
+            feed = there()
+            if feed is not None:
+                feed.ended(error)
+
+        self._unwatch = weakref.finalize(self, add(Watcher(tell, ended)))
+        self._unwatch.atexit = False
         return self
 
     def call(self, callback: Callback) -> Self:
@@ -189,8 +203,12 @@ class ChangeFeed:
                 except Exception:
                     _log.exception("a callback for the changes of %s raised; it goes on with the next", self.name)
         except errors.FlashQLError as error:
-            _log.error("the changes of %s have ended: %s", self.name, error)  # noqa: TRY400 - our errors say it all
+            _log.error("the changes of %s have ended: %s", self.name, error)
         finally:
+            self._end_watch()
+
+    def _end_watch(self) -> None:
+        if self._unwatch is not None:
             self._unwatch()
 
     def close(self) -> None:
@@ -202,7 +220,7 @@ class ChangeFeed:
             self._closed = True
             self._waiting.clear()
             self._wake()
-        self._unwatch()
+        self._end_watch()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(_JOIN_SECONDS)
 
@@ -237,7 +255,7 @@ class ChangeFeeds:
         view = self._maintenance.watchers.watchable(relation_id)
         feed = ChangeFeed(view.relation_id, self._store.cursor)
         self._keep(feed)
-        feed.watch(self._maintenance.watchers.add(view, Watcher(feed.tell, feed.ended)))
+        feed.watch(partial(self._maintenance.watchers.add, view))
         return feed if callback is None else feed.call(callback)
 
     def _keep(self, feed: ChangeFeed) -> None:

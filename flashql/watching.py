@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from flashql import errors
-from flashql.catalog import View
+from flashql.catalog import Persistence, View
 from flashql.deltas import Deltas
 from flashql.lsn import LSN
 from flashql.moved import Change, moved_rows, netted, shown_delta
@@ -42,9 +42,21 @@ class Watchers:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._lock = threading.Lock()  # guards the first below; the rest belongs to the single writer
+        self._lock = threading.RLock()  # guards the first below; the other belongs to the single writer
         self._watchers: dict[str, list[Watcher]] = {}  # by relation id
         self._shown: dict[str, str] = {}  # the table that each view shows, as of the last commit
+
+    def watchable(self, name: str) -> View:
+        """The view of that relation id, in any case. Raises `UnknownName`, and `NotSupported` for an origin view."""
+        view = next((view for key, view in views(self._store).items() if key.lower() == name.lower()), None)
+        if view is None:
+            raise errors.UnknownName(f"there is no FlashQL view {name}", hint="SELECT * FROM flashql.views lists them.")
+        if view.persistence is Persistence.ORIGIN:
+            raise errors.NotSupported(
+                f"{view.relation_id} is read at its origin, so its changes are not seen here",
+                hint="Make it a REALTIME view.",
+            )
+        return view
 
     def add(self, view: View, watcher: Watcher) -> Callable[[], None]:
         """Tell the watcher of each local commit after this call; calling what is returned ends it.

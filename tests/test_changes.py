@@ -1,0 +1,322 @@
+"""Changefeeds: every change in commit order, once, replayed to the view's rows; slow, failing and closing consumers."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import random
+import threading
+from collections import Counter
+from collections.abc import Iterable
+
+import pytest
+
+import flashql
+from flashql import Change, changes, errors
+from flashql.database import Database
+from tests.fix_postgres import Origin
+from tests.fix_shop import job, until
+from tests.postgres.pair import following
+
+Rows = Counter[tuple[object, ...]]
+
+TABLES = """
+CREATE TABLE orders (id int PRIMARY KEY, customer int, amount numeric(10, 2));
+INSERT INTO orders SELECT i, i % 3, i FROM generate_series(1, 10) i;
+"""
+VIEWS = {
+    "orders": "SELECT * FROM orders",
+    "large": "SELECT id, amount > 7 AS huge FROM orders WHERE amount > 5",
+    "totals": "SELECT customer, sum(amount) AS total FROM orders GROUP BY customer",
+}
+
+
+def shown(db: Database, view: str) -> Rows:
+    return Counter(db.execute(f"FROM {view}").fetchall())
+
+
+def replay(rows: Rows, change: Change) -> None:
+    """Apply a change to the rows before it. What leaves must be there."""
+    gone = Counter(tuple(row.values()) for row in change.deleted.to_pylist())
+    came = Counter(tuple(row.values()) for row in change.inserted.to_pylist())
+    assert gone or came
+    assert not gone & came
+    assert gone <= rows
+    rows.subtract(gone)
+    rows.update(came)
+
+
+def drain(feed: flashql.ChangeFeed, rows: Rows) -> list[Change]:
+    """Replay what waits in the feed; nothing is waited for."""
+    taken = []
+    try:
+        while (change := feed.take(timeout=0)) is not None:
+            replay(rows, change)
+            taken.append(change)
+    except TimeoutError:
+        pass
+    return taken
+
+
+def test_changes_replayed_give_the_view_at_each_commit(origin: Origin) -> None:
+    origin.execute(TABLES)
+    random_ = random.Random(5)
+    with following(origin, **VIEWS) as pair:
+        db, names = pair.db, [f"s.{name}" for name in VIEWS]
+        feeds, rows = {name: db.changes(name) for name in names}, {name: shown(db, name) for name in names}
+        for nth in range(12):
+            one = random_.randrange(12)
+            origin.execute(
+                random_.choice(
+                    [
+                        f"UPDATE orders SET amount = amount + {one} WHERE id % 3 = {one % 3}",
+                        f"DELETE FROM orders WHERE id = {one}",
+                        f"INSERT INTO orders VALUES ({100 + nth}, {one}, {one})",
+                        f"UPDATE orders SET id = id + 1000 WHERE id = {one}",
+                    ]
+                )
+                if nth != 6
+                else "TRUNCATE orders; INSERT INTO orders VALUES (1, 1, 1), (50, 2, 60)"
+            )
+            db.sync.wait(timeout=60)
+            for name in names:
+                taken = drain(feeds[name], rows[name])
+                assert rows[name] == shown(db, name), name
+                assert len(taken) <= 1
+                for change in taken:
+                    assert change.view == name
+                    assert change.lsn is not None
+                    assert change.inserted.column_names == [c for c, *_ in db.execute(f"DESCRIBE {name}").fetchall()]
+        origin.execute("UPDATE orders SET amount = 77 WHERE id = 50")
+        db.sync.wait(timeout=60)
+        (last,) = drain(feeds["s.orders"], rows["s.orders"])
+        assert last.inserted.to_pylist()[0]["id"] == 50
+
+
+def test_stopped_resumed_copied_again_repaired_and_views_over_views(origin: Origin) -> None:
+    origin.execute(TABLES)
+    with following(origin, orders=VIEWS["orders"], totals=VIEWS["totals"]) as pair:
+        db = pair.db
+        db.execute("CREATE SCHEMA l; CREATE REALTIME VIEW l.many AS SELECT count(*) AS n FROM s.orders")
+        pair.sync()
+        names = ["s.orders", "s.totals", "l.many"]
+        feeds, rows = {name: db.changes(name) for name in names}, {name: shown(db, name) for name in names}
+
+        def changed() -> dict[str, int]:
+            taken = {name: len(drain(feeds[name], rows[name])) for name in names}
+            assert rows == {name: shown(db, name) for name in names}
+            return taken
+
+        db.sync.stop("s.orders")
+        origin.execute("DELETE FROM orders WHERE id > 5")
+        db.sync.wait("s.totals", timeout=60)
+        assert changed() == {"s.orders": 0, "s.totals": 1, "l.many": 0}
+        db.sync.resume("s.orders")
+        db.sync.wait(timeout=60)
+        assert changed() == {"s.orders": 1, "s.totals": 0, "l.many": 1}
+
+        db.execute("REFRESH VIEW s.orders")
+        db.sync.wait(timeout=60)
+        changed()
+        (table,) = (copy.local_table for copy in pair.copies() if copy.state == "live")
+        with db.store.transaction() as writer:  # what a repair is there for
+            writer.execute(f"DELETE FROM flashql_data.{table} WHERE id = 2")
+        feeds["s.orders"], rows["s.orders"] = db.changes("s.orders"), shown(db, "s.orders")
+        assert db.sync.verify("s.orders", repair=True)[0].repaired == 1
+        (repaired,) = drain(feeds["s.orders"], rows["s.orders"])
+        assert repaired.inserted.to_pylist()[0]["id"] == 2
+        assert rows["s.orders"] == shown(db, "s.orders")
+        origin.execute("ALTER TABLE orders ALTER amount TYPE numeric(10, 2) USING amount + 1")
+        pair.sync()
+        db.sync.wait(timeout=60)
+        until(lambda: shown(db, "s.totals") == Counter(origin.query(VIEWS["totals"])), "copied again")
+        changed()
+
+
+def test_a_materialized_view_changes_when_it_is_refreshed(origin: Origin) -> None:
+    origin.execute(TABLES)
+    with flashql.connect(origins={"primary": origin.dsn}) as db:
+        db.execute("CREATE SCHEMA s WITH (replication_origin = 'primary')")
+        db.execute("CREATE MATERIALIZED VIEW s.m AS SELECT customer, count(*) AS n FROM orders GROUP BY customer")
+        db.execute("CREATE ORIGIN VIEW s.o AS SELECT * FROM orders")
+        rows: Rows = Counter()
+        feed = db.changes("s.m")
+        db.sync.sync()
+        drain(feed, rows)
+        assert rows == shown(db, "s.m")
+        origin.execute("DELETE FROM orders WHERE customer = 1")
+        db.execute("REFRESH VIEW s.m")
+        (change,) = drain(feed, rows)
+        assert change.lsn is None
+        assert change.deleted.to_pylist() == [{"customer": 1, "n": 4}]
+        assert change.inserted.num_rows == 0
+        with pytest.raises(errors.NotSupported, match="read at its origin"):
+            db.changes("s.o")
+        with pytest.raises(errors.UnknownName):
+            db.changes("s.nothing")
+
+
+def test_what_a_slow_consumer_did_not_take_becomes_one_change(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "BUFFERED_ROWS", 8)
+    origin.execute(TABLES)
+    with following(origin, orders=VIEWS["orders"]) as pair:
+        slow, fast = pair.db.changes("s.orders"), pair.db.changes("s.orders")
+        rows, others = shown(pair.db, "s.orders"), shown(pair.db, "s.orders")
+        slow._limit_rows = 8
+        for nth in range(10):
+            origin.execute(f"UPDATE orders SET amount = {nth} WHERE id < 3; INSERT INTO orders VALUES ({100 + nth})")
+            pair.db.sync.wait(timeout=60)
+            assert len(drain(fast, others)) == 1
+            assert others == shown(pair.db, "s.orders")
+        taken = drain(slow, rows)
+        assert len(taken) < 5
+        assert rows == others
+        origin.execute("DELETE FROM orders")
+        pair.db.sync.wait(timeout=60)
+        assert [one.deleted.num_rows for one in drain(slow, rows)] == [20]
+        assert not +rows
+
+
+def test_what_came_and_went_while_nobody_looked_is_no_change(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "BUFFERED_CHANGES", 1)
+    origin.execute(TABLES)
+    with following(origin, orders=VIEWS["orders"]) as pair:
+        feed = pair.db.changes("s.orders")
+        for statement in ("INSERT INTO orders VALUES (99, 1, 1)", "DELETE FROM orders WHERE id = 99"):
+            origin.execute(statement)
+            pair.db.sync.wait(timeout=60)
+        with pytest.raises(TimeoutError):
+            feed.take(timeout=0)
+
+
+def test_a_callback_that_raises_goes_on_and_may_close_its_feed(
+    origin: Origin, caplog: pytest.LogCaptureFixture
+) -> None:
+    origin.execute(TABLES)
+    with following(origin, orders=VIEWS["orders"]) as pair:
+        seen: list[tuple[Change, str]] = []
+        arrived = threading.Semaphore(0)
+
+        def callback(change: Change) -> None:
+            seen.append((change, threading.current_thread().name))
+            arrived.release()
+            if len(seen) == 3:
+                feed.close()
+            raise ValueError("a callback of mine")
+
+        feed = pair.db.changes("s.orders", callback)
+        with caplog.at_level(logging.CRITICAL, "flashql.changes"):
+            for nth in range(3):
+                origin.execute(f"INSERT INTO orders VALUES ({100 + nth}, 1, 1)")
+                pair.db.sync.wait(timeout=60)
+                assert arrived.acquire(timeout=30)
+        origin.execute("INSERT INTO orders VALUES (200, 1, 1)")
+        pair.db.sync.wait(timeout=60)
+        assert [change.inserted.to_pylist()[0]["id"] for change, _ in seen] == [100, 101, 102]
+        assert {name for _, name in seen} == {"flashql-changes-s.orders"}
+        assert job(pair.db, "s.orders").state == "running"
+        assert pair.db.maintenance.watchers.tables() == frozenset()
+
+
+def test_a_callback_that_hangs_holds_up_nobody(origin: Origin) -> None:
+    origin.execute(TABLES)
+    with following(origin, orders=VIEWS["orders"]) as pair:
+        go_on, began = threading.Event(), threading.Event()
+
+        def callback(_: Change) -> None:
+            began.set()
+            go_on.wait(60)
+
+        pair.db.changes("s.orders", callback)
+        for nth in range(3):
+            origin.execute(f"INSERT INTO orders VALUES ({100 + nth}, 1, 1)")
+            pair.db.sync.wait(timeout=60)
+        assert began.wait(30)
+        assert shown(pair.db, "s.orders").total() == 13
+        go_on.set()
+
+
+def test_asynchronous_iteration_and_close(origin: Origin) -> None:
+    origin.execute(TABLES)
+    with following(origin, orders=VIEWS["orders"]) as pair:
+
+        async def collect() -> list[int]:
+            found = []
+            feed = pair.db.changes("s.orders")
+            with pytest.raises(TimeoutError):  # a wait that is given up loses nothing
+                await asyncio.wait_for(anext(feed), 0.05)
+            loop = asyncio.get_running_loop()
+            writing = loop.run_in_executor(None, origin.execute, "INSERT INTO orders VALUES (100), (101)")
+            async for change in feed:
+                found += [row["id"] for row in change.inserted.to_pylist()]
+                if len(found) == 2:
+                    loop.call_later(0.05, feed.close)  # while it is waited on
+            await writing
+            return found
+
+        assert asyncio.run(collect()) == [100, 101]
+
+
+def test_closing_the_database_ends_iteration(origin: Origin) -> None:
+    origin.execute(TABLES)
+    with following(origin, orders=VIEWS["orders"]) as pair:
+        feed, taken = pair.db.changes("s.orders"), list[Change]()
+        thread = threading.Thread(target=lambda: taken.extend(feed))
+        thread.start()
+        pair.db.close()
+        thread.join(30)
+        assert not thread.is_alive()
+        with pytest.raises(errors.DatabaseError):
+            pair.db.changes("s.orders")
+
+
+def test_a_view_that_was_dropped_or_has_other_columns_ends_its_feed(origin: Origin) -> None:
+    origin.execute(TABLES)
+    with following(origin, a=VIEWS["orders"], b=VIEWS["orders"]) as pair:
+        dropped, altered = pair.db.changes("s.a"), pair.db.changes("s.b")
+        pair.db.execute("DROP VIEW s.a")
+        pair.db.execute("CREATE OR REPLACE REALTIME VIEW s.b AS SELECT id FROM orders")
+        with pytest.raises(errors.UnknownName, match=r"s\.a was dropped"):
+            next(dropped)
+        with pytest.raises(errors.DefinitionError, match=r"columns of s\.b"):
+            next(altered)
+        assert pair.db.maintenance.watchers.tables() == frozenset()
+
+
+def test_a_feed_that_is_let_go_of_is_watched_no_more(origin: Origin) -> None:
+    origin.execute(TABLES)
+    with following(origin, orders=VIEWS["orders"]) as pair:
+        watchers = pair.db.maintenance.watchers
+        feed = pair.db.changes("s.orders")
+        assert watchers.tables()
+        del feed
+        gc.collect()
+        assert watchers.tables() == frozenset()
+
+
+def _ids(rows: Iterable[dict[str, object]]) -> set[object]:
+    return {row["id"] for row in rows}
+
+
+def test_nothing_is_told_of_what_rolls_back(origin: Origin) -> None:
+    origin.execute(TABLES)
+    with following(origin, orders=VIEWS["orders"]) as pair:
+        feed = pair.db.changes("s.orders")
+        (table,) = (copy.local_table for copy in pair.copies())
+
+        def fail() -> None:
+            with pair.db.store.transaction() as writer:
+                writer.execute(f"DELETE FROM flashql_data.{table}")
+                pair.db.maintenance.disturb({table or ""})
+                pair.db.maintenance.settle(writer)
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            fail()
+        origin.execute("INSERT INTO orders VALUES (100)")
+        pair.db.sync.wait(timeout=60)
+        change = feed.take(timeout=30)
+        assert change is not None
+        assert _ids(change.inserted.to_pylist()) == {100}
+        assert change.deleted.num_rows == 0
