@@ -20,6 +20,7 @@ from typing import Self
 import duckdb
 
 from flashql import errors
+from flashql.catalog import View
 from flashql.maintenance import Maintenance
 from flashql.moved import Change, netted
 from flashql.store import Store
@@ -256,6 +257,16 @@ class ChangeFeeds:
         feed = ChangeFeed(view.relation_id, self._store.cursor)
         self._keep(feed)
         feed.watch(partial(self._maintenance.watchers.add, view))
+        return feed if callback is None else feed.call(callback)
+
+    def live(self, view: View, callback: Callback | None = None) -> ChangeFeed:
+        """The rows of a query that `view` describes, as a first change, and then what each local commit changes.
+
+        Raises `ViewNotReady`, `ViewBroken`, `DatabaseReadOnly`.
+        """
+        feed = ChangeFeed(view.relation_id, self._store.cursor)
+        self._keep(feed)
+        feed.watch(lambda watcher: self._maintenance.live(view, watcher).end)
         return feed if callback is None else feed.call(callback)
 
     def _keep(self, feed: ChangeFeed) -> None:

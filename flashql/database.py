@@ -361,6 +361,15 @@ class Database(Cursor):
         """
         return self._feeds.changes(view if "." in view else f"{self._namespace}.{view}", callback)
 
+    def live(self, query: str, callback: Callback | None = None) -> ChangeFeed:
+        """As `changes`, of a SELECT over realtime views and local tables, in DuckDB's dialect.
+
+        The first change inserts the rows that it returns now. Names without a schema are of schema main. Raises
+        `DefinitionError` for a wrong query, `NotSupported` for one that cannot be kept, `ViewNotReady` when a view it
+        reads has no rows here, `ViewBroken` when it fails over those there are, and `DatabaseReadOnly`.
+        """
+        return self._feeds.live(self.definer.live_view(query), callback)
+
     @property
     def views(self) -> dict[str, Persistence]:
         """The FlashQL views, by relation id."""

@@ -17,6 +17,7 @@ from flashql import errors
 from flashql.catalog import View
 from flashql.deltas import Deltas
 from flashql.keeping import Followed, followed_views, found_inputs, local_body, planned, shown_body, step_rows_of
+from flashql.live import LiveQuery
 from flashql.lsn import LSN
 from flashql.planner.steps import WEIGHT, Steps
 from flashql.quoting import qualified, quote
@@ -28,7 +29,7 @@ from flashql.store.inputs import inputs, let_stand, save_inputs
 from flashql.store.jobs import set_job
 from flashql.store.relations import described, show_own
 from flashql.store.steps import add_measured, save_steps, step_rows
-from flashql.watching import Watchers
+from flashql.watching import Watcher, Watchers
 from flashql.weighing import consolidated
 
 T = TypeVar("T")
@@ -44,6 +45,8 @@ class Maintenance:
         self._version = -1
         self._programs: list[Program] = []
         self.watchers = Watchers(store)
+        self._lives: list[LiveQuery] = []
+        self._joining: LiveQuery | None = None  # with the transaction under way
         self._disturbed: set[str] = set()  # tables that changed in this transaction, and whose readers did not yet
 
     @classmethod
@@ -58,7 +61,7 @@ class Maintenance:
         """The kept views that follow now, each after those it reads."""
         if self._version != self._store.version:
             self._programs, self._version = self._loaded(), self._store.version
-        return self._programs
+        return [*self._programs, *(one.program for one in self._lives if one.program is not None and not one.over)]
 
     def _loaded(self) -> list[Program]:
         """The programs of the views that follow now; those of views that are as they were are taken over."""
@@ -85,9 +88,34 @@ class Maintenance:
             return
         deltas.net()
         for program in self.programs():
-            _guarded(program.kept.view, partial(program.run, writer, deltas))
+            if program in self._programs:
+                _guarded(program.kept.view, partial(program.run, writer, deltas))
+        self._each_live(writer, lambda one: one.follow(writer, deltas))
         self._note(writer)
         self.watchers.collect(writer, deltas, lsn, {one.kept.view.relation_id: one.steps for one in self.programs()})
+
+    def live(self, view: View, watcher: Watcher) -> LiveQuery:
+        """Keep a query's rows, and tell their changes; the first are those there are now. `end` what is returned.
+
+        Raises `ViewNotReady` and `ViewBroken`.
+        """
+        live = LiveQuery(self._store, view, watcher)
+        with self._store.transaction():
+            self._joining = live  # `settle` computes it, after all that it reads
+        return live
+
+    def _each_live(self, writer: duckdb.DuckDBPyConnection, act: Callable[[LiveQuery], None]) -> None:
+        """Let each live query follow. One that fails ends, which the next try knows: `ViewBroken`, as for a view."""
+        for live in list(self._lives):
+            if live.over:
+                live.drop(writer)
+                self._store.once_committed(partial(self._lives.remove, live))
+                continue
+            try:
+                _guarded(live.view, partial(act, live))
+            except errors.ViewBroken as broken:
+                live.end(broken)
+                raise
 
     def _note(self, writer: duckdb.DuckDBPyConnection) -> None:
         """Add what was measured to flashql.view_steps."""
@@ -151,6 +179,7 @@ class Maintenance:
 
         Raises `ViewBroken` when one cannot.
         """
+        joining, self._joining = self._joining, None
         self._note(writer)
         moved: dict[str, Steps] = {}  # of the views that followed what was disturbed
         disturbed, self._disturbed = self._disturbed, set()
@@ -167,6 +196,10 @@ class Maintenance:
                 program = self._program(writer, one)
                 _guarded(one.view, partial(program.run, writer, lost))
                 moved[one.view.relation_id] = program.steps
+        self._each_live(writer, lambda one: one.settle(writer, lost))
+        if joining is not None:
+            _guarded(joining.view, partial(joining.settle, writer, lost))
+            self._store.once_committed(partial(self._lives.append, joining))
         self.watchers.collect(writer, lost, None, moved)
 
 

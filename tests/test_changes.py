@@ -320,3 +320,82 @@ def test_nothing_is_told_of_what_rolls_back(origin: Origin) -> None:
         assert change is not None
         assert _ids(change.inserted.to_pylist()) == {100}
         assert change.deleted.num_rows == 0
+
+
+# -- live queries
+
+LIVE = {
+    "joined": "SELECT o.id, t.total FROM s.orders o JOIN s.totals t ON t.customer = o.customer",
+    "grouped": "SELECT count(*) AS n, max(amount) AS most FROM s.orders WHERE amount < 100",
+    "first": "SELECT id FROM s.large ORDER BY id DESC LIMIT 3",
+}
+
+
+def test_a_live_query_begins_with_its_rows_and_follows(origin: Origin) -> None:
+    origin.execute(TABLES)
+    with following(origin, **VIEWS) as pair:
+        db = pair.db
+        tables = pair.leftover_tables()
+        feeds, rows = {name: db.live(query) for name, query in LIVE.items()}, {name: Rows() for name in LIVE}
+        for statement in (
+            "SELECT 1",
+            "UPDATE orders SET amount = amount + 1 WHERE id > 5",
+            "INSERT INTO orders VALUES (100, 7, 50), (101, 0, 1)",
+            "TRUNCATE orders; INSERT INTO orders VALUES (1, 1, 1), (50, 2, 60)",
+            "DELETE FROM orders WHERE id = 1",
+        ):
+            origin.execute(statement)
+            db.sync.wait(timeout=60)
+            for name, query in LIVE.items():
+                taken = drain(feeds[name], rows[name])
+                assert len(taken) <= 2
+                assert rows[name] == Counter(db.execute(query).fetchall()), name
+        db.sync.stop("s.totals")
+        origin.execute("INSERT INTO orders VALUES (7, 2, 9)")
+        db.sync.wait("s.orders", timeout=60)
+        db.execute("REFRESH VIEW s.orders")
+        db.sync.resume("s.totals")
+        db.sync.wait(timeout=60)
+        for name, query in LIVE.items():
+            drain(feeds[name], rows[name])
+            assert rows[name] == Counter(db.execute(query).fetchall()), name
+            feeds[name].close()
+        db.execute("CREATE SCHEMA other")  # any commit
+        assert pair.leftover_tables() == tables
+        assert {name.split(".")[0] for name in db.views} == {"s"}
+
+
+def test_a_live_query_follows_local_tables(database_path: str) -> None:
+    with flashql.connect(database_path) as db:
+        db.execute("CREATE TABLE t (a INTEGER); INSERT INTO t VALUES (1), (1), (2)")
+        with db.live("SELECT a, count(*) AS n FROM t GROUP BY a") as feed:
+            first = feed.take(timeout=30)
+            assert first is not None
+            assert first.deleted.num_rows == 0
+            db.execute("DELETE FROM t WHERE a = 1")
+            change = feed.take(timeout=30)
+            assert change is not None
+            assert change.deleted.to_pylist() == [{"a": 1, "n": 2}]
+            db.execute("UPDATE t SET a = 2")
+            with pytest.raises(TimeoutError):
+                feed.take(timeout=0)
+        for wrong in ("SELECT random() AS r FROM t", "SELECT 1 AS x"):
+            with pytest.raises(errors.NotSupported):
+                db.live(wrong)
+        with pytest.raises(errors.DefinitionError):
+            db.live("SELECT b FROM t")
+
+
+def test_a_live_query_that_fails_ends_and_holds_up_nobody(origin: Origin) -> None:
+    origin.execute("CREATE TABLE words (id int PRIMARY KEY, word text); INSERT INTO words VALUES (1, '1')")
+    with following(origin, words="SELECT * FROM words") as pair:
+        feed = pair.db.live("SELECT CAST(word AS INTEGER) AS n FROM s.words")
+        assert feed.take(timeout=30) is not None
+        origin.execute("INSERT INTO words VALUES (2, 'two')")
+        with pytest.raises(errors.ViewBroken, match="two"):
+            feed.take(timeout=60)
+        pair.check()
+        until(lambda: job(pair.db, "s.words").state == "running", "following again")
+        with pytest.raises(errors.ViewBroken, match="two"):
+            pair.db.live("SELECT CAST(word AS INTEGER) AS n FROM s.words")
+        pair.check()
