@@ -77,8 +77,8 @@ class LiveQuery:
         """Compute its rows over these tables; what is told is how they differ from those before."""
         prefix = f"v{next_id(writer)}"
         steps = planned(writer, self.view, read, prefix)
-        build(writer, steps)
-        program = Program(Followed(self.view, read, prefix), steps, known_relations(self._store))
+        took = dict(zip((step.table for step in steps.steps), build(writer, steps), strict=True))
+        program = Program(Followed(self.view, read, prefix), steps, known_relations(self._store), took)
         shown = shown_body(self.view, steps)
         if self.program is None:
             rows = writer.sql(shown).to_arrow_table()

@@ -28,7 +28,7 @@ from flashql.store.duck import as_ours
 from flashql.store.inputs import inputs, let_stand, save_inputs
 from flashql.store.jobs import set_job
 from flashql.store.relations import described, show_own
-from flashql.store.steps import add_measured, save_steps, step_rows
+from flashql.store.steps import add_measured, built_milliseconds, save_steps, step_rows
 from flashql.watching import Watcher, Watchers
 from flashql.weighing import consolidated
 
@@ -73,7 +73,8 @@ class Maintenance:
             cursor.close()
 
     def _program(self, cursor: duckdb.DuckDBPyConnection, one: Followed) -> Program:
-        return Program(one, planned(cursor, one.view, one.inputs, one.prefix), known_relations(self._store))
+        steps = planned(cursor, one.view, one.inputs, one.prefix)
+        return Program(one, steps, known_relations(self._store), built_milliseconds(self._store))
 
     def wanted(self) -> frozenset[str]:
         """The tables whose delta some view follows, or somebody watches."""
@@ -132,9 +133,9 @@ class Maintenance:
         if inputs(self._store).get(view.relation_id) == read and self._is_built_as_planned(writer, view, read):
             return
         steps = _guarded(view, lambda: planned(writer, view, read, f"v{next_id(writer)}"))
-        _guarded(view, lambda: build(writer, steps))
+        took = _guarded(view, lambda: build(writer, steps))
         show_own(writer, self._store, view, steps.last.table, shown_body(view, steps))
-        save_steps(writer, view.relation_id, step_rows_of(steps, read))
+        save_steps(writer, view.relation_id, step_rows_of(steps, read), took)
         save_inputs(writer, view, read)
 
     def _is_built_as_planned(self, writer: duckdb.DuckDBPyConnection, view: View, read: dict[str, str | None]) -> bool:

@@ -45,7 +45,7 @@ def shown_delta(view: View, table: str, steps: Steps | None) -> str:
         return f"SELECT * FROM {delta} AS moved({names})"
     (read,) = tables(steps.shown)
     relation = Relation(qualified(DATA_SCHEMA, table), delta)
-    rows = delta_sql(steps.shown, frozenset({read.alias_or_name}), {read.alias_or_name: relation})
+    rows = delta_sql(steps.shown, frozenset({read.alias_or_name}), {read.alias_or_name: relation}).query
     return f"SELECT * FROM ({rows}) AS moved({names})"
 
 

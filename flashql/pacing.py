@@ -1,9 +1,9 @@
 """Whether a step follows by delta or is computed anew: by what either took lately. A pure policy, fed with times.
 
 Following costs by how much moved, computing anew by how much there is. Which is less depends on data, query and
-machine, so it is measured. A step follows by delta first. When that took long enough to matter, the other way is tried
-once, and from then on the cheaper one is taken, for batches of about the same size. What was dearer is tried again now
-and then, the more rarely the dearer it was: that costs a few hundredths of the time at most.
+machine, so it is measured. A step follows by delta first. What computing it anew takes is known from when it was built.
+From then on the cheaper way is taken, for batches of about the same size. What was dearer is tried again now and then,
+the more rarely the dearer it was: that costs a few hundredths of the time at most.
 """
 
 from __future__ import annotations
@@ -33,8 +33,13 @@ class _Average:
 class Pace:
     """What following by delta, for each size of batch, and computing anew took lately."""
 
+    built_milliseconds: float | None = None  # what computing anew took when there was nothing to compare with yet
     _anew: _Average = field(default_factory=_Average)
     _delta: dict[int, _Average] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.built_milliseconds is not None:
+            self._anew.add(self.built_milliseconds)
 
     def better_anew(self, moved: int) -> bool:
         """Whether to compute anew after a batch that moved so many rows of what is read."""
@@ -44,11 +49,11 @@ class Pace:
             nearest = min(self._delta, key=lambda size: abs(size - _size(moved)), default=None)
             known = None if nearest is None or nearest > _size(moved) else self._delta[nearest].milliseconds
             return known is not None and anew is not None and known > 2 * anew
-        if anew is None:
-            return delta > _MATTERS_MS
+        if anew is None or delta < _MATTERS_MS:
+            return False
         if anew < delta:
             return not self._worth_trying(self._delta[_size(moved)], anew)
-        return delta > _MATTERS_MS and self._worth_trying(self._anew, delta)
+        return self._worth_trying(self._anew, delta)
 
     def took(self, moved: int, milliseconds: float, *, anew: bool) -> None:
         """Note what a batch took."""

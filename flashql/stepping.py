@@ -14,7 +14,7 @@ from flashql.keeping import Followed
 from flashql.merging import merge
 from flashql.pacing import Measured, Pace
 from flashql.planner.blocks import Recomputed, tables
-from flashql.planner.delta import Relation, delta_sql
+from flashql.planner.delta import Relation, Written, delta_sql
 from flashql.planner.steps import Step, Steps
 from flashql.quoting import qualified, quote
 from flashql.store import DATA_SCHEMA, Store
@@ -25,10 +25,14 @@ from flashql.weighing import Columns, consolidated
 _log = logging.getLogger(__name__)
 
 
-def build(writer: duckdb.DuckDBPyConnection, steps: Steps) -> None:
-    """Make and fill the tables of a view's steps."""
+def build(writer: duckdb.DuckDBPyConnection, steps: Steps) -> list[float]:
+    """Make and fill the tables of a view's steps; the milliseconds that each took."""
+    took = []
     for step in steps.steps:
+        started = perf_counter()
         writer.execute(f"CREATE TABLE {qualified(DATA_SCHEMA, step.table)} AS {step.text}")
+        took.append(1000 * (perf_counter() - started))
+    return took
 
 
 def known_relations(store: Store) -> dict[str, Relation]:
@@ -48,16 +52,18 @@ def _relation(table: str, unique: tuple[str, ...]) -> Relation:
 class Program:
     """A kept view that follows. The SQL of each step for each set of changed tables is written once."""
 
-    def __init__(self, kept: Followed, steps: Steps, copies: Mapping[str, Relation]) -> None:
+    def __init__(
+        self, kept: Followed, steps: Steps, copies: Mapping[str, Relation], built_ms: Mapping[str, float]
+    ) -> None:
         self.kept = kept
         self.steps = steps
         self._relations = dict(copies)
         for step in steps.steps:
             keys = step.grouping.keys if step.grouping is not None else ()
             self._relations[step.table] = _relation(step.table, keys)
-        self._written: dict[tuple[str, frozenset[str]], str | None] = {}
+        self._written: dict[tuple[str, frozenset[str]], Written | None] = {}
         self._columns: dict[str, Columns] = {}
-        self._paces: dict[str, Pace] = {step.table: Pace() for step in steps.steps}
+        self._paces: dict[str, Pace] = {step.table: Pace(built_ms.get(step.table)) for step in steps.steps}
         self.measured: dict[str, Measured] = {}
 
     def run(self, writer: duckdb.DuckDBPyConnection, deltas: Deltas) -> None:
@@ -100,8 +106,11 @@ class Program:
 
     def _follow(self, writer: duckdb.DuckDBPyConnection, step: Step, aliases: frozenset[str], delta: Delta) -> None:
         """Make the delta of the step's table from the deltas of the tables under these aliases."""
-        rows = self._delta_sql(writer, step, aliases)
-        assert rows is not None
+        written = self._delta_sql(writer, step, aliases)
+        assert written is not None
+        for statement in written.before:
+            writer.execute(statement)
+        rows = written.query
         if step.grouping is None:
             text = consolidated(self._columns_of(writer, step), rows)
             writer.execute(f"CREATE OR REPLACE TEMP TABLE {quote(f'delta_{step.table}')} AS {text}")
@@ -115,7 +124,7 @@ class Program:
             self._columns[step.table] = described(writer, f"FROM {qualified(DATA_SCHEMA, step.table)}")
         return self._columns[step.table]
 
-    def _delta_sql(self, writer: duckdb.DuckDBPyConnection, step: Step, changed: frozenset[str]) -> str | None:
+    def _delta_sql(self, writer: duckdb.DuckDBPyConnection, step: Step, changed: frozenset[str]) -> Written | None:
         """The delta of what the step is made of, when the tables under these aliases changed.
 
         None, so that the step is computed anew, when there is none that DuckDB understands: a fault, which is logged.
@@ -129,9 +138,10 @@ class Program:
                 if table.db == DATA_SCHEMA
             }
             try:
-                text = delta_sql(step.source, changed, by_alias)
-                described(writer, text)
-                self._written[key] = text
+                self._written[key] = written = delta_sql(step.source, changed, by_alias)
+                for statement in written.before:
+                    writer.execute(statement)
+                described(writer, written.query)
             except (Recomputed, KeyError, duckdb.BinderException, duckdb.ParserException) as error:
                 _log.warning("%s is computed anew, for its delta could not be written: %r", step.table, error)
                 self._written[key] = None

@@ -327,6 +327,7 @@ def test_nothing_is_told_of_what_rolls_back(origin: Origin) -> None:
 LIVE = {
     "joined": "SELECT o.id, t.total FROM s.orders o JOIN s.totals t ON t.customer = o.customer",
     "grouped": "SELECT count(*) AS n, max(amount) AS most FROM s.orders WHERE amount < 100",
+    "all": "FROM s.orders",
     "first": "SELECT id FROM s.large ORDER BY id DESC LIMIT 3",
 }
 
@@ -384,6 +385,17 @@ def test_a_live_query_follows_local_tables(database_path: str) -> None:
                 db.live(wrong)
         with pytest.raises(errors.DefinitionError):
             db.live("SELECT b FROM t")
+
+
+def test_what_a_live_query_leaves_when_the_process_ends_is_dropped(database_path: str) -> None:
+    of_steps = "SELECT count(*) FROM duckdb_tables() WHERE schema_name = 'flashql_data'"
+    with flashql.connect(database_path) as db:
+        db.execute("CREATE TABLE t (a INTEGER)")
+        feed = db.live("SELECT a, count(*) AS n FROM t GROUP BY a")
+        assert db.execute(of_steps).fetchone() != (0,)
+    assert list(feed) == []
+    with flashql.connect(database_path) as db:
+        assert db.execute(of_steps).fetchone() == (0,)
 
 
 def test_a_live_query_that_fails_ends_and_holds_up_nobody(origin: Origin) -> None:

@@ -29,6 +29,7 @@ from flashql.ddl.options import VIEW_OPTIONS
 from flashql.lifecycle import mermaid
 from flashql.resources import sql_text
 from tests.fix_postgres import Origin
+from tests.spec_pairs import proven
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -133,7 +134,7 @@ def test_the_guide_to_changes_runs(origin: Origin, monkeypatch: pytest.MonkeyPat
         finally:
             if "db" in names:
                 names["db"].close()
-    assert shown == 3
+    assert shown == 4
 
 
 def run_shell(script: str) -> str:
@@ -170,6 +171,7 @@ def test_the_expressions_of_the_dialect_page_are_accepted_and_refused(origin: Or
         for block in blocks(DOCS / "reference" / "dialect.md"):
             if block.words == "origin":
                 origin.execute(block.text)
+            if block.words not in found:
                 continue
             for expression in block.text.splitlines():
                 statement = f"CREATE OR REPLACE REALTIME VIEW s.v AS SELECT {expression} AS x FROM examples"
@@ -308,7 +310,28 @@ def operations_page() -> str:
     return re.sub(r"^```sql setup\n.*?^```$", lambda _: script, page, flags=re.MULTILINE | re.DOTALL)
 
 
+_MARK = "<!-- From here on written from sql/spec by `python -m tests.test_docs`; do not edit. -->\n"
+
+
+def dialect_page() -> str:
+    """docs/reference/dialect.md with all that sql/spec proves: tests run each of it in both databases."""
+    page = (DOCS / "reference" / "dialect.md").read_text(encoding="utf-8")
+    parts = [page[: page.index(_MARK)] + _MARK, "\n## Every expression that is tested\n"]
+    for title, texts in proven("transpile", every=2):
+        parts.append(f"\n{title}\n\n```sql\n" + "".join(f"{one}\n" for one in texts) + "```\n")
+    parts.append("\n## Every query that is tested\n")
+    for title, texts in proven("queries", every=1):
+        parts.append(f"\n{title}\n\n```sql\n" + "".join(f"{one};\n" for one in texts) + "```\n")
+    parts.append("\n## Everything that is refused and tested\n\n| refused | since |\n|---|---|\n")
+    for folder in ("transpile_refused", "queries_refused"):
+        for _, texts in proven(folder, every=1):
+            cells = [one.replace("|", "\\|").replace("\n", " ") for one in texts]
+            parts += [f"| `{one}` | {why} |\n" for one, why in zip(cells[::2], cells[1::2], strict=True)]
+    return "".join(parts)
+
+
 GENERATED = {
+    DOCS / "reference" / "dialect.md": dialect_page,
     DOCS / "guides" / "operations.md": operations_page,
     DOCS / "reference" / "errors.md": errors_page,
     DOCS / "reference" / "sync.md": sync_page,

@@ -6,11 +6,13 @@ import random
 from collections.abc import Iterator
 from decimal import Decimal
 
+import duckdb
 import psycopg
 import pytest
 from psycopg import sql
 
 from flashql import errors
+from flashql.planner.translating import translate
 from tests.fix_postgres import Origin, with_database
 from tests.fix_worlds import TwoDatabases
 from tests.seeds import seeded
@@ -108,3 +110,23 @@ def test_random_quotients_are_rounded_as_at_the_origin(world: TwoDatabases) -> N
     world.server.execute("INSERT INTO quotients VALUES " + ", ".join(f"({a}, {b})" for a, b in rows))
     world.forget()
     assert world.check("SELECT a, b, a / b AS q FROM quotients") > 1000
+
+
+def test_a_numeric_held_as_text_is_shown_but_not_computed_with(world: TwoDatabases) -> None:
+    assert translate("SELECT loose FROM numbers", world.origin, numeric="text").computed == {("public", "numbers"): ()}
+    with pytest.raises(errors.NotSupported, match="held as text"):
+        translate("SELECT loose, count(*) FROM numbers GROUP BY loose", world.origin, numeric="text")
+
+
+def test_equalities_of_where_become_conditions_of_joins(world: TwoDatabases) -> None:
+    query = "SELECT e.id FROM emp e, dept d WHERE d.id = e.dept_id AND e.salary / NULLIF(d.budget, 0) > 1"
+    tree = world.translation(query).tree
+    assert tree.args["joins"][0].args["on"].sql("duckdb") == '"d"."id" = "e"."dept_id"'
+    assert world.check(query) >= 1
+
+
+def test_where_a_side_of_and_decides_the_other_raises_nothing(world: TwoDatabases) -> None:
+    assert world.check("SELECT id FROM numbers WHERE id <> 3 AND 100 / (id - 3) > 10") > 0
+    alone = world.translation("SELECT id FROM numbers WHERE 100 / (id - 3) > 10").tree.sql("duckdb")
+    with pytest.raises(duckdb.Error, match="division by zero"):
+        world.local.execute(alone).fetchall()

@@ -86,6 +86,36 @@ def guarded(divisor: exp.Expr, computed: exp.Expr, dividend: exp.Expr, *, remain
     return exp.Case(ifs=ifs, default=computed)
 
 
+def in_turn(kind: type[exp.Expr], left: exp.Expr, right: exp.Expr) -> exp.Expr:
+    """The right side of AND or OR, not computed where the left side decides, if it may raise.
+
+    Postgres does not promise that order but keeps it, and queries count on it: `x <> 0 AND y / x > 1`.
+    """
+    if not _may_raise(right) or left.find(exp.Query):
+        return right
+    decided: exp.Expr = exp.Not(this=left.copy()) if kind is exp.And else left.copy()
+    known = exp.false() if kind is exp.And else exp.true()
+    return exp.Case(ifs=[exp.If(this=decided, true=known)], default=right.unnest())
+
+
+def _may_raise(node: exp.Expr) -> bool:
+    """Whether it divides by what may be zero, or the like; what a subquery computes is computed in any case."""
+    if node.find(exp.Query) is not None:
+        return False
+    calls = [one.expression for one in node.find_all(exp.Dot)]
+    return any(not _divides_safely(one) for one in calls) or any(
+        one.name == "ERROR" for one in node.find_all(exp.Anonymous)
+    )
+
+
+def _divides_safely(node: exp.Expr) -> bool:
+    """Whether a macro's second operand is no zero: a constant, or null instead."""
+    divisor = node.expressions[1].unnest() if len(node.expressions) > 1 else node
+    if isinstance(divisor, exp.Cast) and isinstance(divisor.this, exp.Literal):
+        return any(digit in divisor.this.name for digit in "123456789")
+    return isinstance(divisor, exp.Nullif)
+
+
 def _decimal_arithmetic(kind: type[exp.Expr], left: Scalar, right: Scalar) -> Scalar:
     """Sums and products; the scales are those of numeric.c."""
     if kind not in (exp.Add, exp.Sub, exp.Mul):

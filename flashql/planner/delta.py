@@ -92,8 +92,20 @@ def rounds(tree: exp.Query, changed: frozenset[str], relations: Mapping[str, Rel
     return found
 
 
-def delta_sql(tree: exp.Query, changed: frozenset[str], relations: Mapping[str, Relation]) -> str:
-    """The delta of a query, as SQL with its columns and WEIGHT; a row and its opposite may both be there."""
+@dataclass(frozen=True)
+class Written:
+    """A delta as SQL: a query with the columns of what it is the delta of and WEIGHT.
+
+    A row and its opposite may both be in it. It reads temporary tables that `before` makes: for tables of their own
+    DuckDB knows how many rows there are, on which the order of joins hangs.
+    """
+
+    before: tuple[str, ...]
+    query: str
+
+
+def delta_sql(tree: exp.Query, changed: frozenset[str], relations: Mapping[str, Relation]) -> Written:
+    """The delta of a query when the tables under these aliases have changed. Raises `Recomputed`."""
     writer = _Writer(tree, relations)
     return writer.written(rounds(tree, changed, relations))
 
@@ -136,9 +148,9 @@ class _Writer:
     tree: exp.Query
     relations: Mapping[str, Relation]
     parts: list[str] = field(default_factory=list)
-    ctes: list[str] = field(default_factory=list)
+    before: list[str] = field(default_factory=list)
 
-    def written(self, planned: Sequence[Round]) -> str:
+    def written(self, planned: Sequence[Round]) -> Written:
         past: set[str] = set()
         for number, one in enumerate(planned):
             if one.cuts is None:
@@ -147,8 +159,11 @@ class _Writer:
             else:
                 self._by_keys(number, one, one.cuts, past)
             past |= one.aliases
-        ctes = f"WITH {', '.join(self.ctes)} " if self.ctes else ""
-        return ctes + " UNION ALL ".join(self.parts)
+        return Written(tuple(self.before), " UNION ALL ".join(self.parts))
+
+    def _make(self, name: str, query: str) -> str:
+        self.before.append(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
+        return name
 
     def _by_rows(self, alias: str, past: set[str]) -> None:
         tree = self.tree.copy()
@@ -198,10 +213,12 @@ class _Writer:
             + f" FROM {self.relations[alias].delta}"
             for alias in sorted(one.aliases)
         )
-        self.ctes.append(f"{keys} AS MATERIALIZED (SELECT DISTINCT * FROM ({' UNION ALL '.join(found)}))")
+        self._make(keys, f"SELECT DISTINCT * FROM ({' UNION ALL '.join(found)})")
         now: dict[str, str] = {}
         was: dict[str, str] = {}
         cut: dict[tuple[str, tuple[str, ...]], str] = {}
+        uncut: dict[str, str] = {}
+        columns: dict[str, list[str]] = {}
         for alias, names in cuts.items():
             relation = self.relations[alias]
             before = self._as_was(alias, relation.table) if alias in past else None
@@ -212,11 +229,16 @@ class _Writer:
                     other for other, keyed in cuts.items() if self.relations[other] == relation and keyed == names
                 ]
                 wanted = sorted({name for other in sharing for name in self._used(other)} | set(relation.unique))
+                columns[cut[place]] = wanted
                 rows = f"SELECT {names_sql(wanted, 'r')} FROM {place[0]} AS r WHERE {_among(keys, 'r', names, width)}"
-                self.ctes.append(f"{cut[place]} AS MATERIALIZED ({rows})")
+                self._make(cut[place], rows)
             now[alias] = was[alias] = cut[place]
             if alias in one.aliases:
-                was[alias] = self._as_was(alias, cut[place])
+                if cut[place] not in uncut:
+                    read = sorted({name for other in one.aliases & cuts.keys() for name in self._used(other)})
+                    read = [name for name in read if name in columns[cut[place]]]
+                    uncut[cut[place]] = self._make(f"{cut[place]}_was", self._as_was(alias, cut[place], read)[1:-1])
+                was[alias] = uncut[cut[place]]
         for alias in past - set(cuts):
             now[alias] = was[alias] = self._as_was(alias, self.relations[alias].table)
         shown = ", ".join(quote(name) for name in output_names(self.tree))
@@ -226,9 +248,9 @@ class _Writer:
     def _used(self, alias: str) -> list[str]:
         return columns_of(self.tree, alias)
 
-    def _as_was(self, alias: str, present: str) -> str:
+    def _as_was(self, alias: str, present: str, columns: list[str] | None = None) -> str:
         """What the query reads of a table, in parentheses, before its delta; `present` is what of it is looked at."""
-        relation, used = self.relations[alias], self._used(alias)
+        relation, used = self.relations[alias], columns or self._used(alias)
         names = names_sql(used)
         left = f"SELECT {names} FROM {relation.delta} WHERE {WEIGHT} < 0"
         if relation.unique:

@@ -138,7 +138,13 @@ class Expressions:
         )
 
     def _exists(self, node: exp.Exists) -> Scalar:
-        return Scalar(exp.Exists(this=self._subquery(node.this).tree), _BOOLEAN)
+        query, limit = node.this.copy(), node.this.args.get("limit")
+        some = (
+            isinstance(limit, exp.Limit) and isinstance(limit.expression, exp.Literal) and limit.expression.name != "0"
+        )
+        if some and not query.args.get("offset"):
+            query.set("limit", None)  # there is a row, or there is none
+        return Scalar(exp.Exists(this=self._subquery(query).tree), _BOOLEAN)
 
     def _in(self, node: exp.In) -> Scalar:
         odd = [name for name, value in node.args.items() if value and name not in ("this", "query")]

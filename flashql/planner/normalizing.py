@@ -9,7 +9,7 @@ from itertools import count
 
 from sqlglot import exp
 
-from flashql.planner.blocks import Recomputed, items, output_names
+from flashql.planner.blocks import Recomputed, items, output_names, where
 
 
 def normalized(tree: exp.Query) -> exp.Query:
@@ -28,7 +28,31 @@ def normalized(tree: exp.Query) -> exp.Query:
             if isinstance(operand, exp.Subquery) and not operand.args.get("limit") and not operand.args.get("order"):
                 operand.replace(operand.this)
     _make_unique(tree)
+    for select in tree.find_all(exp.Select):
+        _join_first(select)
     return tree
+
+
+def _join_first(select: exp.Select) -> None:
+    """Let the conditions without subqueries be those of joins, so that the others see joined rows only.
+
+    DuckDB 2 evaluates a correlated subquery beside the FROM items as they are crossed, before it joins them.
+    """
+    present = items(select)
+    conditions = where(select)
+    plain = [one for one in conditions if one.find(exp.Query) is None]
+    if len(present) < 2 or len(plain) == len(conditions) or any(item.side for item in present):
+        return
+    for condition in plain:
+        read = {column.table for column in condition.find_all(exp.Column)}
+        at = max((place for place, item in enumerate(present) if item.alias in read), default=1)
+        join = present[max(at, 1)].join
+        assert join is not None
+        on = join.args.get("on")
+        join.set("on", condition.copy() if on is None else exp.And(this=exp.paren(on), expression=condition.copy()))
+        join.set("kind", None)
+    rest = [one.copy() for one in conditions if one.find(exp.Query) is not None]
+    select.set("where", exp.Where(this=exp.and_(*rest, copy=False)))
 
 
 def _reads_itself(clause: exp.With) -> bool:

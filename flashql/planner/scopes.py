@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from sqlglot import exp
 
 from flashql.catalog import Column, Table
+from flashql.datatypes import ladder
 from flashql.errors import DefinitionError, NotSupported, UnknownName
 from flashql.planner.literals import NUMERIC, UNKNOWN
 from flashql.planner.scalars import TEXTS, UNCERTAIN, Scalar, as_text, numeric_bounds, refuse
@@ -33,8 +34,9 @@ class Output:
 
 @dataclass
 class Reads:
-    """What a query reads of base tables, in the order it was met."""
+    """What a query reads of base tables, in the order it was met; `numeric` is the view's option."""
 
+    numeric: str = "auto"
     tables: dict[TableName, Table] = field(default_factory=dict)
     columns: dict[TableName, dict[str, None]] = field(default_factory=dict)
     computed: dict[TableName, dict[str, None]] = field(default_factory=dict)
@@ -53,7 +55,16 @@ class Reads:
             self.tables[key].streamed_column(name)
             self.columns[key][name] = None
             if computed:
+                self._require_number(self.tables[key].column(name))
                 self.computed[key][name] = None
+
+    def _require_number(self, column: Column) -> None:
+        """Raise `NotSupported` for a numeric that the view's option holds as text: 1.5 and 1.50 would differ."""
+        if column.type.oid == NUMERIC and ladder(column.type, numeric=self.numeric)[0].name == "VARCHAR":
+            raise NotSupported(
+                f"column {column.name} is held as text (numeric = '{self.numeric}') and cannot be computed with",
+                hint="Leave the option out, or cast the column to text in a materialized view.",
+            )
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -259,3 +259,36 @@ def _only(node: exp.Expr, understood: set[str]) -> None:
     odd = [name for name, value in node.args.items() if value and name not in understood]
     if odd:
         raise refuse(f"{node.sql('postgres')} ({', '.join(odd)})")
+
+
+def place_equalities(select: exp.Select) -> None:
+    """Put `a.x = b.y` of WHERE into the join that brings the later of the two, where all joins are inner ones.
+
+    That means the same, and DuckDB then joins by it though another condition may raise, which it does not move.
+    """
+    joins, where = select.args.get("joins") or [], select.args.get("where")
+    if where is None or any(join.side or isinstance(join.this, exp.Lateral) for join in joins):
+        return
+    places = {join.this.alias: at for at, join in enumerate(joins)}
+    places[select.args["from_"].this.alias] = -1
+    rest = []
+    for one in _conjuncts(where.this):
+        sides = [side.unnest() for side in (one.this, one.expression)] if isinstance(one, exp.EQ) else []
+        tables = {side.table for side in sides if isinstance(side, exp.Column) and side.table in places}
+        if len(tables) < 2:
+            rest.append(one)
+            continue
+        join = joins[max(places[table] for table in tables)]
+        known = join.args.get("on")
+        join.set("kind", None)
+        join.set("on", one if known is None else exp.And(this=operand(known), expression=operand(one)))
+    kept = exp.and_(*map(operand, rest), copy=False) if len(rest) > 1 else next(iter(rest), None)
+    select.set("where", None if kept is None else exp.Where(this=kept))
+
+
+def _conjuncts(node: exp.Expr) -> Iterator[exp.Expr]:
+    if isinstance(node.unnest(), exp.And):
+        for side in (node.unnest().this, node.unnest().expression):
+            yield from _conjuncts(side)
+    else:
+        yield node.unnest()

@@ -138,7 +138,8 @@ class _Splitter:
         part.replace(placed)
 
     def _alias(self) -> str:
-        return f"flashql_{next(self._aliases)}"
+        """An alias that is nowhere else; what other views show, and is read here, has aliases with their prefix."""
+        return f"flashql_{self._prefix}_{next(self._aliases)}"
 
     # -- the first rows
 

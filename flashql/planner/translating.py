@@ -35,7 +35,7 @@ from flashql.planner.scopes import (
     unsupported_clause,
 )
 from flashql.planner.sorting import Sorting
-from flashql.planner.sources import From
+from flashql.planner.sources import From, place_equalities
 from flashql.planner.transpile import condition
 from flashql.planner.transpile import translate as translate_expression
 
@@ -60,15 +60,15 @@ class Translation:
     columns: tuple[Column, ...]
 
 
-def translate(query: str, origin: Describer) -> Translation:
-    """The translation of a query of the origin.
+def translate(query: str, origin: Describer, *, numeric: str = "auto") -> Translation:
+    """The translation of a query of the origin; `numeric` is the view's option, which says how numerics are held.
 
     Raises `NotSupported` for what has no exact translation, `DefinitionError` and `UnknownName` for what is wrong.
     """
     described = origin.describe(query)
     if not described:
         raise errors.DefinitionError("the query returns no columns")
-    translator = _Translator(origin)
+    translator = _Translator(origin, Reads(numeric))
     level = Level(translator.reads, translator.names)
     relation = translator.query(parsed(query), None, level).settled()
     _check(relation, described)
@@ -183,6 +183,7 @@ class _Translator:
         scope.name_windows(node.args.get("windows") or ())
         if node.args.get("where") is not None:
             select.set("where", exp.Where(this=condition(node.args["where"].this, scope).unnest()))
+            place_equalities(select)
         outputs = self._items(node, level, scope)
         select.set("expressions", [item(o, name) for o, name in zip(outputs, local_names(outputs), strict=True)])
         relation = Relation(select, tuple(outputs))

@@ -17,7 +17,7 @@ from flashql.catalog import Column
 from flashql.datatypes import PgType
 from flashql.errors import UnknownName
 from flashql.planner import calls, dates, functions, patterns, rows
-from flashql.planner.arithmetic import arithmetic
+from flashql.planner.arithmetic import arithmetic, in_turn
 from flashql.planner.literals import (
     BOOL,
     BPCHAR,
@@ -161,7 +161,7 @@ def condition(node: exp.Expr, scope: Scope) -> exp.Expr:
 
 def _connector(node: exp.Expr, scope: Scope) -> Scalar:
     left, right = (condition(side, scope) for side in (node.this, node.expression))
-    return Scalar(type(node)(this=left, expression=right), _BOOLEAN)
+    return Scalar(type(node)(this=left, expression=in_turn(type(node), left, right)), _BOOLEAN)
 
 
 def _not(node: exp.Expr, scope: Scope) -> Scalar:

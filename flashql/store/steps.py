@@ -32,14 +32,24 @@ def step_rows(store: Store) -> dict[str, list[StepRow]]:
     return found
 
 
-def save_steps(writer: duckdb.DuckDBPyConnection, relation_id: str, steps: Sequence[StepRow]) -> None:
-    """These are the view's steps now, in tables that were just filled; the tables of those before are dropped."""
+def built_milliseconds(store: Store) -> dict[str, float]:
+    """What computing each step's table took when it was built, by table."""
+    return dict(store.rows("SELECT local_table, built_milliseconds FROM flashql.view_steps"))
+
+
+def save_steps(
+    writer: duckdb.DuckDBPyConnection, relation_id: str, steps: Sequence[StepRow], milliseconds: Sequence[float]
+) -> None:
+    """These are the view's steps now, in tables that were just filled; the tables of those before are dropped.
+
+    `milliseconds` are what filling each took.
+    """
     drop_steps(writer, relation_id)
-    for number, step in enumerate(steps, 1):
+    for number, (step, took) in enumerate(zip(steps, milliseconds, strict=True), 1):
         writer.execute(
-            "INSERT INTO flashql.view_steps (relation_id, step, local_table, strategy, reason, query) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            [relation_id, number, step.table, step.strategy, step.reason, step.query],
+            "INSERT INTO flashql.view_steps (relation_id, step, local_table, strategy, reason, query, "
+            "built_milliseconds) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [relation_id, number, step.table, step.strategy, step.reason, step.query, took],
         )
 
 

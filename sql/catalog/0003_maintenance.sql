@@ -23,6 +23,7 @@ CREATE TABLE flashql.view_steps (
     strategy VARCHAR NOT NULL, -- delta, groups or recompute
     reason VARCHAR NOT NULL,
     query VARCHAR NOT NULL, -- what the table holds
+    built_milliseconds DOUBLE NOT NULL, -- what computing it took at first
     batches BIGINT NOT NULL DEFAULT 0, -- how often it followed; this and what is below count from when it was built
     recomputed BIGINT NOT NULL DEFAULT 0, -- how often of these by computing it anew
     rows_moved BIGINT NOT NULL DEFAULT 0, -- deleted and inserted

@@ -19,3 +19,4 @@ SELECT id FROM sale s WHERE (s.emp_id, s.dept_id) IN (SELECT id, dept_id FROM em
 SELECT id FROM sale s WHERE (s.emp_id, s.dept_id) NOT IN (SELECT id, dept_id FROM emp WHERE dept_id IS NOT NULL);
 SELECT id, (emp_id, dept_id) IN (SELECT id, dept_id FROM emp) AS found FROM sale;
 SELECT id FROM emp WHERE dept_id = ANY (ARRAY[1, 4]) AND (id, active) IN ((1, true), (6, true));
+SELECT id FROM emp e WHERE EXISTS (SELECT 1 FROM sale s WHERE s.emp_id = e.id LIMIT 1);
