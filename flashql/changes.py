@@ -13,6 +13,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -52,6 +53,7 @@ class ChangeFeed:
         self._waiting: deque[Change] = deque()
         self._rows = 0  # in those that wait
         self._limit_rows = BUFFERED_ROWS
+        self._folding = False
         self._error: errors.FlashQLError | None = None
         self._closed = False
         self._wakers: list[Callable[[], None]] = []
@@ -67,8 +69,7 @@ class ChangeFeed:
                 return
             self._waiting.append(change)
             self._rows += _rows(change)
-            if self._rows > self._limit_rows or len(self._waiting) > BUFFERED_CHANGES:
-                self._fold()
+            self._fold_when_full()
             self._wake()
 
     def ended(self, error: errors.FlashQLError) -> None:
@@ -77,27 +78,42 @@ class ChangeFeed:
             self._error = self._error or error
             self._wake()
 
-    def _fold(self) -> None:
-        """Make what waits one change. Folding again waits for twice as many rows: each costs a constant time in all."""
-        last = self._waiting[-1]
+    def _fold_when_full(self) -> None:
+        """Begin to make what waits one change, when it is too much. The lock is held.
+
+        A thread does it, for whoever tells must not be held up; what it is told meanwhile waits behind.
+        """
+        full = self._rows > self._limit_rows or len(self._waiting) > BUFFERED_CHANGES
+        if full and not self._folding and not self._closed:
+            self._folding = True
+            parts = list(self._waiting)
+            self._waiting.clear()
+            self._rows = 0
+            threading.Thread(target=self._fold, args=(parts,), name=f"flashql-fold-{self.name}", daemon=True).start()
+
+    def _fold(self, parts: list[Change]) -> None:
+        """Put one change in the place of these; the next time, twice as many: so a row costs the same in all."""
+        failure, folded = None, parts[-1]
         try:
             connection = self._connect()
             try:
-                deleted, inserted = netted(
-                    connection, [one.deleted for one in self._waiting], [one.inserted for one in self._waiting]
-                )
+                left, arrived = netted(connection, [one.deleted for one in parts], [one.inserted for one in parts])
+                folded = replace(folded, inserted=arrived, deleted=left)
             finally:
                 connection.close()
-        except Exception as error:  # of DuckDB: no memory. Nothing may go up from here, into replication
-            self._waiting.clear()
-            self._error = errors.DatabaseBusy(f"the changes of {self.name} that waited could not be kept: {error}")
-            return
-        self._waiting.clear()
-        folded = Change(last.view, last.lsn, inserted, deleted)
-        self._rows = _rows(folded)
-        if self._rows:
-            self._waiting.append(folded)
-        self._limit_rows = max(BUFFERED_ROWS, 2 * self._rows)
+        except Exception as error:  # of DuckDB or Arrow: no memory, or the database was closed
+            failure = errors.DatabaseBusy(f"the changes of {self.name} that waited could not be kept: {error}")
+        with self._condition:
+            self._folding = False
+            if failure is not None:
+                self._waiting.clear()
+                self._error = self._error or failure
+            elif not self._closed and _rows(folded):
+                self._waiting.appendleft(folded)
+                self._rows += _rows(folded)
+            self._limit_rows = max(BUFFERED_ROWS, 2 * _rows(folded))
+            self._fold_when_full()
+            self._wake()
 
     def _wake(self) -> None:
         self._condition.notify_all()
@@ -114,13 +130,12 @@ class ChangeFeed:
         Raises `TimeoutError`, and why the feed has ended by itself.
         """
         with self._condition:
-            if not self._condition.wait_for(lambda: self._waiting or self._over, timeout):
+            if not self._condition.wait_for(self._ready, timeout):
                 raise TimeoutError(f"{self.name} has not changed for {timeout} s")
             return self._next()
 
-    @property
-    def _over(self) -> bool:
-        return self._closed or self._error is not None
+    def _ready(self) -> bool:
+        return self._closed or (not self._folding and (bool(self._waiting) or self._error is not None))
 
     def _next(self) -> Change | None:
         """The next of those that wait; None when closed. Raises what has ended the feed."""
@@ -155,7 +170,7 @@ class ChangeFeed:
                 loop.call_soon_threadsafe(arrived.set)
 
             with self._condition:
-                if self._waiting or self._over:
+                if self._ready():
                     change = self._next()
                     break
                 self._wakers.append(wake)

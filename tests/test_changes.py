@@ -9,12 +9,14 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
 import flashql
 from flashql import Change, changes, errors
 from flashql.database import Database
+from flashql.moved import netted
 from tests.fix_postgres import Origin
 from tests.fix_shop import job, until
 from tests.postgres.pair import following
@@ -48,7 +50,8 @@ def replay(rows: Rows, change: Change) -> None:
 
 
 def drain(feed: flashql.ChangeFeed, rows: Rows) -> list[Change]:
-    """Replay what waits in the feed; nothing is waited for."""
+    """Replay what waits in the feed."""
+    until(lambda: not feed._folding, "folded")
     taken = []
     try:
         while (change := feed.take(timeout=0)) is not None:
@@ -186,8 +189,48 @@ def test_what_came_and_went_while_nobody_looked_is_no_change(origin: Origin, mon
         for statement in ("INSERT INTO orders VALUES (99, 1, 1)", "DELETE FROM orders WHERE id = 99"):
             origin.execute(statement)
             pair.db.sync.wait(timeout=60)
+        assert drain(feed, shown(pair.db, "s.orders")) == []
+
+
+def test_what_is_told_while_folding_waits_behind(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "BUFFERED_ROWS", 10)
+    folding, go_on = threading.Event(), threading.Event()
+
+    def slowly(*given: Any) -> Any:
+        folding.set()
+        assert go_on.wait(60)
+        return netted(*given)
+
+    monkeypatch.setattr(changes, "netted", slowly)
+    origin.execute(TABLES)
+    with following(origin, orders=VIEWS["orders"]) as pair:
+        feed, rows = pair.db.changes("s.orders"), shown(pair.db, "s.orders")
+        origin.execute("UPDATE orders SET amount = 100")
+        pair.db.sync.wait(timeout=60)
+        assert folding.wait(30)
+        origin.execute("DELETE FROM orders WHERE id < 4")  # replication goes on
+        pair.db.sync.wait(timeout=60)
         with pytest.raises(TimeoutError):
             feed.take(timeout=0)
+        go_on.set()
+        assert [change.deleted.num_rows for change in drain(feed, rows)] == [10, 3]
+        assert rows == shown(pair.db, "s.orders")
+
+
+def test_what_cannot_be_folded_ends_the_feed_and_nothing_else(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "BUFFERED_ROWS", 1)
+
+    def fail(*_: Any) -> Any:
+        raise MemoryError("no memory left")
+
+    monkeypatch.setattr(changes, "netted", fail)
+    origin.execute(TABLES)
+    with following(origin, orders=VIEWS["orders"]) as pair:
+        feed = pair.db.changes("s.orders")
+        origin.execute("DELETE FROM orders")
+        with pytest.raises(errors.DatabaseBusy, match="no memory left"):
+            feed.take(timeout=60)
+        pair.check()
 
 
 def test_a_callback_that_raises_goes_on_and_may_close_its_feed(
