@@ -1,7 +1,9 @@
 """FlashQL: an embedded, federated SQL view materialization layer over DuckDB and Postgres."""
 
 from flashql import errors
+from flashql.changes import ChangeFeed
 from flashql.database import Cursor, Database, connect
+from flashql.moved import Change
 from flashql.origins.postgres import PostgresOrigin
 from flashql.passes import SyncReport
 from flashql.result import Result
@@ -11,6 +13,8 @@ from flashql.verifying import VerifyReport
 from flashql.version import __version__
 
 __all__ = [
+    "Change",
+    "ChangeFeed",
     "Cursor",
     "Database",
     "JobStatus",

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from flashql import errors, explaining, joining, query
 from flashql.catalog import Persistence
+from flashql.changes import Callback, ChangeFeed, ChangeFeeds
 from flashql.ddl import (
     AlterView,
     CreateView,
@@ -327,16 +328,17 @@ class Database(Cursor):
         self.sync = Sync(self.store, self.origins)
         self.definer = Definer(self.store, self.origins, self.sync)
         self.schedule = Schedule(self.store, self.sync)
+        self._feeds = ChangeFeeds(self.store)
         self._close_lock = threading.RLock()
         self._ending = ExitStack()  # what close() does once, from the last to the first
         self._ending.callback(self.origins.close)
         self._ending.callback(self.store.end)  # before: what fails by that is not noted as a failure
         self._ending.callback(self.sync.close)
         self._ending.callback(self.schedule.stop)
+        self._ending.callback(self._feeds.close)
         try:
             if not read_only:
                 self.store.before_commit = self.maintenance.settle
-                self.store.after_commit = self.maintenance.tell
                 joining.clear_orphans(self.store)
                 self.sync.show_stopped()
                 self.maintenance.follow_local()  # whatever was written to local tables by other means
@@ -349,6 +351,24 @@ class Database(Cursor):
     def cursor(self) -> Cursor:
         """An independent handle for another thread."""
         return Cursor(self, self.store.cursor())
+
+    def changes(self, view: str, callback: Callback | None = None) -> ChangeFeed:
+        """What each local commit from now on changes in a realtime or materialized view, in the order of commits.
+
+        The feed is an iterator, also an asynchronous one, unless `callback` is given: it is called with each `Change`,
+        in a thread of the feed's own. `close()` the feed to end it. Raises `UnknownName`, `NotSupported` for an
+        origin view, and `DatabaseReadOnly`.
+        """
+        return self._feeds.changes(view if "." in view else f"{self._namespace}.{view}", callback)
+
+    def live(self, query: str, callback: Callback | None = None) -> ChangeFeed:
+        """As `changes`, of a SELECT over realtime views and local tables, in DuckDB's dialect.
+
+        The first change inserts the rows that it returns now. Names without a schema are of schema main. Raises
+        `DefinitionError` for a wrong query, `NotSupported` for one that cannot be kept, `ViewNotReady` when a view it
+        reads has no rows here, `ViewBroken` when it fails over those there are, and `DatabaseReadOnly`.
+        """
+        return self._feeds.live(self.definer.live_view(query), callback)
 
     @property
     def views(self) -> dict[str, Persistence]:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import count
 
 import duckdb
 
@@ -62,6 +63,7 @@ class Definer:
         self._store = store
         self._origins = origins
         self._sync = sync
+        self._live_numbers = count(1)
 
     def carry_out(self, statement: Statement | Touch) -> bool:
         """Carry out a statement that `is_ours`; whether there is something new to sync."""
@@ -166,6 +168,12 @@ class Definer:
         if view.persistence is Persistence.REALTIME:
             bound_locally = kept_locally(self._store, bound_locally)
         return bound_locally, ()
+
+    def live_view(self, text: str) -> View:
+        """A query over local names as a realtime view that no catalog has. Raises what keeps it from being one."""
+        name = f"live_{next(self._live_numbers)}"
+        view = View("flashql", name, Persistence.REALTIME, None, text, ())
+        return kept_locally(self._store, self._bound_locally(view, ()))
 
     def _bound_locally(self, view: View, column_names: Sequence[str]) -> View:
         cursor = self._store.cursor()

@@ -17,19 +17,19 @@ from flashql import errors
 from flashql.catalog import View
 from flashql.deltas import Deltas
 from flashql.keeping import Followed, followed_views, found_inputs, local_body, planned, shown_body, step_rows_of
+from flashql.live import LiveQuery
 from flashql.lsn import LSN
-from flashql.moved import Moved, all_rows, moved_rows, shown_delta
-from flashql.planner.steps import WEIGHT
+from flashql.planner.steps import WEIGHT, Steps
 from flashql.quoting import qualified, quote
 from flashql.stepping import Program, build, known_relations
 from flashql.store import Store
 from flashql.store.copies import next_id
-from flashql.store.definitions import views
 from flashql.store.duck import as_ours
 from flashql.store.inputs import inputs, let_stand, save_inputs
 from flashql.store.jobs import set_job
-from flashql.store.relations import described, show_own, shown_tables
+from flashql.store.relations import described, show_own
 from flashql.store.steps import add_measured, built_milliseconds, save_steps, step_rows
+from flashql.watching import Watcher, Watchers
 from flashql.weighing import consolidated
 
 T = TypeVar("T")
@@ -44,9 +44,9 @@ class Maintenance:
         self._store = store
         self._version = -1
         self._programs: list[Program] = []
-        self._watched: dict[str, list[Callable[[Moved], None]]] = {}  # by relation id
-        self._shown: dict[str, str] = {}  # the table each view showed when last looked at
-        self._to_tell: list[Moved] = []
+        self.watchers = Watchers(store)
+        self._lives: list[LiveQuery] = []
+        self._joining: LiveQuery | None = None  # with the transaction under way
         self._disturbed: set[str] = set()  # tables that changed in this transaction, and whose readers did not yet
 
     @classmethod
@@ -61,7 +61,7 @@ class Maintenance:
         """The kept views that follow now, each after those it reads."""
         if self._version != self._store.version:
             self._programs, self._version = self._loaded(), self._store.version
-        return self._programs
+        return [*self._programs, *(one.program for one in self._lives if one.program is not None and not one.over)]
 
     def _loaded(self) -> list[Program]:
         """The programs of the views that follow now; those of views that are as they were are taken over."""
@@ -78,8 +78,7 @@ class Maintenance:
 
     def wanted(self) -> frozenset[str]:
         """The tables whose delta some view follows, or somebody watches."""
-        watched = {table for name, table in self._shown.items() if name in self._watched and table is not None}
-        return frozenset(watched).union(*(program.kept.tables for program in self.programs()))
+        return self.watchers.tables().union(*(program.kept.tables for program in self.programs()))
 
     def maintain(self, writer: duckdb.DuckDBPyConnection, deltas: Deltas, lsn: LSN) -> None:
         """Bring every view that reads one of the changed tables to what its query returns now, at `lsn`.
@@ -90,55 +89,34 @@ class Maintenance:
             return
         deltas.net()
         for program in self.programs():
-            _guarded(program.kept.view, partial(program.run, writer, deltas))
+            if program in self._programs:
+                _guarded(program.kept.view, partial(program.run, writer, deltas))
+        self._each_live(writer, lambda one: one.follow(writer, deltas))
         self._note(writer)
-        self._collect(writer, deltas, lsn)
+        self.watchers.collect(writer, deltas, lsn, {one.kept.view.relation_id: one.steps for one in self.programs()})
 
-    # -- watching
+    def live(self, view: View, watcher: Watcher) -> LiveQuery:
+        """Keep a query's rows, and tell their changes; the first are those there are now. `end` what is returned.
 
-    def watch(self, view: View, tell: Callable[[Moved], None]) -> Callable[[], None]:
-        """Call `tell` after each local commit that moves rows of the view; calling what is returned ends it.
-
-        `tell` is called by the thread that committed, before the next transaction of the single writer begins: whatever
-        it does holds up replication, so it should only put what it is told aside.
+        Raises `ViewNotReady` and `ViewBroken`.
         """
+        live = LiveQuery(self._store, view, watcher)
         with self._store.transaction():
-            self._watched.setdefault(view.relation_id, []).append(tell)
-            self._shown = shown_tables(self._store)
+            self._joining = live  # `settle` computes it, after all that it reads
+        return live
 
-        def end() -> None:
-            with self._store.transaction():
-                self._watched[view.relation_id].remove(tell)
-
-        return end
-
-    def _collect(self, writer: duckdb.DuckDBPyConnection, deltas: Deltas, lsn: LSN | None) -> None:
-        """Put aside what moved in watched views, to be told when this transaction has committed."""
-        self._to_tell = []
-        watched = {name for name, tellers in self._watched.items() if tellers}
-        if not watched:
-            return
-        shown, steps = shown_tables(self._store), {one.kept.view.relation_id: one.steps for one in self.programs()}
-        for name, view in views(self._store).items():
-            table = shown.get(name)
-            if name not in watched or table is None:
+    def _each_live(self, writer: duckdb.DuckDBPyConnection, act: Callable[[LiveQuery], None]) -> None:
+        """Let each live query follow. One that fails ends, which the next try knows: `ViewBroken`, as for a view."""
+        for live in list(self._lives):
+            if live.over:
+                live.drop(writer)
+                self._store.once_committed(partial(self._lives.remove, live))
                 continue
-            lost = table in deltas and deltas[table].lost
-            if table != self._shown.get(name) or lost or (view.is_kept and name not in steps):
-                rows = all_rows(writer, view)
-                self._to_tell.append(Moved(name, lsn, rows.slice(0, 0), rows, reset=True))
-            elif table in deltas:
-                left, arrived = moved_rows(writer, view, shown_delta(view, table, steps.get(name)))
-                if left.num_rows or arrived.num_rows:
-                    self._to_tell.append(Moved(name, lsn, left, arrived))
-        self._shown = shown
-
-    def tell(self) -> None:
-        """The transaction has committed: tell what was put aside."""
-        to_tell, self._to_tell = self._to_tell, []
-        for moved in to_tell:
-            for tell in list(self._watched.get(moved.view, ())):
-                tell(moved)
+            try:
+                _guarded(live.view, partial(act, live))
+            except errors.ViewBroken as broken:
+                live.end(broken)
+                raise
 
     def _note(self, writer: duckdb.DuckDBPyConnection) -> None:
         """Add what was measured to flashql.view_steps."""
@@ -202,7 +180,9 @@ class Maintenance:
 
         Raises `ViewBroken` when one cannot.
         """
+        joining, self._joining = self._joining, None
         self._note(writer)
+        moved: dict[str, Steps] = {}  # of the views that followed what was disturbed
         disturbed, self._disturbed = self._disturbed, set()
         lost = Deltas(writer, disturbed)
         for table in disturbed:
@@ -216,7 +196,12 @@ class Maintenance:
             elif any(table in lost for table in {*one.tables, *one.view.local_tables}):
                 program = self._program(writer, one)
                 _guarded(one.view, partial(program.run, writer, lost))
-        self._collect(writer, lost, None)
+                moved[one.view.relation_id] = program.steps
+        self._each_live(writer, lambda one: one.settle(writer, lost))
+        if joining is not None:
+            _guarded(joining.view, partial(joining.settle, writer, lost))
+            self._store.once_committed(partial(self._lives.append, joining))
+        self.watchers.collect(writer, lost, None, moved)
 
 
 def keep_up(writer: duckdb.DuckDBPyConnection, store: Store, view: View) -> None:

@@ -1,38 +1,37 @@
-"""What a local commit moved in a view: the rows that left it and those that arrived, for whoever watches it."""
+"""What a local commit changed in a view: the rows that left it and those that arrived, for whoever watches it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flashql.catalog import View
 from flashql.deltas import delta_name
-from flashql.lsn import LSN
 from flashql.planner.blocks import tables
 from flashql.planner.delta import Relation, delta_sql
 from flashql.planner.steps import WEIGHT, Steps
 from flashql.quoting import qualified, quote
-from flashql.store import DATA_SCHEMA
+from flashql.store import DATA_SCHEMA, registered
 from flashql.store.relations import described
 from flashql.weighing import consolidated
 
 
 @dataclass(frozen=True)
-class Moved:
-    """What one local commit moved in a view. Both tables have the view's columns; a row may be in them several times.
+class Change:
+    """What one local commit changed in a view: its rows before, less `deleted`, and `inserted`, are its rows after.
 
-    `lsn` is the position of the view's origin that its rows are of now; None for a view without an origin. With `reset`
-    the view shows other tables than before (it was copied again, or defined anew): `inserted` are all its rows then,
-    and `deleted` is empty.
+    Both are Arrow tables with the view's columns, in which a row may be several times, as in the view; no row is in
+    both. `lsn` is the view's `last_seen_commit` with that commit; None for a view or query without an origin.
     """
 
     view: str
-    lsn: LSN | None
-    deleted: pa.Table
+    lsn: str | None
     inserted: pa.Table
-    reset: bool = False
+    deleted: pa.Table
 
 
 def shown_delta(view: View, table: str, steps: Steps | None) -> str:
@@ -50,17 +49,29 @@ def shown_delta(view: View, table: str, steps: Steps | None) -> str:
     return f"SELECT * FROM ({rows}) AS moved({names})"
 
 
-def moved_rows(writer: duckdb.DuckDBPyConnection, view: View, delta: str) -> tuple[pa.Table, pa.Table]:
-    """The rows of a view's delta that left, and those that arrived."""
-    columns = described(writer, f"FROM {qualified(view.namespace, view.name)}")
-    names = ", ".join(quote(name) for name, _ in columns)
-    net = consolidated(columns, delta)
-    left, arrived = (
-        writer.sql(f"SELECT {names} FROM ({net}) WHERE {WEIGHT} {sign} 0").to_arrow_table() for sign in ("<", ">")
-    )
-    return left, arrived
+def moved_rows(writer: duckdb.DuckDBPyConnection, shown: str, delta: str) -> tuple[pa.Table, pa.Table]:
+    """The rows of a delta that left, and those that arrived. `shown` is a query with the same columns."""
+    return _split(writer, described(writer, shown), delta)
 
 
-def all_rows(writer: duckdb.DuckDBPyConnection, view: View) -> pa.Table:
-    """Every row that the view shows."""
-    return writer.sql(f"FROM {qualified(view.namespace, view.name)}").to_arrow_table()
+def netted(
+    connection: duckdb.DuckDBPyConnection, left: Sequence[pa.Table], arrived: Sequence[pa.Table]
+) -> tuple[pa.Table, pa.Table]:
+    """What left and what arrived in all, without rows that did both. There is at least one table, of one schema."""
+    schema = [*left, *arrived][0].schema
+    before, after = (pa.concat_tables([schema.empty_table(), *parts]) for parts in (left, arrived))
+    with registered(connection, "flashql_left", before), registered(connection, "flashql_arrived", after):
+        columns = described(connection, "FROM flashql_left")
+        weighted = f"SELECT *, -1 AS {WEIGHT} FROM flashql_left UNION ALL SELECT *, 1 FROM flashql_arrived"
+        gone, came = _split(connection, columns, weighted)
+    return gone.cast(schema), came.cast(schema)
+
+
+def _split(
+    connection: duckdb.DuckDBPyConnection, columns: list[tuple[str, str]], weighted: str
+) -> tuple[pa.Table, pa.Table]:
+    """The rows with negative weights, and those with positive ones, of a relation with weights, consolidated."""
+    rows = connection.sql(consolidated(columns, weighted)).to_arrow_table()
+    arrived = pc.greater(rows[WEIGHT], 0)
+    bare = rows.drop_columns([WEIGHT])
+    return bare.filter(pc.invert(arrived)), bare.filter(arrived)

@@ -20,6 +20,8 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "_sql" not in path.pa
 
 # Public API. A name leaves this list in a major version only.
 PUBLIC = {
+    "Change",
+    "ChangeFeed",
     "Cursor",
     "Database",
     "JobStatus",

@@ -115,6 +115,28 @@ def test_the_tutorial_runs(origin: Origin, tmp_path: Path, monkeypatch: pytest.M
     assert origin.query("SELECT count(*) FROM pg_publication") == [(0,)]
 
 
+def test_the_guide_to_changes_runs(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its `sql` blocks run at the origin; a `text` block is what was printed since the one before it."""
+    monkeypatch.setenv("SHOP_DSN", origin.dsn)
+    page, names, shown = DOCS / "guides" / "changes.md", dict[str, Any](), 0
+    with redirect_stdout(io.StringIO()) as printed:
+        try:
+            for block in blocks(page):
+                if block.language == "python":
+                    exec(compile("\n" * (block.line - 1) + block.text, str(page), "exec"), names)
+                elif block.language == "sql":
+                    origin.execute(block.text)
+                else:
+                    assert printed.getvalue().strip() == block.text.strip(), f"line {block.line}"
+                    printed.seek(0)
+                    printed.truncate()
+                    shown += 1
+        finally:
+            if "db" in names:
+                names["db"].close()
+    assert shown == 4
+
+
 def run_shell(script: str) -> str:
     """Run a script in bash, with `flashql` being this one; what it printed."""
     commands = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

@@ -12,8 +12,9 @@ import pytest
 import flashql
 from flashql import errors
 from flashql.database import Database
-from flashql.moved import Moved
+from flashql.moved import Change
 from flashql.store.definitions import views
+from flashql.watching import Watcher
 from tests.fix_postgres import Origin
 from tests.postgres.pair import following
 
@@ -115,18 +116,20 @@ def watched(db: Database) -> dict[str, Counter[tuple[object, ...]]]:
     """The rows of each view as they follow from what its watcher is told."""
     replayed: dict[str, Counter[tuple[object, ...]]] = {}
 
-    def tell(moved: Moved) -> None:
-        if moved.reset:
-            replayed[moved.view].clear()
-        replayed[moved.view].subtract(tuple(row.values()) for row in moved.deleted.to_pylist())
-        replayed[moved.view].update(tuple(row.values()) for row in moved.inserted.to_pylist())
-        assert min(replayed[moved.view].values(), default=0) >= 0
-        replayed[moved.view] = +replayed[moved.view]
+    def tell(change: Change) -> None:
+        replayed[change.view].subtract(tuple(row.values()) for row in change.deleted.to_pylist())
+        replayed[change.view].update(tuple(row.values()) for row in change.inserted.to_pylist())
+        assert min(replayed[change.view].values(), default=0) >= 0
+        replayed[change.view] = +replayed[change.view]
 
     for name, view in views(db.store).items():
-        db.maintenance.watch(view, tell)
+        db.maintenance.watchers.add(view, Watcher(tell, unexpected))
         replayed[name] = shown(db, name)
     return replayed
+
+
+def unexpected(error: errors.FlashQLError) -> None:
+    raise error
 
 
 def rows(db: Database, query: str) -> list[tuple[object, ...]]:

@@ -58,7 +58,7 @@ class Store:
         self.version = 0  # grows with every local commit that is not a batch from a stream
         # Called with the writer at the end of each transaction that is not a batch from a stream, within it.
         self.before_commit: Callable[[duckdb.DuckDBPyConnection], None] = lambda _: None
-        self.after_commit: Callable[[], None] = lambda: None  # called after each transaction, before the next
+        self._once_committed: list[Callable[[], None]] = []
         self._guard = threading.Lock()  # guards the two below
         self._ending = False
         self._connections: weakref.WeakSet[duckdb.DuckDBPyConnection] = weakref.WeakSet()
@@ -103,13 +103,15 @@ class Store:
                 raise _closed()
             self._writer.execute("BEGIN")
             self._owner = threading.get_ident()
+            self._once_committed = []
             try:
                 yield self._writer
                 if not of_stream:
                     self.before_commit(self._writer)
                 self._writer.execute("COMMIT")
                 self.version += not of_stream
-                self.after_commit()
+                for act in self._once_committed:
+                    act()
             except BaseException:
                 with suppress(duckdb.Error):  # a failed COMMIT has rolled back already
                     self._writer.execute("ROLLBACK")
@@ -117,6 +119,13 @@ class Store:
                 raise
             finally:
                 self._owner = None
+
+    def once_committed(self, act: Callable[[], None]) -> None:
+        """Call `act`, which raises nothing, after the transaction under way has committed and before the next begins.
+
+        It is not called when that rolls back.
+        """
+        self._once_committed.append(act)
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query over FlashQL's catalog: inside a transaction as it sees them, else as committed."""
