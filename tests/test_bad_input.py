@@ -80,7 +80,11 @@ def state(db: Database, origin: Origin) -> tuple[object, ...]:
         ("CREATE ORIGIN VIEW nowhere.x AS SELECT 1 AS a", errors.UnknownName, "CREATE SCHEMA nowhere"),
         ("CREATE ORIGIN VIEW x AS SELECT 1 AS a", errors.DefinitionError, "replication_origin"),
         ("CREATE REALTIME VIEW shop.x AS SELECT * FROM keyless", errors.OriginUnfit, "REPLICA IDENTITY FULL"),
-        ("CREATE REALTIME VIEW shop.x AS SELECT count(*), now() FROM orders", errors.NotSupported, "another one at each call"),
+        (
+            "CREATE REALTIME VIEW shop.x AS SELECT count(*), now() FROM orders",
+            errors.NotSupported,
+            "another one at each call",
+        ),
         ("CREATE REALTIME VIEW shop.x AS SELECT o.*, random() FROM orders AS o", errors.NotSupported, "random"),
         ("CREATE ORIGIN VIEW shop.x AS SELEC", errors.SyntaxProblem, "begin a query"),
         ("CREATE ORIGIN VIEW shop.x AS SELECT 1 +", errors.DefinitionError, "Postgres"),
