@@ -35,6 +35,8 @@ class Grouping:
         for column in self._ungrouped(relation.tree, keys):
             if not plain:
                 raise refuse(f"column {column.name}, which depends on a grouping set's columns,")
+            if not any(_is_of(one, column.table) for one in made):  # no primary key of its table can be there
+                raise refuse(f"column {column.name} within another expression than GROUP BY has it in")
             made.append(column.copy())
             keys.add(column.sql("duckdb"))
         relation.tree.set("group", exp.Group(expressions=made))
@@ -87,6 +89,10 @@ class Grouping:
                 if column.table in aliases and spelled not in seen:
                     seen.add(spelled)
                     yield column
+
+
+def _is_of(key: exp.Expr, alias: str) -> bool:
+    return isinstance(key, exp.Column) and key.table == alias
 
 
 def _outside(node: exp.Expr, keys: set[str]) -> Iterator[exp.Column]:

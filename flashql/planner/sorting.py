@@ -153,7 +153,7 @@ def in_order(value: Scalar, node: exp.Ordered) -> exp.Ordered:
     if value.oid == UNKNOWN:
         value = as_text(value) if value.text is not None else value
     check_comparable(value.type, [value], ordering=not value.is_null)
-    key = as_text(value).node if value.oid == BPCHAR else value.node
+    key = as_text(value).node if value.oid == BPCHAR else typed(value)  # as it would be spelled in GROUP BY
     if isinstance(key, (exp.Literal, exp.Neg)):
         key = cast(key, "BIGINT") if not key.is_string else cast(key, "TEXT")  # a number would be a column's place
     return exp.Ordered(this=key, desc=bool(node.args.get("desc")), nulls_first=bool(node.args.get("nulls_first")))

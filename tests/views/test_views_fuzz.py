@@ -1,7 +1,7 @@
 """Random views over random tables: after every burst of random transactions each is what Postgres says it is.
 
     FLASHQL_FUZZ_SECONDS=3600 pytest tests/views/test_views_fuzz.py -s     longer than the default
-    FLASHQL_TEST_SEED=...                                                  that world first
+    FLASHQL_TEST_SEED=...                                                  from that world on
     python -m tests.views.minimize SEED                                    the least that still fails
 
 A world is a few tables, some views over them in several levels, and bursts of transactions. A view that FlashQL
@@ -22,6 +22,8 @@ from tests.fix_postgres import fresh_origin
 from tests.views.scenario import Mismatch, Tally, parsed, run
 from tests.views.worlds import VIEWS, World
 
+# The same worlds each time, unless others are asked for: what is new is looked for on purpose, and takes longer.
+FIRST_SEED = 900
 SECONDS = float(os.environ.get("FLASHQL_FUZZ_SECONDS", "50"))
 REFUSED_AT_MOST = 0.35  # of the views; what is refused is printed, most frequent first
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*.sql"))
@@ -43,7 +45,7 @@ def explore(seed: int, postgres_dsn: str, path: Path) -> Tally:
 
 
 def test_random_worlds(postgres_dsn: str, tmp_path: Path) -> None:
-    seed = int(os.environ.get("FLASHQL_TEST_SEED") or random.randrange(2**31))
+    seed = int(os.environ.get("FLASHQL_TEST_SEED") or FIRST_SEED)
     deadline = time.monotonic() + SECONDS
     worlds, tally = 0, Tally()
     while worlds == 0 or time.monotonic() < deadline:
