@@ -68,7 +68,8 @@ class Expressions:
 
     def _aggregate(self, node: exp.Expr, wrap: Wrap) -> Scalar:
         name = aggregate_name(node)
-        assert name is not None
+        if name is None:
+            raise refuse(f"the aggregate {node.sql('postgres')}")
         written, distinct, order = pieces(node)
         here, outside = self.level.read_here, self.level.read_outside
         arguments = tuple(translate(one, self) for one in written)

@@ -38,3 +38,6 @@ date_trunc of date;
 
 SELECT name FROM emp ORDER BY id FETCH FIRST 2 ROWS WITH TIES;
 WITH TIES;
+
+SELECT stddev_samp(salary) FILTER (WHERE id > 1) FROM emp;
+the aggregate stddev_samp;
