@@ -15,6 +15,7 @@ from flashql.planner.aggregates import Call, Wrap, aggregate, aggregate_name, pi
 from flashql.planner.literals import BOOL, INT4
 from flashql.planner.operators import compared
 from flashql.planner.ordered_sets import ordered_set
+from flashql.planner.parsing import PREFIX
 from flashql.planner.relations import Relation, typed
 from flashql.planner.scalars import Scalar, cast, operand, refuse
 from flashql.planner.scopes import Level, derived_source, folded
@@ -69,7 +70,8 @@ class Expressions:
     def _aggregate(self, node: exp.Expr, wrap: Wrap) -> Scalar:
         name = aggregate_name(node)
         if name is None:
-            raise refuse(f"the aggregate {node.sql('postgres')}")
+            called = str(node.name) if isinstance(node, exp.Anonymous) else node.key
+            raise refuse(f"the aggregate {called.lower().removeprefix(PREFIX)}")
         written, distinct, order = pieces(node)
         here, outside = self.level.read_here, self.level.read_outside
         arguments = tuple(translate(one, self) for one in written)
