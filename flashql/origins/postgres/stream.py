@@ -18,7 +18,7 @@ from flashql.lsn import LSN
 from flashql.origins.base import Received
 from flashql.origins.postgres import wire
 from flashql.origins.postgres.connecting import as_ours
-from flashql.origins.postgres.frames import HEADER_BYTES
+from flashql.origins.postgres.frames import HEADER_BYTES, Frames
 from flashql.origins.postgres.inbox import Inbox, Message
 from flashql.origins.postgres.replication import ReplicationConnection, readable
 from flashql.origins.postgres.wire import Wire
@@ -85,6 +85,7 @@ class Stream:
         self._reply_wanted = False  # and it asks the origin for its position
         self._interrupted = False
         self._error: errors.FlashQLError | None = None
+        self._broken: errors.ProtocolError | None = None  # what was wrong with frames that `take` did not give out
         self._closing = False
         self._closed = False
         self._wake_out, self._wake_in = os.pipe()
@@ -105,6 +106,8 @@ class Stream:
         Its frames are true until the next call. While the origin is ahead, or amid a transaction, waits a little for
         more, up to `enough_bytes`. Raises the error that ended the stream once everything before it has been taken.
         """
+        if self._broken is not None:
+            raise self._broken
         busy_seconds = time.monotonic() - self._taken_at
         with self._condition:
             self._enough_bytes = enough_bytes
@@ -121,12 +124,19 @@ class Stream:
             self._taken_at = time.monotonic()
         if was_full:
             self._wake()
+        try:
+            self._require_sound(frames)
+        except errors.ProtocolError as error:
+            self._broken = error  # nothing may follow what is lost with these frames
+            raise
+        return received
+
+    def _require_sound(self, frames: Frames) -> None:
         if strange := frames.not_xlog_data():
             kind, size_bytes = strange[0], len(strange)
             raise errors.ProtocolError(f"origin {self._origin}: a message of kind {kind} and {size_bytes} bytes")
         if len(frames):
             self._lsn(frames[-1], 9)  # they ascend
-        return received
 
     def _anything(self) -> bool:
         came = len(self._inbox) > 0 or self._position is not None
