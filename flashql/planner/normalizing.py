@@ -19,7 +19,7 @@ def normalized(tree: exp.Query) -> exp.Query:
     tree = _without_ctes(tree.copy())
     for derived in list(tree.find_all(exp.Subquery)):
         alias = derived.args.get("alias")
-        if alias is not None and alias.columns:
+        if isinstance(alias, exp.TableAlias) and alias.columns:  # a value of the select list has a plain name
             _rename_outputs(derived.this, [one.name for one in alias.columns])
             alias.set("columns", None)
     for operation in list(tree.find_all(exp.SetOperation)):
