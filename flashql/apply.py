@@ -1,14 +1,6 @@
 """Row changes -> local copies.
 
-A run of changes is an *events* relation, one row per change in stream order, all values as Postgres's text:
-
-    kind UTINYINT ('I', 'U', 'D'; 'T' for a truncation), seq BIGINT, final_lsn UBIGINT, has_old BOOLEAN,
-    n0, n1, ... VARCHAR     the new row's columns, in the order of the copy's columns
-    u0, u1, ... BOOLEAN     that column of the new row was toasted and unchanged, so it was not sent
-    o0, o1, ... VARCHAR     the old row's columns (only those of the key are sure to be there)
-
-It is an Arrow table for a batch from the stream, and a table in the file for changes that waited for a snapshot:
-the same statements apply both.
+The same statements apply what comes from the stream and what waited for a snapshot: both are events (tabulating.py).
 
 With a key, a batch is netted to the last change of each key; rows of touched keys are deleted, the last versions
 inserted. This beats MERGE and UPDATE by far on a copy without index (measured: 5-50 times). Without a key (replica
@@ -21,91 +13,27 @@ relation: it is netted in memory (`netting.py`), and its statements only delete 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
-from flashql import errors
 from flashql.arrays import to_arrow
 from flashql.catalog import Copy
 from flashql.deltas import Delta
 from flashql.netting import Netted, netted
-from flashql.origins.base import DELETE, UPDATE, BoolArray, Relation, RowChanges
+from flashql.origins.base import DELETE, UPDATE, BoolArray, RowChanges
 from flashql.quoting import literal, local_name, qualified, quote
 from flashql.store import DATA_SCHEMA, registered
 from flashql.store.prepared import run_over
+from flashql.tabulating import Events, column_array, column_places, events_sql, events_table, is_text
 from flashql.weighing import compares_vaguely
 
-# DuckDB 1 lets Arrow filter what it scans, which Arrow cannot for string views; a copy of the text is the price.
-_TEXT = pa.string() if duckdb.__version__.startswith("1.") else pa.string_view()
-
-TRUNCATE = ord("T")
 _BATCH, _REPLACED = "flashql_batch", "flashql_replaced"
 # Up to here planning a statement takes longer than running it.
 _FEW_ROWS = 1000
 _NOBODY = literal("a toasted value was not sent and its row is not in the copy")
-
-
-@dataclass(frozen=True)
-class Events:
-    """An events relation and what has to be known of it to choose the statements."""
-
-    relation: str  # its name in SQL
-    only_inserts: bool
-    unchanged: tuple[int, ...] = ()  # copy columns with unchanged TOAST values in some row
-    splits: tuple[int, ...] = ()  # seqs of key-changing updates with such values: each is applied by itself
-    old_is_whole: bool = False  # old rows are complete (replica identity full)
-
-
-def column_places(copy: Copy, relation: Relation) -> tuple[int, ...]:
-    """For each column of the copy, where it is in the relation's rows.
-
-    Raises `SchemaChanged` when the stream's table no longer has the name, the column, its type or the copy's key.
-    """
-    if (relation.schema, relation.name) != (copy.schema, copy.name):
-        raise errors.SchemaChanged(f"{copy.schema}.{copy.name} is named {relation.schema}.{relation.name} now")
-    where = {column.name: at for at, column in enumerate(relation.columns)}
-    places = []
-    for kept in copy.columns:
-        at = where.get(kept.name)
-        if at is None:
-            raise errors.SchemaChanged(f"column {kept.name} of {copy.schema}.{copy.name} is gone at the origin")
-        wire = relation.columns[at]
-        if (wire.type_oid, wire.typmod) != kept.column.declared:
-            raise errors.SchemaChanged(f"column {kept.name} of {copy.schema}.{copy.name} changed type at the origin")
-        if relation.replica_identity != "f" and (kept.name in copy.key) != wire.is_key:
-            raise errors.SchemaChanged(f"the replica identity of {copy.schema}.{copy.name} changed at the origin")
-        places.append(at)
-    return tuple(places)
-
-
-def events_table(copy: Copy, changes: RowChanges, *, all_columns: bool, first_seq: int = 0) -> pa.Table:
-    """The events relation of a run, as Arrow; `all_columns`: also the u columns that no row needs.
-
-    Raises `SchemaChanged` when the run's table has not the shape of the copy.
-    """
-    places = column_places(copy, changes.relation)
-    count = len(changes)
-    arrays: dict[str, pa.Array] = {
-        "kind": to_arrow(changes.kinds),
-        "seq": to_arrow(changes.sequence + first_seq),
-        "final_lsn": to_arrow(changes.final_lsns.astype(np.uint64)),
-        "has_old": to_arrow(changes.has_old),
-    }
-    for at, place in enumerate(places):
-        arrays[f"n{at}"] = _text(changes.new.values[place], count)
-        unchanged = changes.new.unchanged[place]
-        if unchanged is not None or all_columns:
-            arrays[f"u{at}"] = to_arrow(np.zeros(count, np.bool_) if unchanged is None else unchanged)
-        arrays[f"o{at}"] = _text(changes.old.values[place] if changes.old is not None else None, count)
-    return pa.table(arrays)
-
-
-def _text(array: pa.Array | None, count: int) -> pa.Array:
-    return pa.nulls(count, _TEXT) if array is None else array.cast(_TEXT)
 
 
 def apply_changes(
@@ -126,9 +54,12 @@ def apply_changes(
         _apply_netted(writer, copy, changes, places, net, delta)
         return
     # (Arrow cannot filter string views, so DuckDB does.)
-    relation = _BATCH if late.all() else f"(SELECT * FROM {_BATCH} WHERE final_lsn >= {int(copy.lsn)})"
+    events = events_table(copy, changes, all_columns=False)
+    relation = events_sql(_BATCH, events)
+    if not late.all():
+        relation = f"(SELECT * FROM {relation} WHERE final_lsn >= {int(copy.lsn)})"
     whole = changes.relation.replica_identity == "f"
-    with registered(writer, _BATCH, events_table(copy, changes, all_columns=False)):
+    with registered(writer, _BATCH, events):
         splits = _splits(changes, places, unchanged) if unchanged and not whole else ()
         apply_events(writer, copy, Events(relation, False, unchanged, splits, old_is_whole=whole), delta)
 
@@ -142,18 +73,19 @@ def _apply_netted(
     delta: Delta | None,
 ) -> None:
     if net.touched and len(net.touched[0]):
-        keys = pa.table({f"k{at}": text for at, text in zip(_key_places(copy), net.touched, strict=True)})
-        typed = ", ".join(f"{_typed(copy, at, f'k{at}')} AS k{at}" for at in _key_places(copy))
+        keys = pa.table({f"k{at}": column for at, column in zip(_key_places(copy), net.touched, strict=True)})
+        typed = ", ".join(f"{_value(copy, at, 'k', keys)} AS k{at}" for at in _key_places(copy))
         with registered(writer, _BATCH, keys):
             _run(writer, _delete(copy, f"SELECT {typed} FROM {_BATCH}"), delta)
     if net.stays.any():
-        rows = {f"n{at}": _text(changes.new.values[place], len(changes)) for at, place in enumerate(places)}
+        rows = {f"n{at}": column_array(changes.new.values[place], len(changes)) for at, place in enumerate(places)}
         table = pa.table({**rows, "stays": to_arrow(net.stays)})
+        insert = _insert(copy, [_value(copy, at, "n", table) for at in range(len(copy.columns))])
         if len(changes) <= _FEW_ROWS and delta is None:
-            run_over(writer, _insert_all(copy, ""), table, "WHERE stays")
+            run_over(writer, insert, table, "WHERE stays")
             return
         with registered(writer, _BATCH, table):
-            _run(writer, _insert_all(copy, _BATCH if net.stays.all() else f"{_BATCH} WHERE stays"), delta)
+            _run(writer, f"{insert}{_BATCH}{'' if net.stays.all() else ' WHERE stays'}", delta)
 
 
 def _run(writer: duckdb.DuckDBPyConnection, statement: str, delta: Delta | None) -> None:
@@ -221,14 +153,24 @@ def _typed(copy: Copy, at: int, expression: str) -> str:
     return copy.local_type(copy.columns[at]).from_text(expression)
 
 
+def _value(copy: Copy, at: int, letter: str, rows: pa.Table) -> str:
+    """SQL for the value of a column of the copy, which is text or itself in `rows`."""
+    name = f"{letter}{at}"
+    return _typed(copy, at, name) if is_text(rows.schema.field(name).type) else name
+
+
 def _key_places(copy: Copy) -> list[int]:
     names = [column.name for column in copy.columns]
     return [names.index(name) for name in copy.key]
 
 
+def _insert(copy: Copy, values: Sequence[str]) -> str:
+    """INSERT of these values FROM what is to be appended."""
+    return f"INSERT INTO {target(copy)} ({_names(copy)}) SELECT {', '.join(values)} FROM "
+
+
 def _insert_all(copy: Copy, relation: str) -> str:
-    values = ", ".join(_typed(copy, at, f"n{at}") for at in range(len(copy.columns)))
-    return f"INSERT INTO {target(copy)} ({_names(copy)}) SELECT {values} FROM {relation}"
+    return _insert(copy, [_typed(copy, at, f"n{at}") for at in range(len(copy.columns))]) + relation
 
 
 def _keyed_statements(copy: Copy, relation: str) -> list[str]:

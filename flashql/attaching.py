@@ -55,20 +55,22 @@ def publish(store: Store, origin: PostgresOrigin, slot: str, tables: Collection[
     has not fed all the while, when it had to be made anew.
     """
     known = {(copy.schema, copy.name) for copy in copies(store, origin.name)}
-    with store.transaction() as writer:
-        detaching.give_up(writer, store, origin.name, known - set(tables))
+    detaching.end(store, origin.name, known - set(tables))
     made = origin.publish(slot, tables, owner_of(store))
-    holes = detaching.unfed(store, origin.name, made)
-    if holes:
-        with store.transaction() as writer:
-            detaching.give_up(writer, store, origin.name, holes)
+    detaching.end(store, origin.name, detaching.unfed(store, origin.name, made))
     return made
 
 
 def attach(
-    store: Store, origin: PostgresOrigin, slot: str, tables: Collection[tuple[str, str]], waiting: Waiting
+    store: Store,
+    origin: PostgresOrigin,
+    slot: str,
+    tables: Collection[tuple[str, str]],
+    waiting: Waiting,
+    *,
+    binary: bool,
 ) -> Attachment:
-    """Adopt or make the slot, and stream from it. The publication of these tables exists already.
+    """Adopt or make the slot, and stream from it, in `binary` form or text. The publication of these tables exists.
 
     `waiting` is called while the slot's creation waits for others; what it raises ends that. Raises `OriginBusy` when
     somebody else reads the slot, and `OriginError` when it was lost too often to be made once more.
@@ -79,7 +81,7 @@ def attach(
     if record.slot == slot and why is None:
         with store.transaction() as writer:
             save_origin(writer, replace(record, timeline=server.timeline))
-        return Attachment(origin.follow(slot, record.applied_lsn, ours), record.applied_lsn)
+        return Attachment(origin.follow(slot, record.applied_lsn, ours, binary=binary), record.applied_lsn)
     lost = f"slot {slot} at origin {origin.name} was lost: {why}; its tables are copied again" if why else None
     if lost:
         _log.warning(lost)
@@ -98,8 +100,9 @@ def attach(
                 save_copy(writer, replace(copy, state=CopyState.DETACHED))
         if store.in_memory:
             # Nothing would ever drop the slot of a database that dies with its process: it lives in the connection.
-            return Attachment(origin.follow(slot, start, ours, held), start, None, publication, lost)
-        return Attachment(origin.follow(slot, start, ours), start, held, publication, lost)
+            stream = origin.follow(slot, start, ours, binary=binary, held=held)
+            return Attachment(stream, start, None, publication, lost)
+        return Attachment(origin.follow(slot, start, ours, binary=binary), start, held, publication, lost)
     except BaseException:
         held.close()
         raise

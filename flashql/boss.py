@@ -23,6 +23,11 @@ class Boss(Protocol):
         ...
 
     @property
+    def awaited(self) -> LSN:
+        """The farthest position that somebody has waited for."""
+        ...
+
+    @property
     def halted(self) -> frozenset[str]:
         """Views to leave alone though they are enabled."""
         ...

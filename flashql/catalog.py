@@ -178,6 +178,10 @@ class CopyColumn:
         """Its name in the copy's table."""
         return local_name(self.column.name)
 
+    def local_type(self, numeric: str) -> LocalType:
+        """How it is held in DuckDB."""
+        return ladder(self.column.type, numeric=numeric)[self.rung]
+
 
 @dataclass(frozen=True)
 class Copy:
@@ -200,7 +204,7 @@ class Copy:
 
     def local_type(self, column: CopyColumn) -> LocalType:
         """How that column is held in DuckDB."""
-        return ladder(column.column.type, numeric=self.numeric)[column.rung]
+        return column.local_type(self.numeric)
 
 
 @dataclass(frozen=True)

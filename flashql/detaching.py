@@ -36,10 +36,11 @@ def doubt(store: Store, origin: str, slot: str, publication: Publication | None)
         table = (copy.schema, copy.name)
         if table in holes and not lost:
             recopies.note(slot, table, copy.id, f"{'.'.join(table)} was not wholly in publication {slot}")
-    with store.transaction() as writer:
-        give_up(writer, store, origin, holes)
-        if lost:
-            save_origin(writer, replace(record, slot=None))
+    if holes or lost:
+        with store.transaction() as writer:
+            give_up(writer, store, origin, holes)
+            if lost:
+                save_origin(writer, replace(record, slot=None))
     return lost
 
 
@@ -65,6 +66,13 @@ def give_up(writer: duckdb.DuckDBPyConnection, store: Store, origin: str, holes:
         if copy.state is CopyState.COPYING and (copy.schema, copy.name) in holes:
             pending.drop(writer, copy)
             save_copy(writer, replace(copy, state=CopyState.DETACHED))
+
+
+def end(store: Store, origin: str, tables: Collection[TableName]) -> None:
+    """Give up the copies of these tables, if there are any, in a commit of its own."""
+    if tables:
+        with store.transaction() as writer:
+            give_up(writer, store, origin, tables)
 
 
 def claim(store: Store, origin: str, publication: str) -> None:

@@ -12,11 +12,12 @@ import duckdb
 
 from flashql import errors, pending
 from flashql.apply import apply_changes, target
-from flashql.catalog import Copy, CopyState
+from flashql.catalog import Copy, CopyColumn, CopyState
 from flashql.deltas import Deltas
 from flashql.lsn import LSN
 from flashql.maintenance import Maintenance
-from flashql.origins.base import ChangeBatch, Relation, RowChanges, Truncation
+from flashql.origins.base import ChangeBatch, NeedsText, Relation, RowChanges, Truncation, WireColumn
+from flashql.origins.postgres.forms import BYTES, TEXT, AnyForm, binary_form
 from flashql.origins.postgres.pgoutput import Decoder
 from flashql.store import Store
 from flashql.store.copies import advance, copies
@@ -41,14 +42,15 @@ class CopyBroken(Exception):
 class Follower:
     """Applies one origin's frames to its copies. Used by one thread."""
 
-    def __init__(self, store: Store, origin: str, applied_lsn: LSN) -> None:
+    def __init__(self, store: Store, origin: str, applied_lsn: LSN, *, binary: bool = False) -> None:
         self._store = store
         self._origin = origin
         self._maintenance = Maintenance.of(store)
         self.applied_lsn = applied_lsn
         self.described = False  # tables were described (anew): their catalog may tell more; who looks there resets it
         self.appending = False  # the last chunk was of inserts alone
-        self._decoder = Decoder(self._wanted)
+        self._binary = binary
+        self._decoder = Decoder(self._wanted, binary=binary)
         self._copies: dict[int, list[Copy]] = {}
         self._version = -1
         self._waiting_seq = 0
@@ -63,9 +65,24 @@ class Follower:
                 self._copies.setdefault(copy.oid, []).append(copy)
         self._decoder.reconsider()
 
-    def _wanted(self, relation: Relation) -> Sequence[int]:
-        names = {kept.name for copy in self._copies.get(relation.oid, ()) for kept in copy.columns}
-        return [at for at, column in enumerate(relation.columns) if column.name in names]
+    def _wanted(self, relation: Relation) -> dict[int, AnyForm]:
+        held = {kept.name: (copy, kept) for copy in self._copies.get(relation.oid, ()) for kept in copy.columns}
+        return {
+            at: self._form(column, *held[column.name])
+            for at, column in enumerate(relation.columns)
+            if column.name in held
+        }
+
+    def _form(self, wire: WireColumn, copy: Copy, kept: CopyColumn) -> AnyForm:
+        """The form in which a column's values come. Raises `NeedsText` when that is none which can be read."""
+        if not self._binary:
+            return TEXT
+        if (wire.type_oid, wire.typmod) != kept.column.declared:
+            return BYTES  # whoever applies them finds that the table has changed
+        form = binary_form(kept.column.type, copy.local_type(kept).name)
+        if form is None:
+            raise NeedsText(f"column {kept.name} of {copy.schema}.{copy.name} cannot be read in binary form")
+        return form
 
     def feed(self, chunks: Iterable[Sequence[bytes]], origin_lsn: Callable[[], LSN]) -> LSN:
         """Apply frames that are whole transactions together; returns the LSN reached once that is durable here.

@@ -19,6 +19,7 @@ from flashql.lifecycle import Event, moved
 from flashql.lsn import LSN
 from flashql.maintenance import keep_up
 from flashql.origins.base import Publication
+from flashql.origins.postgres.forms import binary_form
 from flashql.shapes import shape_of, undisturbed
 from flashql.store import Store
 from flashql.store.copies import (
@@ -115,22 +116,37 @@ def remember(writer: duckdb.DuckDBPyConnection, copy: Copy, table: Table) -> Non
         save_copy(writer, replace(copy, shape=shape))
 
 
-def new_copy(store: Store, origin: str, need: Need, table: Table, publication: Publication) -> Copy:
-    """A copy to be made: the columns needed, beginning at the rungs the last copy had come to.
+def comes_in_binary(
+    store: Store, origin: str, needs: Mapping[TableName, Need], tables: Mapping[TableName, Table]
+) -> bool:
+    """Whether every column that copies of these tables hold can be read from the binary form of its type."""
+    return all(
+        binary_form(kept.column.type, kept.local_type(needs[name].numeric).name) is not None
+        for name, table in tables.items()
+        for kept in _columns(store, origin, needs[name], table)
+    )
 
-    Table and publication were looked at before its snapshot is taken. What happens to them in between makes them look
-    changed next time though the snapshot may have it already: copied once too often, rather than once too seldom.
-    """
+
+def _columns(store: Store, origin: str, need: Need, table: Table) -> tuple[CopyColumn, ...]:
+    """The columns needed, at the rungs the last copy had come to."""
     rungs: dict[tuple[str, tuple[int, int]], int] = {}
     for copy in copies(store, origin):
         if (copy.schema, copy.name) == need.table and copy.numeric == need.numeric:
             for kept in copy.columns:
                 known = (kept.name, kept.column.declared)
                 rungs[known] = max(kept.rung, rungs.get(known, 0))
-    columns = tuple(
+    return tuple(
         CopyColumn(column, rungs.get((name, column.declared), 0))
         for name, column in ((name, table.column(name)) for name in need.columns)
     )
+
+
+def new_copy(store: Store, origin: str, need: Need, table: Table, publication: Publication) -> Copy:
+    """A copy to be made: the columns needed, beginning at the rungs the last copy had come to.
+
+    Table and publication were looked at before its snapshot is taken. What happens to them in between makes them look
+    changed next time though the snapshot may have it already: copied once too often, rather than once too seldom.
+    """
     with store.transaction() as writer:
         number = next_id(writer)
     return Copy(
@@ -139,7 +155,7 @@ def new_copy(store: Store, origin: str, need: Need, table: Table, publication: P
         table.schema,
         table.name,
         table.oid,
-        columns,
+        _columns(store, origin, need, table),
         table.key,
         need.numeric,
         shape=shape_of(table, need.columns),

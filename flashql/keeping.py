@@ -184,7 +184,10 @@ def require_repeatable(store: Store, view: View) -> None:
 
 def followed_views(store: Store) -> list[Followed]:
     """The kept views that follow what they read now, each after those it reads."""
-    read, known, built = inputs(store), views(store), step_rows(store)
+    read = inputs(store)
+    if not read:
+        return []
+    known, built = views(store), step_rows(store)
     following = [view for view in known.values() if view.is_kept and view.relation_id in read]
     return [Followed(view, read[view.relation_id], built[view.relation_id][0].table) for view in in_order(following)]
 

@@ -24,15 +24,16 @@ Places = npt.NDArray[np.int64]
 class Netted:
     """What a run comes to: delete the rows with these keys, then insert those of the run's new rows that stay."""
 
-    touched: tuple[pa.Array, ...]  # the text of each key column, one entry per touch (a key may come twice)
+    touched: tuple[pa.Array, ...]  # each key column, one entry per touch (a key may come twice)
     stays: BoolArray  # for each change of the run
 
 
 def netted(changes: RowChanges, late: BoolArray, key: Sequence[int]) -> Netted:
     """Net those changes of a run that are `late`; `key` says where in its rows the key's columns are.
 
-    A key is the same iff its text is: Postgres decides by its bytes whether an update changed the key. Inserts
-    touch nothing: they name a key that is not there.
+    A key is the same iff what was sent is: Postgres decides by its bytes whether an update changed the key. (Numerics
+    that are equal but for zeros at the end are one key where numbers were sent, two where texts were: as their row
+    leaves and comes in one change, either is right.) Inserts touch nothing: they name a key that is not there.
     """
     if changes.only_inserts:
         return Netted((), late)
@@ -52,7 +53,11 @@ def netted(changes: RowChanges, late: BoolArray, key: Sequence[int]) -> Netted:
 def _taken(rows: Tuples, place: int, wanted: Places) -> pa.Array:
     column = rows.values[place]
     assert column is not None, "a copy has its key's columns, so they were asked for"
-    return column.cast(pa.string()).take(to_arrow(wanted))
+    if pa.types.is_string_view(column.type):
+        column = column.cast(pa.string())
+    elif pa.types.is_binary_view(column.type):
+        column = column.cast(pa.binary())
+    return column.take(to_arrow(wanted))
 
 
 def _staying(leaving: Places, arriving: Places, codes: Places) -> Places:
@@ -68,7 +73,8 @@ def _codes(keys: Sequence[pa.Array]) -> Places:
     """A number below their count for each key, the same for equal ones."""
     codes = np.zeros(len(keys[0]), np.int64)
     for at, column in enumerate(keys):
-        found = column.dictionary_encode()
+        plain = column.storage if isinstance(column, pa.ExtensionArray) else column
+        found = plain.dictionary_encode()
         numbers = found.indices.to_numpy().astype(np.int64)
         codes = numbers if at == 0 else np.unique(codes * len(found.dictionary) + numbers, return_inverse=True)[1]
     return codes

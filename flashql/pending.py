@@ -1,6 +1,6 @@
 """Changes that wait: a table still being read from its snapshot cannot take them yet.
 
-They are kept as an events relation (see apply.py) in the file, written in the same transactions as everything
+They are kept as an events relation (see tabulating.py) in the file, written in the same transactions as everything
 else the stream says, and applied all at once when the snapshot's rows are in. A process that dies meanwhile loses
 only work: both the rows and what waited are dropped at the next start, and the table is copied anew.
 """
@@ -10,12 +10,13 @@ from __future__ import annotations
 import duckdb
 
 from flashql import errors
-from flashql.apply import TRUNCATE, Events, apply_events, events_table, target
+from flashql.apply import apply_events, target
 from flashql.catalog import Copy
 from flashql.lsn import LSN
 from flashql.origins.base import INSERT, UPDATE, RowChanges
 from flashql.quoting import qualified
 from flashql.store import DATA_SCHEMA, registered
+from flashql.tabulating import TRUNCATE, Events, events_sql, events_table
 
 _BATCH = "flashql_waiting"
 _MISSHAPEN = ord("X")
@@ -53,7 +54,7 @@ def keep(writer: duckdb.DuckDBPyConnection, copy: Copy, changes: RowChanges, fir
         )
         columns = f"* REPLACE ({', '.join(whole)})"
     with registered(writer, _BATCH, events):
-        writer.execute(f"INSERT INTO {_table(copy)} BY NAME SELECT {columns} FROM {_BATCH}")
+        writer.execute(f"INSERT INTO {_table(copy)} BY NAME SELECT {columns} FROM {events_sql(_BATCH, events)}")
 
 
 def keep_truncation(writer: duckdb.DuckDBPyConnection, copy: Copy, seq: int, final_lsn: LSN) -> None:

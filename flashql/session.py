@@ -16,7 +16,7 @@ from flashql.following import MISFIT, CopyBroken, Follower
 from flashql.joining import Need
 from flashql.lifecycle import Event, backoff_seconds, moved
 from flashql.moments import Moment, Moments
-from flashql.origins.base import Progress, Received
+from flashql.origins.base import NeedsText, Progress, Received
 from flashql.origins.postgres.origin import HeldSlot, PostgresOrigin
 from flashql.origins.postgres.slot import slot_name
 from flashql.origins.postgres.stream import Stream
@@ -35,10 +35,11 @@ _RECONSIDER_SECONDS = 2.0
 class Session:
     """Follows an origin until it is told to stop, nothing is left to follow, or something fails (raised)."""
 
-    def __init__(self, store: Store, origin: PostgresOrigin, boss: Boss, progress: Progress) -> None:
+    def __init__(self, store: Store, origin: PostgresOrigin, boss: Boss, progress: Progress, *, binary: bool) -> None:
         self._store = store
         self._origin = origin
         self._boss = boss
+        self._binary = binary  # whether values may come in binary form
         self._progress = progress
         self._slot = slot_name(store.database_id, origin.name)
         self._stream: Stream | None = None
@@ -171,6 +172,10 @@ class Session:
         self._publication = publish(self._store, self._origin, self._slot, self._tables)
         if lost and self._stream is not None:
             raise errors.SlotLost(f"origin {self._origin.name}: publication {self._slot} was dropped there")
+        if self._binary and not joining.comes_in_binary(self._store, self._origin.name, self._needs, self._tables):
+            if self._stream is not None:
+                raise NeedsText("a table has a column that cannot be read in binary form")
+            self._binary = False
         return True
 
     def _require_columns(self, table: Table, need: Need) -> None:
@@ -194,10 +199,10 @@ class Session:
 
     def _connect(self) -> None:
         """Start the stream where the last local commit was."""
-        attached = attach(self._store, self._origin, self._slot, self._tables, self._go_on)
+        attached = attach(self._store, self._origin, self._slot, self._tables, self._go_on, binary=self._binary)
         self._stream, self._held = attached.stream, attached.held
         self._publication = attached.publication or self._publication
-        self._follower = Follower(self._store, self._origin.name, attached.start)
+        self._follower = Follower(self._store, self._origin.name, attached.start, binary=self._binary)
         self._feed = Feed(
             self._origin.name,
             self._stream,
@@ -208,13 +213,11 @@ class Session:
             stopping=lambda: self._boss.stopping,
             reached=self._boss.reached,
         )
-        joining.mark(self._store, self._active, lambda _: {"slot_id": self._slot})
-        if attached.lost:
-            joining.mark(self._store, self._active, lambda _: {"last_error": attached.lost})
+        known: dict[str, object] = {"slot_id": self._slot} | ({"last_error": attached.lost} if attached.lost else {})
+        joining.mark(self._store, self._active, lambda _: known)
 
     def _start_pass(self) -> None:
         """Let views show the live copies that serve them, and begin to copy what none serves."""
-        assert self._follower is not None
         self._without_broken(self._change_over)
         if self._pass is None:
             self._retry_at = 0.0
@@ -284,8 +287,7 @@ class Session:
             joining.level(writer, self._store, self._origin.name)
 
     def _live_copies(self) -> dict[tuple[str, str], Copy]:
-        found = {name: self._live_copy(name) for name in self._needs}
-        return {name: copy for name, copy in found.items() if copy is not None}
+        return {name: copy for name in self._needs if (copy := self._live_copy(name)) is not None}
 
     def _sound(self) -> list[View]:
         """The active views that nothing at the origin keeps from following it."""
@@ -304,7 +306,8 @@ class Session:
         self._received = received
         try:
             self._feed.take(received)
-            if self._moments.lsn is not None:
+            late = len(received.frames) and self._feed.position < self._boss.awaited
+            if late or self._moments.lsn is not None:
                 self._stream.ask_position()
             if self._pass is not None and self._pass.finished:
                 if self._feed.position >= self._pass.lsn:

@@ -11,12 +11,12 @@ from dataclasses import replace
 import duckdb
 
 from flashql import pending
-from flashql.apply import events_table
 from flashql.catalog import Copy, CopyColumn
 from flashql.datatypes import LocalType, ladder
 from flashql.origins.base import RowChanges
 from flashql.quoting import qualified
 from flashql.store import DATA_SCHEMA, Store, translated
+from flashql.tabulating import events_sql, events_table
 
 
 def widened(store: Store, copy: Copy, changes: RowChanges) -> Copy:
@@ -25,7 +25,7 @@ def widened(store: Store, copy: Copy, changes: RowChanges) -> Copy:
     cursor = store.cursor()
     try:
         cursor.register("flashql_misfits", table)
-        return _fitted(cursor, copy, "flashql_misfits")
+        return _fitted(cursor, copy, events_sql("flashql_misfits", table))
     finally:
         cursor.close()
 

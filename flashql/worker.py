@@ -20,7 +20,7 @@ from flashql.catalog import View
 from flashql.lifecycle import Event, backoff_seconds, moved
 from flashql.lsn import LSN
 from flashql.moments import Moment
-from flashql.origins.base import Progress
+from flashql.origins.base import NeedsText, Progress
 from flashql.origins.postgres.origin import PostgresOrigin
 from flashql.patience import within
 from flashql.session import Session
@@ -44,8 +44,10 @@ class Worker:
         self._live: frozenset[str] = frozenset()
         self._active: frozenset[str] = frozenset()  # the views that followed, or were to, at the last outcome
         self._reached = LSN(0)
+        self._awaited = LSN(0)
         self._stopping = False
         self._halted: set[str] = set()
+        self._binary = True  # until a value comes that cannot be read in binary form
         self._session: Session | None = None
         self._thread: threading.Thread | None = None
 
@@ -65,6 +67,7 @@ class Worker:
         """
         with self._condition:
             ticket = self._requested
+            self._awaited = max(self._awaited, lsn)
             while not (self._served >= ticket and self._reached >= lsn and self._live.issuperset(names)):
                 for name in names:
                     error = self._error_of(name)
@@ -207,6 +210,11 @@ class Worker:
         return self._requested
 
     @property
+    def awaited(self) -> LSN:
+        """The farthest position that somebody has waited for."""
+        return self._awaited
+
+    @property
     def stopping(self) -> bool:
         """Whether the session should end."""
         return self._stopping
@@ -233,8 +241,13 @@ class Worker:
         problem: errors.FlashQLError | None = None
         self._reached = LSN(0)  # the origin's history may be another than it was: one that is shorter yet
         try:
-            session = self._session = Session(self._store, self.origin, self, self._progress)
+            session = self._session = Session(self._store, self.origin, self, self._progress, binary=self._binary)
             session.run()
+        except NeedsText as unfit:
+            _log.info("origin %s sends text from here: %s", self.origin.name, unfit)
+            with self._condition:
+                self._binary, self._live = False, frozenset()
+            return self._attempt()
         except errors.FlashQLError as error:
             problem = error
         except Exception as error:

@@ -17,13 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flashql import pending
-from flashql.apply import apply_changes, column_places
+from flashql.apply import apply_changes
 from flashql.catalog import Column, Copy, CopyColumn, CopyState
 from flashql.datatypes import PgType
 from flashql.errors import SchemaChanged
 from flashql.lsn import LSN
 from flashql.origins.base import DELETE, INSERT, UPDATE, Relation, RowChanges, Tuples, WireColumn
 from flashql.store import Store
+from flashql.tabulating import column_places
 
 Row = tuple[str | None, ...]
 UNCHANGED = "\0unchanged"  # no Postgres text holds a NUL

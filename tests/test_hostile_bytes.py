@@ -85,7 +85,7 @@ def record(origin: Origin, postgres: PostgresOrigin, tables: Sequence[Table]) ->
     for statement in WORK:
         origin.execute(statement)
     end = postgres.current_lsn()
-    stream = postgres.follow("flashql_capture", held.snapshot.lsn, SEAL)
+    stream = postgres.follow("flashql_capture", held.snapshot.lsn, SEAL, binary=False)
     frames: list[bytes] = []
     try:
         position = LSN(0)

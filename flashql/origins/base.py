@@ -26,6 +26,10 @@ ByteArray = npt.NDArray[np.uint8]
 INSERT, UPDATE, DELETE = ord("I"), ord("U"), ord("D")
 
 
+class NeedsText(Exception):
+    """The stream has to send text: a value, or a type, cannot be read in binary form. Nothing was applied."""
+
+
 @dataclass(frozen=True)
 class WireColumn:
     """A column as a Relation message describes it: what the row messages after it are made of."""
@@ -49,11 +53,11 @@ class Relation:
 
 @dataclass(frozen=True)
 class Tuples:
-    """Rows in columns: one text array per column of the relation, each `len(rows)` long.
+    """Rows in columns: one Arrow array per column of the relation, each `len(rows)` long, null for SQL NULL.
 
-    `values[i]` is an Arrow string_view array of Postgres's text forms, null for SQL NULL, or None when the
-    column was not asked for. `unchanged[i]` is None, or marks the rows whose toasted value was not sent because
-    it did not change (their `values` entry is null and means nothing).
+    `values[i]` is a string_view array of Postgres's text forms, or an array of the very values that the column holds
+    locally, or None when the column was not asked for. `unchanged[i]` is None, or marks the rows whose toasted value
+    was not sent because it did not change (their `values` entry is null and means nothing).
     """
 
     values: tuple[pa.Array | None, ...]

@@ -11,7 +11,7 @@ import dataclasses
 import json
 import types
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
@@ -24,8 +24,14 @@ def dump(value: object) -> str:
 
 def load(kind: type[T], text: str) -> T:
     """The value of dataclass `kind` that `dump` made `text` of. Unknown fields are dropped."""
-    value: T = _build(kind, json.loads(text))
+    loaded: Any = _loaded  # that a class can be hashed is news to the type checker
+    value: T = loaded(kind, text)
     return value
+
+
+@lru_cache(1024)  # the catalog is read many times for each change of it, and its values are frozen
+def _loaded(kind: type, text: str) -> Any:
+    return _build(kind, json.loads(text))
 
 
 @cache

@@ -160,9 +160,9 @@ def with_stale_session(tenant: Tenant, slot_name: str) -> None:
     try:
         state = ours.slot_state(slot_name)
         assert state is not None
-        stale = ours.follow(slot_name, state.confirmed_lsn, "01234567")
+        stale = ours.follow(slot_name, state.confirmed_lsn, "01234567", binary=False)
         with pytest.raises(errors.OriginBusy):
-            ours.follow(slot_name, state.confirmed_lsn, "01234567")
+            ours.follow(slot_name, state.confirmed_lsn, "01234567", binary=False)
         stale.close()
     finally:
         ours.close()

@@ -81,9 +81,14 @@ class SimulatedHeldSlot(HeldSlot):
 class SimulatedStream(Stream):
     """What `Stream` is to a session; the schedule hands out what it takes."""
 
-    def __init__(self, conductor: Conductor, slot: str, start: int) -> None:
+    def __init__(self, conductor: Conductor, slot: str, start: int, *, binary: bool) -> None:
         self.sender = Sender(
-            conductor.server, slot, start, sends_empty=conductor.sends_empty, stream_after=conductor.stream_after
+            conductor.server,
+            slot,
+            start,
+            sends_empty=conductor.sends_empty,
+            stream_after=conductor.stream_after,
+            binary=binary,
         )
         self.slot = slot
         self.wants_position = self.is_interrupted = self.is_closed = False
@@ -234,13 +239,13 @@ class SimulatedOrigin(PostgresOrigin):
         self._server.slots[name] = Slot(self._server.lsn)
         return SimulatedHeldSlot(self._server, self._server.lsn, name if temporary else None)
 
-    def follow(self, name: str, start: LSN, seal: str, held: HeldSlot | None = None) -> Stream:
+    def follow(self, name: str, start: LSN, seal: str, *, binary: bool, held: HeldSlot | None = None) -> Stream:
         """Stream from `start`, or from the slot's position if that is later (CreateDecodingContext)."""
         self._conductor.called("follow")
         slot = self._server.slots.get(name)
         if slot is None or slot.lost:
             raise errors.SlotLost(f"replication slot {name} does not exist, or is invalidated")
-        stream = SimulatedStream(self._conductor, name, max(start, slot.confirmed))
+        stream = SimulatedStream(self._conductor, name, max(start, slot.confirmed), binary=binary)
         stream.on_confirm = lambda lsn: self.on_confirm(name, lsn)
         self.streams.append(stream)
         return stream

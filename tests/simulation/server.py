@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from flashql.origins.base import Relation, WireColumn
+from tests.binary_form import in_binary
 from tests.test_pgoutput import UNCHANGED, Value, begin, commit, delete, describe, insert, truncate, update
 
 Row = Mapping[int, Value]  # number of column -> text form
@@ -555,12 +556,20 @@ class Sender:
     """
 
     def __init__(
-        self, server: Server, publication: str, start: int, *, sends_empty: bool, stream_after: int | None = None
+        self,
+        server: Server,
+        publication: str,
+        start: int,
+        *,
+        sends_empty: bool,
+        stream_after: int | None = None,
+        binary: bool = False,
     ) -> None:
         self.server = server
         self._publication = publication
         self._sends_empty = sends_empty
         self._stream_after = stream_after
+        self._binary = binary
         self._start = start
         self._wal = server.wal
         self._next = 0
@@ -616,6 +625,8 @@ class Sender:
                     found.append((record.subxid, describe(relation)))
             if relations:
                 message = change.message or truncate(*(one.oid for one in relations))
+                if self._binary and change.message is not None:
+                    message = in_binary(message, relations[0])
                 found.append((record.subxid, message))
         return found
 

@@ -148,8 +148,10 @@ class PostgresOrigin:
             connection.close()
             raise
 
-    def follow(self, name: str, start: LSN, seal: str, held: HeldSlot | None = None) -> Stream:
+    def follow(self, name: str, start: LSN, seal: str, *, binary: bool, held: HeldSlot | None = None) -> Stream:
         """Stream the slot's changes from `start` on; `held` when the slot is temporary and lives there.
+
+        Values come in the binary form of their types, or as text.
 
         The seal is that of this database (see store/owner.py): no other one's stream is ever ended for it.
         """
@@ -158,7 +160,9 @@ class PostgresOrigin:
             ((timeout,),) = self.client.query(
                 "SELECT setting::float8 / 1000 FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'"
             )
-            return Stream.start(connection, slot.start_sql(name, start), status_interval_seconds(timeout))
+            return Stream.start(
+                connection, slot.start_sql(name, start, binary=binary), status_interval_seconds(timeout)
+            )
         except errors.OriginBusy:
             connection.close()
             slot.release(self.client, name, seal)

@@ -1,9 +1,9 @@
 """pgoutput messages to a `ChangeBatch`: knows no socket, clock or thread.
 
-Protocol version 1, values in text form (documentation: "Logical Replication Message Formats"). Row messages,
+Protocol version 1, values in text or binary form (documentation: "Logical Replication Message Formats"). Row messages,
 Begin and Commit are many and are read all at once as numpy arrays; only Relation, Truncate, Type, Origin and
 Message are read one by one. The rules about order are those of Postgres's own receiver (worker.c, proto.c).
-Any bytes at all give a batch or a `ProtocolError`.
+Any bytes at all give a batch, a `ProtocolError`, or, in binary form, a `NeedsText`.
 """
 
 from __future__ import annotations
@@ -26,10 +26,12 @@ from flashql.origins.base import (
     Truncation,
     WireColumn,
 )
-from flashql.origins.postgres.columns import LEAST_ROW_BYTES, Payloads, read_run, refuse
+from flashql.origins.postgres.forms import TEXT, AnyForm
 from flashql.origins.postgres.frames import Frames
+from flashql.origins.postgres.payloads import Payloads, refuse
+from flashql.origins.postgres.tuples import LEAST_ROW_BYTES, Forms, read_run
 
-Wanted = Callable[[Relation], Sequence[int] | None]
+Wanted = Callable[[Relation], Mapping[int, AnyForm] | None]
 
 _BEGIN, _COMMIT, _TRUNCATE, _ORIGIN = b"BCTO"
 _BEGIN_BYTES, _COMMIT_BYTES = 21, 26
@@ -50,10 +52,10 @@ _IS_TRANSACTIONAL = _marks(b"IUDTO")  # only between Begin and Commit; so is Com
 
 @dataclass(frozen=True)
 class _Described:
-    """A relation as last described, and which of its columns are wanted (None: drop its changes)."""
+    """A relation as last described, and the forms of those of its columns that are wanted (None: drop its changes)."""
 
     relation: Relation
-    columns: frozenset[int] | None
+    forms: Forms | None
 
 
 @dataclass(frozen=True)
@@ -82,13 +84,15 @@ class _Singles:
 class Decoder:
     """Turns frames into batches; keeps the relations described and the open transaction between calls.
 
-    `wanted(relation)` is asked at each Relation message, and by `reconsider`, which columns to make arrays of,
-    by index: None means all; an empty sequence means that the relation's changes are checked and dropped. After
-    an error the decoder is as it was before the call.
+    `wanted(relation)` is asked at each Relation message, and by `reconsider`, which columns to make arrays of, and
+    in which form their values come, by index: None means all, as text; no columns mean that the relation's changes are
+    checked and dropped. `binary` is how the stream was asked to send values. After an error the decoder is as it was
+    before the call.
     """
 
-    def __init__(self, wanted: Wanted | None = None) -> None:
+    def __init__(self, wanted: Wanted | None = None, *, binary: bool = False) -> None:
         self._wanted = wanted
+        self._binary = binary
         self._known: dict[int, _Described] = {}
         self._open_lsn: int | None = None
 
@@ -96,7 +100,7 @@ class Decoder:
         """Decode XLogData frames in stream order; `header_bytes` of each ('w', two LSNs, a time) are skipped.
 
         Frames may begin and end inside a transaction. `rows` of the batch counts the changes it holds. Raises
-        `ProtocolError`, and `ValueError` when `wanted` names a column that the relation does not have.
+        `ProtocolError`, `NeedsText`, and `ValueError` when `wanted` names a column that the relation does not have.
         """
         payloads = Payloads.of(Frames.of(frames), header_bytes)
         tags = payloads.octets[payloads.starts]
@@ -105,7 +109,7 @@ class Decoder:
             raise ProtocolError(f"frame {first}: message type {bytes([tags[first]])!r} was not asked for")
         transactions = _read_transactions(payloads, tags, self._open_lsn)
         singles = self._read_singles(payloads, tags, transactions)
-        runs = list(_read_runs(payloads, tags, transactions, singles, self._known))
+        runs = list(self._read_runs(payloads, tags, transactions, singles))
         batch = _batch(payloads, transactions, singles, runs)
         self._known, self._open_lsn = singles.known, transactions.open_lsn
         return batch
@@ -117,10 +121,10 @@ class Decoder:
     def _answered(self, relation: Relation) -> _Described:
         width = len(relation.columns)
         answer = None if self._wanted is None else self._wanted(relation)
-        columns = frozenset(range(width) if answer is None else answer)
-        if not columns <= frozenset(range(width)):
-            raise ValueError(f"columns {sorted(columns)} are wanted of {relation.name}, which has {width}")
-        return _Described(relation, columns if columns or answer is None else None)
+        forms = dict.fromkeys(range(width), TEXT) if answer is None else answer
+        if not forms.keys() <= frozenset(range(width)):
+            raise ValueError(f"columns {sorted(forms)} are wanted of {relation.name}, which has {width}")
+        return _Described(relation, forms if forms or answer is None else None)
 
     def _read_singles(self, payloads: Payloads, tags: ByteArray, transactions: _Transactions) -> _Singles:
         singles = _Singles(dict(self._known))
@@ -144,6 +148,28 @@ class Decoder:
         if singles.known.get(relation.oid) != described:
             singles.known[relation.oid] = described
             singles.cuts.setdefault(relation.oid, []).append((at, described))
+
+    def _read_runs(
+        self, payloads: Payloads, tags: ByteArray, transactions: _Transactions, singles: _Singles
+    ) -> Iterator[RowChanges]:
+        """The row changes of each relation, merged as far as no cut divides them. Raises `ProtocolError`."""
+        rows = np.flatnonzero(_IS_ROW[tags])
+        starts = payloads.starts[rows]
+        refuse(payloads.ends[rows] - starts < LEAST_ROW_BYTES, rows, "too short for a row change")
+        for oid, of_relation in _by_relation(payloads.uint32(starts + 1).astype(np.int64), rows, singles.known):
+            cuts = singles.cuts.get(oid, [])
+            places = np.searchsorted(of_relation, [at for at, _ in cuts])
+            versions = [self._known.get(oid), *(described for _, described in cuts)]
+            for described, sequence in zip(versions, np.split(of_relation, places), strict=True):
+                if not len(sequence):
+                    continue
+                if described is None:
+                    raise ProtocolError(f"frame {int(sequence[0])}: changes relation {oid}, not described before")
+                lsns = transactions.lsns[transactions.numbers[sequence]]
+                forms = described.forms or {}
+                run = read_run(payloads, tags[sequence], sequence, lsns, described.relation, forms, self._binary)
+                if described.forms is not None:
+                    yield run
 
 
 class _Fields:
@@ -236,7 +262,7 @@ def _truncate(singles: _Singles, truncation: Truncation) -> None:
         described = singles.known.get(oid)
         if described is None:
             raise ProtocolError(f"frame {truncation.sequence}: truncates relation {oid}, never described")
-        if described.columns is not None:
+        if described.forms is not None:
             kept.append(oid)
             singles.cuts.setdefault(oid, []).append((truncation.sequence, described))
     if kept:
@@ -267,33 +293,6 @@ def _read_transactions(payloads: Payloads, tags: ByteArray, open_lsn: int | None
     refuse(payloads.int64(at + 10) < 0, commits, "an LSN beyond 63 bits")
     still_open = bool(depth[-1]) if len(depth) else open_lsn is not None
     return _Transactions(numbers, lsns, commits, int(lsns[-1]) if still_open else None)
-
-
-def _read_runs(
-    payloads: Payloads,
-    tags: ByteArray,
-    transactions: _Transactions,
-    singles: _Singles,
-    known_before: Mapping[int, _Described],
-) -> Iterator[RowChanges]:
-    """The row changes of each relation, merged as far as no cut divides them. Raises `ProtocolError`."""
-    rows = np.flatnonzero(_IS_ROW[tags])
-    starts = payloads.starts[rows]
-    refuse(payloads.ends[rows] - starts < LEAST_ROW_BYTES, rows, "too short for a row change")
-    for oid, of_relation in _by_relation(payloads.uint32(starts + 1).astype(np.int64), rows, singles.known):
-        cuts = singles.cuts.get(oid, [])
-        places = np.searchsorted(of_relation, [at for at, _ in cuts])
-        versions = [known_before.get(oid), *(described for _, described in cuts)]
-        for described, sequence in zip(versions, np.split(of_relation, places), strict=True):
-            if not len(sequence):
-                continue
-            if described is None:
-                raise ProtocolError(f"frame {int(sequence[0])}: changes relation {oid}, not described before")
-            lsns = transactions.lsns[transactions.numbers[sequence]]
-            wanted = described.columns or frozenset()
-            run = read_run(payloads, tags[sequence], sequence, lsns, described.relation, wanted)
-            if described.columns is not None:
-                yield run
 
 
 def _by_relation(

@@ -309,10 +309,12 @@ def drop_sql(name: str) -> str:
     return f"DROP_REPLICATION_SLOT {quote(name)}"
 
 
-def start_sql(name: str, start: LSN) -> str:
-    """START_REPLICATION for the slot, from `start` on: pgoutput in text, large transactions sent in progress.
+def start_sql(name: str, start: LSN, *, binary: bool) -> str:
+    """START_REPLICATION for the slot, from `start` on: pgoutput, large transactions sent in progress.
 
     That is protocol 2 (Postgres 14). A prepared transaction comes when it is committed, as `two_phase` is off.
     """
     options = f"proto_version '2', streaming 'on', publication_names {literal(quote(name))}"
+    if binary:
+        options += ", binary 'true'"
     return f"START_REPLICATION SLOT {quote(name)} LOGICAL {start} ({options})"
