@@ -213,8 +213,8 @@ class Session:
             stopping=lambda: self._boss.stopping,
             reached=self._boss.reached,
         )
-        known: dict[str, object] = {"slot_id": self._slot} | ({"last_error": attached.lost} if attached.lost else {})
-        joining.mark(self._store, self._active, lambda _: known)
+        lost = {"last_error": attached.lost} if attached.lost else {}
+        joining.mark(self._store, self._active, lambda _: {"slot_id": self._slot, **lost})
 
     def _start_pass(self) -> None:
         """Let views show the live copies that serve them, and begin to copy what none serves."""
