@@ -39,6 +39,7 @@ from flashql.query import Parameters, Preparation, Scratch
 from flashql.result import Result
 from flashql.scheduling import Schedule
 from flashql.store import Store, translated
+from flashql.store.compacting import compact
 from flashql.store.definitions import views
 from flashql.sync import Sync
 
@@ -333,6 +334,7 @@ class Database(Cursor):
         self._ending = ExitStack()  # what close() does once, from the last to the first
         self._ending.callback(self.origins.close)
         self._ending.callback(self.store.end)  # before: what fails by that is not noted as a failure
+        self._ending.callback(compact, self.store)
         self._ending.callback(self.sync.close)
         self._ending.callback(self.schedule.stop)
         self._ending.callback(self._feeds.close)

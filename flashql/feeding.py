@@ -17,6 +17,8 @@ from flashql.origins.postgres.stream import ENOUGH_BYTES, PIECE_BYTES, Stream
 
 # While inserts flow, what came before is committed after this long, and the next is waited for that long.
 _COMMIT_SECONDS, _PIECE_SECONDS = 0.5, 0.1
+# After this long without a change the file may be made smaller.
+_QUIET_SECONDS = 10.0
 # An idle position is made durable, and confirmed, at most this often.
 _IDLE_SECONDS = 5.0
 
@@ -54,6 +56,7 @@ class Feed:
         self._received: Received | None = None  # the last
         self._ended: deque[Whole | Spooled] = deque()  # by what was received, and not applied yet
         self._confirmed_at = 0.0
+        self._came_at: float | None = None  # when something was applied, until the file was looked at after it
         self._tell(self.position)
 
     def take(self, received: Received) -> None:
@@ -70,6 +73,7 @@ class Feed:
             if after is not None:
                 self._moments.reached()
                 self._apply(after)
+        self._tidy()
         last = self._last
         if last.position is not None and not self.amid_transaction:
             self._idle(last.position, last.origin_lsn)
@@ -103,6 +107,7 @@ class Feed:
         self._reached(reached)
         self.followed = True
         self.brought += 1
+        self._came_at = time.monotonic()
 
     def _chunks(self, ended: Whole | Spooled) -> Iterator[Sequence[bytes]]:
         """What to apply; a large transaction shows how far it is, and is left when the session should end."""
@@ -139,6 +144,12 @@ class Feed:
         """Whether more of the same is surely coming, and nobody waits for something else."""
         alone = not self._ended and self._moments.lsn is None and not self._stopping()
         return alone and self._follower.appending and piece_bytes >= PIECE_BYTES
+
+    def _tidy(self) -> None:
+        quiet = self._came_at is not None and time.monotonic() - self._came_at > _QUIET_SECONDS
+        if quiet and not self.amid_transaction:
+            self._came_at = None
+            self._follower.compact()
 
     def _idle(self, position: LSN, origin_lsn: LSN) -> None:
         """The origin has sent everything that ends before `position`; what it streams in progress ends later."""

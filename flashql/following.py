@@ -20,6 +20,7 @@ from flashql.origins.base import ChangeBatch, NeedsText, Relation, RowChanges, T
 from flashql.origins.postgres.forms import BYTES, TEXT, AnyForm, binary_form
 from flashql.origins.postgres.pgoutput import Decoder
 from flashql.store import Store
+from flashql.store.compacting import compact
 from flashql.store.copies import advance, copies
 from flashql.store.jobs import advance_jobs
 from flashql.widening import widened
@@ -115,6 +116,10 @@ class Follower:
             )
         self.applied_lsn = position
         return position
+
+    def compact(self) -> None:
+        """Nothing has come for a while: time to give back what the file has no use for."""
+        compact(self._store)
 
     def _apply(self, writer: duckdb.DuckDBPyConnection, batch: ChangeBatch, deltas: Deltas) -> None:
         self.described = self.described or bool(batch.relations)

@@ -120,6 +120,16 @@ class Store:
             finally:
                 self._owner = None
 
+    @contextmanager
+    def undisturbed(self, timeout_seconds: float) -> Iterator[bool]:
+        """No other thread begins a transaction meanwhile; False when one does not end within the timeout."""
+        alone = self._lock.acquire(timeout=timeout_seconds)
+        try:
+            yield alone
+        finally:
+            if alone:
+                self._lock.release()
+
     def once_committed(self, act: Callable[[], None]) -> None:
         """Call `act`, which raises nothing, after the transaction under way has committed and before the next begins.
 
