@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import duckdb
 
@@ -329,8 +330,8 @@ def mark(store: Store, views: Iterable[View], change: Callable[[JobStatus], dict
                 set_job(writer, view.relation_id, **change(known[view.relation_id]))
 
 
-def mark_failed(store: Store, views: Iterable[View], error: errors.FlashQLError) -> None:
-    """The last attempt for these views failed; their rows stay as they are."""
+def mark_failed(store: Store, views: Iterable[View], error: errors.FlashQLError, due: datetime | None = None) -> None:
+    """The last attempt for these views failed; their rows stay as they are. The next attempt is `due`, if known."""
     mark(
         store,
         views,
@@ -339,5 +340,6 @@ def mark_failed(store: Store, views: Iterable[View], error: errors.FlashQLError)
             "phase": None,
             "retry_count": job.retry_count + 1,
             "last_error": str(error),
+            "next_retry_at": due,
         },
     )

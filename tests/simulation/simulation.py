@@ -12,7 +12,7 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -96,6 +96,23 @@ def view_of(
     key = [column.name for column in model.key] or list(kinds)
     reads = tuple({*shown, *key, *([condition[0]] if condition else [])})
     return ModelView(name, table, shown, condition, reads, kinds=kinds), query
+
+
+def define(
+    db: Database, views: dict[str, ModelView], state: State, step: Sequence[Any], execute: Callable[[str], object]
+) -> None:
+    """Carry out the step ("view", ...) by `execute`; nothing where there can be no such view, or its job is off."""
+    _, name, table, columns, condition = step
+    found = view_of(state, name, table, columns, condition)
+    if found is None or (name in views and any(not job.enabled for job in db.sync.status(f"s.{name}"))):
+        return
+    view, query = found
+    try:
+        execute(f"CREATE OR REPLACE REALTIME VIEW s.{name} AS {query}")
+        views[name] = view
+    except errors.FlashQLError:
+        for gone in [at for at in views if f"s.{at}" not in db.views]:
+            del views[gone]
 
 
 def plain(value: str | None, kind: str) -> str | None:
@@ -466,8 +483,8 @@ class Simulation:
     def _here(self, step: Step) -> None:
         sync = self.db.sync
         match step:
-            case ("view", name, table, columns, condition):
-                self._define(name, table, columns, condition)
+            case ("view", *_):
+                define(self.db, self.views, self.server.state, step, self.db.execute)
             case ("sync",):
                 sync.sync()
             case ("look",):
@@ -491,21 +508,6 @@ class Simulation:
                 self.db.execute(f"REFRESH VIEW {relation}")
             case _:
                 getattr(self.db.sync, kind)(relation)
-
-    def _define(self, name: str, table: str, columns: Any, condition: tuple[str, str] | None) -> None:
-        found = view_of(self.server.state, name, table, columns, condition)
-        if found is None or (name in self.views and self._stopped(name)):
-            return
-        view, query = found
-        try:
-            self.db.execute(f"CREATE OR REPLACE REALTIME VIEW s.{name} AS {query}")
-        except errors.FlashQLError:
-            self.views = {at: view for at, view in self.views.items() if f"s.{at}" in self.db.views}
-            return
-        self.views[name] = view
-
-    def _stopped(self, name: str) -> bool:
-        return any(not job.enabled for job in self.db.sync.status(f"s.{name}"))
 
     # -- the oracle
 
