@@ -187,7 +187,6 @@ def park(writer: duckdb.DuckDBPyConnection, store: Store, origin: str, active: I
             if copy.state is not CopyState.DETACHED:
                 save_copy(writer, replace(copy, state=CopyState.DETACHED))
         else:
-            pending.drop(writer, copy)
             delete_copy(writer, copy)
 
 
@@ -204,7 +203,6 @@ def clear_unfinished(store: Store, origin: str) -> None:
     with store.transaction() as writer:
         for copy in copies(store, origin):
             if copy.state is CopyState.COPYING:
-                pending.drop(writer, copy)
                 delete_copy(writer, copy)
 
 
@@ -257,7 +255,6 @@ def go_live(
             freeze(writer, store, view)
     level(writer, store, origin)
     for copy in older:
-        pending.drop(writer, copy)
         delete_copy(writer, copy)
 
 

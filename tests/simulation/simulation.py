@@ -38,6 +38,13 @@ from tests.simulation.steps import Step
 
 STUCK_SECONDS = 30.0
 _ROUNDS = 400  # that a schedule may take to come to rest
+# Changes wait for copies that are being made, and for no others.
+_WAITING_FOR_NOTHING = (
+    "SELECT t.name, c.name FROM (SELECT table_name AS name FROM duckdb_tables() "
+    "WHERE schema_name = 'flashql_data' AND table_name LIKE 'p%') AS t FULL JOIN "
+    "(SELECT 'p' || id AS name FROM flashql.copies WHERE state = 'copying') AS c USING (name) "
+    "WHERE t.name IS NULL OR c.name IS NULL"
+)
 
 
 class Mismatch(AssertionError):
@@ -528,6 +535,8 @@ class Simulation:
             live = {
                 t for (t,) in cursor.execute("SELECT local_table FROM flashql.copies WHERE state = 'live'").fetchall()
             }
+            if stray := cursor.execute(_WAITING_FOR_NOTHING).fetchall():
+                raise Mismatch(f"changes wait, or do not, against what is being copied: {stray}")
             jobs = cursor.execute(
                 "SELECT v.name, v.shows, j.state, j.phase, j.last_seen_commit FROM flashql.views v "
                 "JOIN flashql.sync_jobs j ON j.relation_id = v.namespace || '.' || v.name"
