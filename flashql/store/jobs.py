@@ -110,8 +110,8 @@ def blank(view: View) -> JobStatus:
 def make_job(writer: duckdb.DuckDBPyConnection, view: View) -> None:
     """Add the view's job row when it has none."""
     writer.execute(
-        "INSERT INTO flashql.sync_jobs (relation_id, namespace, name, persistence, mode, origin) "
-        "SELECT ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM flashql.sync_jobs WHERE relation_id = ?)",
+        "INSERT INTO flashql.sync_jobs (relation_id, namespace, name, persistence, mode, origin, updated_at) "
+        "SELECT ?, ?, ?, ?, ?, ?, now() WHERE NOT EXISTS (SELECT 1 FROM flashql.sync_jobs WHERE relation_id = ?)",
         [
             view.relation_id,
             view.namespace,
