@@ -532,9 +532,6 @@ class Simulation:
             cursor.execute("BEGIN")
             applied = dict(cursor.execute("SELECT name, applied_lsn FROM flashql.origins").fetchall()).get("primary", 0)
             lsns = dict(cursor.execute("SELECT local_table, lsn FROM flashql.copies").fetchall())
-            live = {
-                t for (t,) in cursor.execute("SELECT local_table FROM flashql.copies WHERE state = 'live'").fetchall()
-            }
             if stray := cursor.execute(_WAITING_FOR_NOTHING).fetchall():
                 raise Mismatch(f"changes wait, or do not, against what is being copied: {stray}")
             jobs = cursor.execute(
@@ -551,8 +548,6 @@ class Simulation:
                 running = state == "running" and phase == "stream"
                 if running and lsn > applied:
                     raise Mismatch(f"{name} claims {seen}, but {LSN(applied)} is applied")
-                if phase == "copy" and shows in live:  # the old copy goes on meanwhile: no less than it claims
-                    lsn = int(applied)
                 self._compare(cursor, view, lsn, where=f"{state}/{phase} at {LSN(lsn)}")
                 if running:
                     self._compare(cursor, view, int(applied), where=f"running, applied {LSN(applied)}")
@@ -587,7 +582,9 @@ class Simulation:
         there, here = differences[0]
         if vague and (there is None or self._renamed(view, lsn)):
             return
-        if vague and there is not None and (view.condition is not None or there.total() == here.total()):
+        # Without a key the row before a change is not found, and stays, when it has other values here.
+        uncounted = view.condition is not None or (table is not None and table.identity == "bag")
+        if vague and there is not None and (uncounted or there.total() == here.total()):
             return
         lacking = None if there is None else list((there - here).items())[:4]
         surplus = list((here - (there or Counter())).items())[:4]
