@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import duckdb
 
-from flashql import pending, recopies
+from flashql import recopies
 from flashql.catalog import Copy, CopyState
 from flashql.origins.base import Publication
 from flashql.store import Store
@@ -64,7 +64,6 @@ def give_up(writer: duckdb.DuckDBPyConnection, store: Store, origin: str, holes:
     detach(writer, store, origin, holes)
     for copy in copies(store, origin):
         if copy.state is CopyState.COPYING and (copy.schema, copy.name) in holes:
-            pending.drop(writer, copy)
             save_copy(writer, replace(copy, state=CopyState.DETACHED))
 
 
@@ -104,6 +103,5 @@ def detach(writer: duckdb.DuckDBPyConnection, store: Store, origin: str, tables:
 def set_aside(store: Store, copy: Copy) -> None:
     """Detach a copy that cannot go on as it is; its rows stay readable."""
     with store.transaction() as writer:
-        pending.drop(writer, copy)
         was = {one.id: one.local_table for one in copies(store, copy.origin)}
         save_copy(writer, replace(copy, state=CopyState.DETACHED, local_table=was.get(copy.id)))

@@ -22,7 +22,8 @@ from flashql.origins.postgres.pgoutput import Decoder
 from flashql.store import Store
 from flashql.store.compacting import compact
 from flashql.store.copies import advance, copies
-from flashql.store.jobs import advance_jobs
+from flashql.store.jobs import advance_jobs, jobs
+from flashql.store.relations import shown_tables
 from flashql.widening import widened
 
 # DuckDB says so when a value does not fit its column's type, or our own error() calls refuse it.
@@ -53,6 +54,7 @@ class Follower:
         self._binary = binary
         self._decoder = Decoder(self._wanted, binary=binary)
         self._copies: dict[int, list[Copy]] = {}
+        self._going_on: list[str] = []  # views that do not follow, by their jobs, and show a copy that does
         self._version = -1
         self._waiting_seq = 0
         self.reload()
@@ -64,6 +66,13 @@ class Follower:
         for copy in copies(self._store, self._origin):
             if copy.state in (CopyState.LIVE, CopyState.COPYING):
                 self._copies.setdefault(copy.oid, []).append(copy)
+        live = {copy.local_table for taking in self._copies.values() for copy in taking if copy.state is CopyState.LIVE}
+        known = jobs(self._store)
+        self._going_on = [
+            name
+            for name, table in shown_tables(self._store).items()
+            if table in live and name in known and (known[name].state, known[name].phase) != ("running", "stream")
+        ]
         self._decoder.reconsider()
 
     def _wanted(self, relation: Relation) -> dict[int, AnyForm]:
@@ -102,7 +111,8 @@ class Follower:
             assert batch.end_lsn is not None
             self._maintenance.maintain(writer, deltas, batch.end_lsn)
             advance(writer, self._origin, batch.end_lsn)
-            advance_jobs(writer, self._origin, batch.end_lsn, max(0, origin_lsn() - batch.end_lsn))
+            lag_bytes = max(0, origin_lsn() - batch.end_lsn)
+            advance_jobs(writer, self._origin, batch.end_lsn, lag_bytes, self._going_on)
         self.applied_lsn = batch.end_lsn
         return batch.end_lsn
 

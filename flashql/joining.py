@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import duckdb
 
@@ -186,7 +187,6 @@ def park(writer: duckdb.DuckDBPyConnection, store: Store, origin: str, active: I
             if copy.state is not CopyState.DETACHED:
                 save_copy(writer, replace(copy, state=CopyState.DETACHED))
         else:
-            pending.drop(writer, copy)
             delete_copy(writer, copy)
 
 
@@ -203,7 +203,6 @@ def clear_unfinished(store: Store, origin: str) -> None:
     with store.transaction() as writer:
         for copy in copies(store, origin):
             if copy.state is CopyState.COPYING:
-                pending.drop(writer, copy)
                 delete_copy(writer, copy)
 
 
@@ -256,7 +255,6 @@ def go_live(
             freeze(writer, store, view)
     level(writer, store, origin)
     for copy in older:
-        pending.drop(writer, copy)
         delete_copy(writer, copy)
 
 
@@ -329,8 +327,8 @@ def mark(store: Store, views: Iterable[View], change: Callable[[JobStatus], dict
                 set_job(writer, view.relation_id, **change(known[view.relation_id]))
 
 
-def mark_failed(store: Store, views: Iterable[View], error: errors.FlashQLError) -> None:
-    """The last attempt for these views failed; their rows stay as they are."""
+def mark_failed(store: Store, views: Iterable[View], error: errors.FlashQLError, due: datetime | None = None) -> None:
+    """The last attempt for these views failed; their rows stay as they are. The next attempt is `due`, if known."""
     mark(
         store,
         views,
@@ -339,5 +337,6 @@ def mark_failed(store: Store, views: Iterable[View], error: errors.FlashQLError)
             "phase": None,
             "retry_count": job.retry_count + 1,
             "last_error": str(error),
+            "next_retry_at": due,
         },
     )

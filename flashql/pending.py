@@ -16,15 +16,11 @@ from flashql.lsn import LSN
 from flashql.origins.base import INSERT, UPDATE, RowChanges
 from flashql.quoting import qualified
 from flashql.store import DATA_SCHEMA, registered
+from flashql.store.copies import drop_table, waiting_table
 from flashql.tabulating import TRUNCATE, Events, events_sql, events_table
 
 _BATCH = "flashql_waiting"
 _MISSHAPEN = ord("X")
-
-
-def pending_name(copy: Copy) -> str:
-    """The name, in schema flashql_data, of the table with what waits for the copy."""
-    return f"p{copy.id}"
 
 
 def create(writer: duckdb.DuckDBPyConnection, copy: Copy) -> None:
@@ -94,12 +90,7 @@ def release(writer: duckdb.DuckDBPyConnection, copy: Copy) -> None:
                 ).fetchall()
             )
         apply_events(writer, copy, Events(relation, only_inserts, unchanged, splits))
-    drop(writer, copy)
-
-
-def drop(writer: duckdb.DuckDBPyConnection, copy: Copy) -> None:
-    """Forget what waited."""
-    writer.execute(f"DROP TABLE IF EXISTS {_table(copy)}")
+    drop_table(writer, waiting_table(copy))
 
 
 def _mark(writer: duckdb.DuckDBPyConnection, copy: Copy, kind: int, seq: int, final_lsn: LSN) -> None:
@@ -110,7 +101,7 @@ def _mark(writer: duckdb.DuckDBPyConnection, copy: Copy, kind: int, seq: int, fi
 
 
 def _table(copy: Copy) -> str:
-    return qualified(DATA_SCHEMA, pending_name(copy))
+    return qualified(DATA_SCHEMA, waiting_table(copy))
 
 
 def _one(writer: duckdb.DuckDBPyConnection, sql: str) -> int | None:

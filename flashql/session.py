@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from flashql import detaching, errors, joining, leaving, pending, recopies
+from flashql import detaching, errors, joining, leaving, recopies
 from flashql.attaching import attach, publish, require_alone
 from flashql.boss import Boss
 from flashql.catalog import Copy, CopyState, Table, View
@@ -354,7 +354,6 @@ class Session:
         assert error is not None
         need = self._needs.get((done.copy.schema, done.copy.name))
         with self._store.transaction() as writer:
-            pending.drop(writer, done.copy)
             delete_copy(writer, replace(done.copy, local_table=None))
         if need is not None:
             self._fail(need.views, error)

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import duckdb
 
-from flashql import detaching, errors, joining, pending
+from flashql import detaching, errors, joining
 from flashql.catalog import Persistence, View
 from flashql.lifecycle import Event, moved
 from flashql.origins.base import Progress, no_progress
@@ -201,7 +201,6 @@ class Sync:
             if any(view.relation_id in known for view in realtime_views(self._store, origin)):
                 return  # a view was made meanwhile; its worker finds the slot gone and makes another
             for copy in copies(self._store, origin):
-                pending.drop(writer, copy)
                 delete_copy(writer, copy)
             delete_origin(writer, origin)
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 
 import duckdb
 
-from flashql import pending
 from flashql.catalog import Copy, CopyColumn
 from flashql.datatypes import LocalType, ladder
 from flashql.origins.base import RowChanges
 from flashql.quoting import qualified
 from flashql.store import DATA_SCHEMA, Store, translated
+from flashql.store.copies import waiting_table
 from flashql.tabulating import events_sql, events_table
 
 
@@ -34,7 +34,7 @@ def widened_by_waiting(store: Store, copy: Copy) -> Copy:
     """The same for the changes that waited for the copy's snapshot."""
     cursor = store.cursor()
     try:
-        return _fitted(cursor, copy, qualified(DATA_SCHEMA, pending.pending_name(copy)))
+        return _fitted(cursor, copy, qualified(DATA_SCHEMA, waiting_table(copy)))
     finally:
         cursor.close()
 

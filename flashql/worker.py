@@ -16,8 +16,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from flashql import errors, joining
-from flashql.catalog import View
-from flashql.lifecycle import Event, backoff_seconds, moved
+from flashql.lifecycle import backoff_seconds
 from flashql.lsn import LSN
 from flashql.moments import Moment
 from flashql.origins.base import NeedsText, Progress
@@ -283,7 +282,7 @@ class Worker:
             if heals:
                 joining.mark(self._store, views, lambda _: {"phase": "copy", "last_error": str(error)})
             else:
-                self._show_failure(views, error, due)
+                joining.mark_failed(self._store, views, error, due)
         with self._condition:
             self._session = None
             self._live = frozenset()
@@ -294,16 +293,3 @@ class Worker:
             if again and not self._stopping:
                 self._condition.wait_for(lambda: self._stopping or self._requested > request, delay)
         return again and not self._stopping
-
-    def _show_failure(self, views: list[View], error: errors.FlashQLError, due: datetime | None) -> None:
-        joining.mark(
-            self._store,
-            views,
-            lambda job: {
-                "state": moved(job.state, Event.FAIL).value,
-                "phase": None,
-                "retry_count": job.retry_count + 1,
-                "last_error": str(error),
-                "next_retry_at": due,
-            },
-        )

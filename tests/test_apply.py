@@ -21,10 +21,13 @@ from flashql.apply import apply_changes
 from flashql.catalog import Column, Copy, CopyColumn, CopyState
 from flashql.datatypes import PgType
 from flashql.errors import SchemaChanged
+from flashql.following import Follower
 from flashql.lsn import LSN
 from flashql.origins.base import DELETE, INSERT, UPDATE, Relation, RowChanges, Tuples, WireColumn
 from flashql.store import Store
+from flashql.store.copies import data_tables, delete_copy, save_copy
 from flashql.tabulating import column_places
+from tests.test_pgoutput import begin, commit, describe, frames, truncate
 
 Row = tuple[str | None, ...]
 UNCHANGED = "\0unchanged"  # no Postgres text holds a NUL
@@ -193,6 +196,46 @@ def test_what_the_snapshot_contains_is_left_out(store: Store) -> None:
     with store.transaction() as writer:
         apply_changes(writer, copy, run_of(("id",), inserts, [8, 9, 10, 11]))
     assert held(store) == Counter([("2", "", None), ("3", "", None)])
+
+
+def test_what_the_snapshot_contains_is_left_out_of_a_bag(store: Store) -> None:
+    """With deletes, whose statements are others than those of keys and of inserts alone."""
+    emptied(store)
+    copy, row = replace(copy_of(()), lsn=LSN(10)), ("1", "", None)
+    changes = [Change(INSERT, new=row), Change(INSERT, new=row), Change(DELETE, old=row), Change(INSERT, new=row)]
+    with store.transaction() as writer:
+        writer.execute("INSERT INTO flashql_data.t1 VALUES (1, '', NULL)")
+        apply_changes(writer, copy, run_of((), changes, [8, 9, 10, 11]))
+    assert held(store) == Counter([row])
+
+
+def test_a_truncation_that_the_snapshot_contains_is_left_out(store: Store) -> None:
+    emptied(store)
+    with store.transaction() as writer:
+        save_copy(writer, replace(copy_of(("id",)), lsn=LSN(10)))
+        writer.execute("INSERT INTO flashql_data.t1 VALUES (1, '', NULL)")
+    follower = Follower(store, "primary", LSN(0))
+    for lsn, left in ((9, 1), (10, 0)):
+        messages = (begin(lsn), describe(relation(("id",))), truncate(1), commit(lsn))
+        follower.feed([frames(*messages)], lambda: LSN(20))
+        assert len(held(store)) == left
+    with store.transaction() as writer:
+        writer.execute("DELETE FROM flashql.copies")
+
+
+@pytest.mark.parametrize("end", ["deleted", "detached"])
+def test_what_waits_goes_with_what_it_waits_for(store: Store, end: str) -> None:
+    copy = replace(copy_of(("id",)), id=7, local_table=None, state=CopyState.COPYING)
+    with store.transaction() as writer:
+        save_copy(writer, copy)
+        pending.create(writer, copy)
+        if end == "detached":
+            save_copy(writer, replace(copy, state=CopyState.DETACHED))
+        else:
+            delete_copy(writer, copy)
+    assert data_tables(store) == {"t1"}
+    with store.transaction() as writer:
+        delete_copy(writer, copy)
 
 
 def test_a_truncation_that_waited_empties_what_came_before_it(store: Store) -> None:

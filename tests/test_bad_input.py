@@ -16,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 import flashql
 from flashql import errors
 from flashql.database import Database
-from flashql.origins.postgres.connecting import conninfo, redacted
+from flashql.origins.postgres.connecting import as_ours, conninfo, redacted
 from tests.fix_postgres import Origin, PrivateServer
 from tests.fix_shop import make_shop, open_shop, publications, slots
 
@@ -195,6 +195,32 @@ def test_a_dsn_that_cannot_be_right(dsn: str, caplog: pytest.LogCaptureFixture) 
 )
 def test_a_dsn_that_is_right(dsn: str) -> None:
     assert conninfo(dsn, "flashql")
+
+
+def test_a_dsn_that_wants_gssapi() -> None:
+    """The driver of rows has none: better said when the view is defined than when it is copied."""
+    dsn = "host=localhost dbname=shop gssencmode=require"
+    with (
+        flashql.connect(origins={"primary": dsn}) as db,
+        pytest.raises(errors.OriginRefused, match="gssencmode=disable"),
+    ):
+        db.execute("CREATE ORIGIN VIEW x WITH (replication_origin = 'primary') AS SELECT 1 AS a")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'connection to server at "127.0.0.1", port 5432 failed: GSSAPI authentication not supported\n',
+        'IO: [libpq] Failed to connect: gssencmode value "require" invalid when GSSAPI support is not compiled in\n',
+        "connection is bad: GSSAPI encryption required but no credential cache",
+        "connection failed: GSSAPI continuation error: No credentials were supplied: No Kerberos credentials available",
+    ],
+)
+def test_a_server_that_wants_gssapi(text: str) -> None:
+    """What libpq says then, as psycopg and the driver of rows pass it on."""
+    error = as_ours("primary", None, text)
+    assert isinstance(error, errors.OriginRefused)
+    assert "gssencmode=disable" in str(error)
 
 
 def test_a_dsn_where_a_name_belongs(shop: Origin) -> None:

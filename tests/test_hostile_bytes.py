@@ -384,7 +384,7 @@ def test_an_identity_that_is_none(walsender: Callable[..., Walsender]) -> None:
 
 @pytest.mark.timeout(120 + 3 * SECONDS)
 def test_damaged_bytes_on_the_wire(walsender: Callable[..., Walsender], captured: tuple[list[bytes], object]) -> None:
-    """Damage to frames inside well-formed messages, and to the messages themselves."""
+    """Damage to frames inside well-formed messages, to the messages themselves, and to what says that they come."""
     frames, _ = captured
     for chance in chances(time.monotonic() + SECONDS / 4):
         sent = copy_data(*damaged(frames, chance))
@@ -394,7 +394,10 @@ def test_damaged_bytes_on_the_wire(walsender: Callable[..., Walsender], captured
                 chance.choice(DAMAGES)(wire, 0, chance)
                 wire = [b"".join(wire)[:100_000]]
             sent = wire[0]
-        server = walsender(COPY_BOTH + sent)
+        greeting = [COPY_BOTH]
+        if chance.random() < 0.2:
+            chance.choice(DAMAGES)(greeting, 0, chance)
+        server = walsender(b"".join(greeting) + sent)
         try:
             with pytest.raises(errors.FlashQLError):
                 drained(server)

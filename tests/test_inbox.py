@@ -59,6 +59,54 @@ def test_messages_in_pieces_of_any_size(seed: int) -> None:
     assert {content for _, content in others} <= {keepalive}
 
 
+def plainly(content: bytes) -> tuple[list[bytes], list[tuple[int, bytes]], bool]:
+    """Frames, other messages with how many frames came before, and whether what follows them is no message."""
+    frames: list[bytes] = []
+    others: list[tuple[int, bytes]] = []
+    at = 0
+    while len(content) - at >= 5:
+        kind, length = struct.unpack_from("!cI", content, at)
+        if kind not in b"ENSWdcCZ" or not 4 <= length <= (1 << 30) + 63:
+            return frames, others, True
+        message = content[at + 5 : at + 1 + length]
+        if len(message) < length - 4:
+            break
+        if kind == b"d" and len(message) > 25:
+            frames.append(message)
+        else:
+            others.append((len(frames), message))
+        at += 1 + length
+    return frames, others, False
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_damaged_messages_in_pieces_of_any_size(seed: int) -> None:
+    chance = random.Random(seed)
+    stream = bytearray(b"".join(copy_data(frame(number, chance.choice([0, 3, 500]))) for number in range(30)))
+    for _ in range(chance.choice([0, 1, 1, 3, 20])):
+        stream[chance.randrange(len(stream))] = chance.choice([0, 1, 4, 0x40, 0xFF, *b"dkwENSWcCZ"])
+    expected = plainly(stream)
+    inbox, taken = Inbox(FULL_BYTES), Inbox(FULL_BYTES)
+    frames: list[bytes] = []
+    others: list[tuple[int, bytes]] = []
+    is_damaged = False
+    while stream and not is_damaged:
+        piece = bytes(stream[: chance.choice([1, 7, 100, 5000])])
+        del stream[: len(piece)]
+        try:
+            others += [(len(frames) + after, content) for after, content in receive(inbox, piece)]
+        except ProtocolError:
+            is_damaged = True
+        if is_damaged or chance.random() < 0.3:
+            taken.begin_anew(inbox)
+            inbox, taken = taken, inbox
+            frames += taken.frames
+    frames += inbox.frames
+    assert (frames, is_damaged) == (expected[0], expected[2])
+    assert others == expected[1][: len(others)]  # those next to the damage are not given out
+    assert is_damaged or len(others) == len(expected[1])
+
+
 def test_a_message_larger_than_the_inbox() -> None:
     inbox, taken = Inbox(FULL_BYTES), Inbox(FULL_BYTES)
     large = frame(1, 3_000_000)

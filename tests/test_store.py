@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +35,31 @@ def test_a_new_file_gets_the_catalog_once_and_an_identity(database_path: str) ->
     again = Store(database_path)
     assert again.database_id == identity
     again.close()
+
+
+KILLED = """
+import os, sys
+import pyarrow as pa
+from flashql.datatypes import PgType
+from flashql.store import Store
+from flashql.store.loading import TargetColumn, fill
+store = Store(sys.argv[1])
+types = {"n": PgType(1700, -1, "numeric"), "l": PgType(1007, -1, "integer[]", element=PgType(23, -1, "integer"))}
+rows = pa.table({"c0": ["1", "NaN"], "c1": ["{1,2}", "{NULL}"]})
+fill(store.cursor, "flashql_data.t1", [TargetColumn(*one) for one in types.items()], [rows.to_reader])
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_the_file_of_a_killed_process_opens(database_path: str) -> None:
+    """DuckDB's log is all there is then: of the catalog's migrations, and of rows that were not held as they came."""
+    ended = subprocess.run([sys.executable, "-c", KILLED, database_path], capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr) == (-9, b"")
+    store = Store(database_path)
+    try:
+        assert store.rows("SELECT n, l FROM flashql_data.t1") == [("1", [1, 2]), ("NaN", [None])]
+    finally:
+        store.close()
 
 
 def test_a_file_of_a_newer_flashql_is_refused(database_path: str) -> None:

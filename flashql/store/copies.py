@@ -42,9 +42,13 @@ def _loaded(rows: Iterable[tuple[Any, ...]]) -> list[Copy]:
 
 
 def save_copy(writer: duckdb.DuckDBPyConnection, copy: Copy) -> None:
-    """Add the copy, in place of the one with its id. Views that are kept from one that follows no more stand still."""
+    """Add the copy, in place of the one with its id.
+
+    For one that follows no more nothing waits, and views that are kept from it stand still.
+    """
     if copy.state is CopyState.DETACHED:
         forget_input(writer, copy.local_table)
+        drop_table(writer, waiting_table(copy))
     writer.execute("DELETE FROM flashql.copies WHERE id = ?", [copy.id])
     writer.execute(
         "INSERT INTO flashql.copies (id, origin, schema_name, table_name, state, local_table, lsn, definition) "
@@ -54,10 +58,16 @@ def save_copy(writer: duckdb.DuckDBPyConnection, copy: Copy) -> None:
 
 
 def delete_copy(writer: duckdb.DuckDBPyConnection, copy: Copy) -> None:
-    """Forget the copy and drop its rows."""
+    """Forget the copy; drop its rows and what waits for it."""
     forget_input(writer, copy.local_table)
     writer.execute("DELETE FROM flashql.copies WHERE id = ?", [copy.id])
     drop_table(writer, copy.local_table)
+    drop_table(writer, waiting_table(copy))
+
+
+def waiting_table(copy: Copy) -> str:
+    """The table of schema flashql_data with the changes that wait while the copy is made."""
+    return f"p{copy.id}"
 
 
 def drop_table(writer: duckdb.DuckDBPyConnection, table: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 
@@ -110,8 +111,8 @@ def blank(view: View) -> JobStatus:
 def make_job(writer: duckdb.DuckDBPyConnection, view: View) -> None:
     """Add the view's job row when it has none."""
     writer.execute(
-        "INSERT INTO flashql.sync_jobs (relation_id, namespace, name, persistence, mode, origin) "
-        "SELECT ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM flashql.sync_jobs WHERE relation_id = ?)",
+        "INSERT INTO flashql.sync_jobs (relation_id, namespace, name, persistence, mode, origin, updated_at) "
+        "SELECT ?, ?, ?, ?, ?, ?, now() WHERE NOT EXISTS (SELECT 1 FROM flashql.sync_jobs WHERE relation_id = ?)",
         [
             view.relation_id,
             view.namespace,
@@ -138,13 +139,17 @@ def delete_job(writer: duckdb.DuckDBPyConnection, relation_id: str) -> None:
     writer.execute("DELETE FROM flashql.sync_jobs WHERE relation_id = ?", [relation_id])
 
 
-def advance_jobs(writer: duckdb.DuckDBPyConnection, origin: str, lsn: LSN, lag_bytes: int) -> None:
-    """All views that follow the origin's stream now contain every transaction that ends at or before `lsn`."""
+def advance_jobs(
+    writer: duckdb.DuckDBPyConnection, origin: str, lsn: LSN, lag_bytes: int, also: Sequence[str] = ()
+) -> None:
+    """All views that follow the origin's stream, and `also` these, contain every transaction that ends by `lsn`."""
     writer.execute(
         "UPDATE flashql.sync_jobs SET last_seen_commit = ?, lag_bytes = ?, updated_at = now() "
         "WHERE origin = ? AND state = 'running' AND phase = 'stream'",
         [str(lsn), lag_bytes, origin],
     )
+    for relation_id in also:
+        set_job(writer, relation_id, last_seen_commit=str(lsn))
 
 
 def set_retained(writer: duckdb.DuckDBPyConnection, origin: str, slot: str, seen: Retained | None) -> None:

@@ -99,10 +99,14 @@ def _fill_as_it_comes(
     _create(connection, table, named, temporary)
     _insert(connect, table, come, sources, temporary)
     kept = _fitted(connection, table, columns)
-    for column, now in zip(kept, come, strict=True):
-        if column.local != now:
-            name, to = quote(column.name), column.local
+    changed = {quote(column.name): column.local for column, now in zip(kept, come, strict=True) if column.local != now}
+    if temporary:
+        for name, to in changed.items():
             connection.execute(f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {to.name} USING {to.from_text(name)}")
+    elif changed:
+        # DuckDB 1 cannot replay an ALTER TABLE that calls a function: after a kill the file would not open any more.
+        values = ", ".join(f"{to.from_text(name)} AS {name}" for name, to in changed.items())
+        connection.execute(f"CREATE OR REPLACE TABLE {table} AS SELECT * REPLACE ({values}) FROM {table}")
     return kept
 
 

@@ -6,10 +6,7 @@ SELECT
     s.safe_wal_size AS safe,
     pg_current_wal_insert_lsn()::text AS origin_end,
     coalesce(s.wal_status = 'lost', false) AS invalidated,
-    coalesce(
-        to_jsonb(s) ->> 'invalidation_reason', -- since version 17
-        CASE WHEN (to_jsonb(s) ->> 'conflicting')::bool THEN 'rows_removed' END -- since version 16
-    ) AS reason,
+    to_jsonb(s) ->> 'invalidation_reason' AS reason, -- since version 17; in 16 all that is lost is "conflicting"
     s.plugin <> 'pgoutput' OR s.two_phase AS is_foreign, -- not as FlashQL makes them
     current_setting('max_slot_wal_keep_size') AS keep_size,
     current_setting('idle_replication_slot_timeout', true) AS idle_timeout -- since version 18

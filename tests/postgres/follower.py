@@ -1,4 +1,4 @@
-"""A process that follows an origin, seen from the test that kills it."""
+"""A process that follows an origin under load, seen from the test that kills it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,51 @@ import queue
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from flashql.lsn import LSN
+from tests.fix_postgres import Origin
+
 # Moments: the process has just started; its catalog is open (it connects, makes publication and slot); rows of a
 # snapshot come in; its copies have just joined the stream (go-live is what happens around it); it follows.
 MOMENTS = ("started", "opened", "copying", "synced", "applied")
+
+
+class Load:
+    """Transactions 1, 2, 3 and so on, one after another, until the block ends; none while `resting` is held."""
+
+    def __init__(self, origin: Origin, transaction: Callable[[int], str]) -> None:
+        """`transaction` gives the statements of the one with a number."""
+        self.count = 0
+        self.ends = [LSN(0)]  # of each transaction: its end, or a little after
+        self.resting = threading.Lock()
+        self._origin = origin
+        self._transaction = transaction
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._write)
+
+    def __enter__(self) -> Load:
+        """Begin."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End, after the transaction under way."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _write(self) -> None:
+        with self._origin.connect() as connection:
+            while not self._stopping.wait(0.002):
+                with self.resting:
+                    connection.execute(self._transaction(self.count + 1).encode())
+                    end = connection.execute("SELECT pg_current_wal_insert_lsn()::text").fetchone()
+                    assert end is not None
+                    self.ends.append(LSN.parse(end[0]))
+                    self.count += 1
 
 
 class Follower:

@@ -17,7 +17,7 @@ import pytest
 
 import flashql
 from tests.fix_postgres import Origin
-from tests.postgres.follower import MOMENTS, Follower
+from tests.postgres.follower import MOMENTS, Follower, Load
 from tests.postgres.follower_process import VIEWS
 from tests.postgres.pair import Pair
 
@@ -32,34 +32,6 @@ TABLES = (
     "INSERT INTO b SELECT g, 0 FROM generate_series(1, 300) g;"
     "INSERT INTO c SELECT g % 7, 'n' FROM generate_series(1, 50) g"
 )
-
-
-class Load:
-    """Transactions over all tables, one after another, until the block ends; none while `resting` is held."""
-
-    def __init__(self, origin: Origin) -> None:
-        self.count = 0
-        self.resting = threading.Lock()
-        self._origin = origin
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._write)
-
-    def __enter__(self) -> Load:
-        """Begin."""
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End, after the transaction under way."""
-        self._stopping.set()
-        self._thread.join()
-
-    def _write(self) -> None:
-        with self._origin.connect() as connection:
-            while not self._stopping.wait(0.001):
-                with self.resting:
-                    self.count += 1
-                    connection.execute(transaction(self.count).encode())
 
 
 def transaction(at: int) -> str:
@@ -107,7 +79,7 @@ def test_killed_at_any_moment(origin: Origin, tmp_path: Path) -> None:
     origin.execute(TABLES)
     generation, path = 0, str(tmp_path / "0.duckdb")
     ends: Counter[str] = Counter()
-    with Load(origin) as load:
+    with Load(origin, transaction) as load:
         for kill in range(1, KILLS + 1):
             # Only a new file is copied from the start; an old one catches up.
             moment = chance.choice(MOMENTS)

@@ -6,7 +6,9 @@ streamed; each test asserts that it was.
 
 from __future__ import annotations
 
+import re
 import resource
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ import pytest
 from tests.fix_postgres import Origin, PrivateServer
 from tests.fix_proxy import Proxy
 from tests.fix_shop import until
+from tests.postgres.follower import Follower
 from tests.postgres.pair import WAIT_SECONDS, Pair, following
 
 TABLES = (
@@ -27,6 +30,8 @@ TABLES = (
     "INSERT INTO bag SELECT g % 5, 'n' FROM generate_series(1, 50) g"
 )
 VIEWS = {"t": "SELECT * FROM t", "u": "SELECT * FROM u", "bag": "SELECT * FROM bag"}
+# Of rows of 1 kB: far more than what is held at once.
+BACKLOG_BYTES = 300_000 << 10
 # About 200 kB where a walsender collects it.
 MANY_ROWS = "INSERT INTO t SELECT g, 1, 'body ' || g FROM generate_series({first}, {first} + 1500) g"
 
@@ -239,6 +244,49 @@ def test_a_table_joins_while_one_is_open(pair: Pair) -> None:
         pair.origin.execute("UPDATE late SET v = v + 1 WHERE id = 1")
         syncing.join()
     pair.check()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("how", ["streamed", "at its commit", "as many small ones"])
+def test_memory_does_not_grow_with_a_backlog(origin: Origin, tmp_path: Path, how: str) -> None:
+    """Edge case 39: DuckDB keeps to its limit, and what comes before it takes what a few chunks do."""
+    origin.execute("CREATE TABLE t (id int PRIMARY KEY, body text)")
+    if how != "at its commit":
+        stream_early(origin)
+    else:
+        origin.execute(f"ALTER DATABASE \"{origin.name}\" SET logical_decoding_work_mem = '1GB'")
+    script = tmp_path / "views.sql"
+    script.write_text(
+        "SET memory_limit = '128MB'; CREATE REALTIME VIEW t WITH (replication_origin = 'primary') AS SELECT * FROM t"
+    )
+    follower = Follower(str(tmp_path / "f.duckdb"), origin.dsn, script)
+    try:
+        follower.reach("synced")
+        before = peak_bytes(follower)
+        follower.process.send_signal(signal.SIGSTOP)  # so that all of it waits
+        rows = f"SELECT g, repeat(md5(g::text), 32) FROM generate_series(1, {BACKLOG_BYTES >> 10}) g"
+        if how == "as many small ones":
+            row = "INSERT INTO t VALUES (g, repeat(md5(g::text), 32)); COMMIT"
+            origin.execute("SET synchronous_commit = off")
+            origin.execute(f"DO $$ BEGIN FOR g IN 1..{BACKLOG_BYTES >> 10} LOOP {row}; END LOOP; END $$")
+        else:
+            origin.execute(f"INSERT INTO t {rows}")
+        follower.process.send_signal(signal.SIGCONT)
+        ((end,),) = origin.query("SELECT pg_current_wal_insert_lsn()")
+        confirmed = "SELECT FROM pg_replication_slots WHERE database = current_database() AND confirmed_flush_lsn >= %s"
+        until(lambda: origin.query(confirmed, [end]) != [], "all of it is durable", 150.0)
+        assert (streamed(origin) > 0) == (how == "streamed")
+        assert peak_bytes(follower) - before < BACKLOG_BYTES
+    finally:
+        follower.kill()
+
+
+def peak_bytes(follower: Follower) -> int:
+    """The most memory that the process has held."""
+    status = Path(f"/proc/{follower.process.pid}/status").read_text()
+    found = re.search(r"VmHWM:\s+([0-9]+) kB", status)
+    assert found, status
+    return int(found[1]) << 10
 
 
 def test_a_full_disk_is_retried(pair: Pair) -> None:

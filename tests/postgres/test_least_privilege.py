@@ -14,12 +14,14 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 import flashql
-from flashql import errors
+from flashql import errors, retention
+from flashql.cli import main
 from flashql.origins.postgres import PostgresOrigin
 from flashql.origins.postgres.preflight import diagnose
 from flashql.quoting import quote
 from tests.fix_postgres import Origin
 from tests.postgres.pair import following
+from tests.postgres.test_recovery import until
 
 SCRIPTS = Path(__file__).parent.parent.parent / "sql" / "origin"
 
@@ -147,6 +149,33 @@ def test_everything_works_with_these_rights(tenant: Tenant, database_path: str) 
         pair.check()
         pair.db.sync.forget("*")
         assert pair.slots() == pair.publications() == []
+
+
+def test_the_slot_is_watched_and_dropped_with_these_rights(
+    tenant: Tenant, database_path: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What looks at a slot beside the stream is silent about refusals: the session says what is wrong there."""
+    monkeypatch.setattr(retention, "_LOOK_SECONDS_AT_START", 0.1)
+    monkeypatch.setattr(retention, "_LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(retention.Pulse, "is_due", lambda *_: True)
+    beats: list[None] = []
+    heartbeat = PostgresOrigin.heartbeat
+
+    def noted(origin: PostgresOrigin) -> None:
+        heartbeat(origin)
+        beats.append(None)
+
+    monkeypatch.setattr(PostgresOrigin, "heartbeat", noted)
+    with following(tenant.origin, database_path, tenant.dsn, **QUERIES) as pair:
+        until(lambda: len(beats) > 2)
+        assert pair.db.sync.status("s.orders")[0].retained_bytes is not None
+        slots = pair.slots()
+    Path(database_path).unlink()
+    with pytest.raises(SystemExit) as ended:
+        main(["doctor", tenant.dsn, "--drop-orphans"])
+    assert (ended.value.code or 0) == 0
+    assert slots[0] in capsys.readouterr().out
+    assert pair.slots() == pair.publications() == []
 
 
 _SESSIONS = (

@@ -33,7 +33,7 @@ from tests.fix_postgres import Origin, PrivateServer
 from tests.fix_proxy import Proxy
 from tests.simulation.minimize import Scenario
 from tests.simulation.real import RealServer, counted
-from tests.simulation.simulation import Mismatch, ModelView, view_of
+from tests.simulation.simulation import Mismatch, ModelView, define
 from tests.simulation.steps import Step
 
 LEFT_OUT = ("lose_slot",)
@@ -280,8 +280,10 @@ class Replay:
     def _here(self, step: Step) -> None:
         sync = self.db.sync
         match step:
-            case ("view", name, table, columns, condition):
-                self._define(name, table, columns, condition)
+            case ("view", *_):
+                define(
+                    self.db, self.views, self.server.model.state, step, lambda sql: self._awaited(self._execute, sql)
+                )
             case ("sync",):
                 self._start(sync.sync)
             case ("look",):
@@ -306,21 +308,6 @@ class Replay:
     def _execute(self, statement: str) -> None:
         with self.db.cursor() as cursor:
             cursor.execute(statement)
-
-    def _define(self, name: str, table: str, columns: Any, condition: tuple[str, str] | None) -> None:
-        found = view_of(self.server.model.state, name, table, columns, condition)
-        if found is None or (name in self.views and self._stopped(name)):
-            return
-        view, query = found
-        try:
-            self._awaited(self._execute, f"CREATE OR REPLACE REALTIME VIEW s.{name} AS {query}")
-        except errors.FlashQLError:
-            self.views = {at: view for at, view in self.views.items() if f"s.{at}" in self.db.views}
-            return
-        self.views[name] = view
-
-    def _stopped(self, name: str) -> bool:
-        return any(not job.enabled for job in self.db.sync.status(f"s.{name}"))
 
     # -- the oracle
 

@@ -22,7 +22,7 @@ import flashql
 from flashql.lsn import LSN
 from tests.fix_postgres import Origin, fresh_origin
 from tests.multisets import differing
-from tests.postgres.follower import Follower
+from tests.postgres.follower import Follower, Load
 from tests.views.scenario import WAIT_SECONDS, connected
 
 KILLS = int(os.environ.get("FLASHQL_KILLS", "10"))
@@ -73,38 +73,6 @@ def transaction(at: int) -> str:
         f"INSERT INTO item VALUES ('p{at % 29}', {at % 5}, {row}), ('p{at % 29}', {at % 5}, {row});"
         f"DELETE FROM item WHERE ordered = {(row + 11) % 3000}; COMMIT"
     )
-
-
-class Load:
-    """Transactions 1, 2, 3 and so on, until the block ends; none while `resting` is held."""
-
-    def __init__(self, origin: Origin) -> None:
-        self.count = 0
-        self.ends = [LSN(0)]  # of each transaction: its end, or a little after
-        self.resting = threading.Lock()
-        self._origin = origin
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._write)
-
-    def __enter__(self) -> Load:
-        """Begin."""
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End, after the transaction under way."""
-        self._stopping.set()
-        self._thread.join()
-
-    def _write(self) -> None:
-        with self._origin.connect() as connection:
-            while not self._stopping.wait(0.005):
-                with self.resting:
-                    connection.execute(transaction(self.count + 1).encode())
-                    end = connection.execute("SELECT pg_current_wal_insert_lsn()::text").fetchone()
-                    assert end is not None
-                    self.ends.append(LSN.parse(end[0]))
-                    self.count += 1
 
 
 def create(origin: Origin) -> None:
@@ -162,7 +130,7 @@ def test_killed_while_views_are_maintained(origin: Origin, postgres_dsn: str, tm
     chance = random.Random(seed)
     path, views, ends, moved = str(tmp_path / "local.duckdb"), script(tmp_path), Counter[str](), 0
     create(origin)
-    with fresh_origin(postgres_dsn) as shadow, Load(origin) as load:
+    with fresh_origin(postgres_dsn) as shadow, Load(origin, transaction) as load:
         create(shadow)
         at = 0
         for _ in range(KILLS):

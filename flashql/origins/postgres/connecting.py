@@ -43,8 +43,13 @@ _FREE_TEXT = ("user", "password", "options", "application_name", "fallback_appli
 
 
 def conninfo(dsn: str, application_name: str, **more: str) -> str:
-    """The full connection string: the user's, the settings above, `more`. Raises `OriginRefused` when unreadable."""
+    """The full connection string: the user's, the settings above, `more`.
+
+    Raises `OriginRefused` when it is unreadable, or asks for what not every connection can have.
+    """
     given = _parts(dsn)
+    if given.get("gssencmode") == "require":
+        raise errors.OriginRefused("the origin's DSN asks for encryption by GSSAPI", hint=_NO_GSSAPI)
     options = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
     merged = {
         **_NETWORK,
@@ -161,6 +166,11 @@ def as_ours(origin: str, sqlstate: str | None, text: str) -> errors.FlashQLError
 
 
 _REFUSALS = ("password", "authentication", "no pg_hba.conf entry", "role ", "database ", "permission denied", "ssl")
+# The driver that reads rows as Arrow comes with a libpq of its own, which is built without it.
+_NO_GSSAPI = (
+    "Rows are read by a driver that has no GSSAPI. Let the role log in by password or certificate, and encrypt with "
+    "TLS: gssencmode=disable sslmode=verify-full."
+)
 # Libpq's and OpenSSL's words when it is not the network that failed ("SSL SYSCALL error", "unexpected eof").
 _TLS_REFUSALS = (
     "certificate",
@@ -189,6 +199,8 @@ def _connection_error(origin: str, text: str) -> errors.FlashQLError:
             else "Check user, password and database of its DSN, and the server's pg_hba.conf.",
         )
     plain = re.sub('"[^"]*"', "", text)  # without names, which may hold any word
+    if "GSSAPI" in plain:
+        return errors.OriginRefused(f"origin {origin} wants GSSAPI: {message}", hint=_NO_GSSAPI)
     if any(word in plain for word in _TLS_REFUSALS):
         return errors.OriginRefused(
             f"origin {origin} and its DSN do not agree on encryption: {first_line(text)}",

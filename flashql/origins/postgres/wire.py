@@ -53,8 +53,11 @@ class Wire(Protocol):
 
 
 def start(connection: ReplicationConnection, sql: str, inbox: Inbox) -> Wire:
-    """Begin streaming on the connection, which is the wire's from now on."""
-    if connection.pgconn.ssl_in_use or connection.pgconn.used_gssapi or not hasattr(socket, "AF_UNIX"):
+    """Begin streaming on the connection, which is the wire's from now on.
+
+    Libpq says of GSSAPI only whether it was used, be it for encryption or to log in alone; either may be encrypted.
+    """
+    if connection.pgconn.ssl_in_use or connection.pgconn.used_gssapi:
         connection.command(sql)
         connection.pgconn.nonblocking = 1
         return EncryptedWire(connection)
