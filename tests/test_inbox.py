@@ -85,7 +85,7 @@ def test_damaged_messages_in_pieces_of_any_size(seed: int) -> None:
     stream = bytearray(b"".join(copy_data(frame(number, chance.choice([0, 3, 500]))) for number in range(30)))
     for _ in range(chance.choice([0, 1, 1, 3, 20])):
         stream[chance.randrange(len(stream))] = chance.choice([0, 1, 4, 0x40, 0xFF, *b"dkwENSWcCZ"])
-    expected = plainly(stream)
+    expected = plainly(bytes(stream))
     inbox, taken = Inbox(FULL_BYTES), Inbox(FULL_BYTES)
     frames: list[bytes] = []
     others: list[tuple[int, bytes]] = []
