@@ -104,7 +104,8 @@ def _fill_as_it_comes(
         for name, to in changed.items():
             connection.execute(f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {to.name} USING {to.from_text(name)}")
     elif changed:
-        # DuckDB 1 cannot replay an ALTER TABLE that calls a function: after a kill the file would not open any more.
+        # DuckDB cannot replay an ALTER TABLE that calls a function (1 knows no catalog yet, 2 has not loaded all of
+        # its functions): the file of a process that was killed would not open any more.
         values = ", ".join(f"{to.from_text(name)} AS {name}" for name, to in changed.items())
         connection.execute(f"CREATE OR REPLACE TABLE {table} AS SELECT * REPLACE ({values}) FROM {table}")
     return kept
