@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import sys
 import time
 from collections import Counter
@@ -33,7 +34,7 @@ from flashql.stepping import Program, build
 from flashql.store import DATA_SCHEMA
 from flashql.store.relations import described
 from flashql.weighing import consolidated
-from tests.views.expressions import Column
+from tests.views.expressions import INT, Column
 from tests.views.queries import Queries
 from tests.views.scenario import Faults
 from tests.views.worlds import Table, World
@@ -59,12 +60,14 @@ class Plans:
     """Tables, views over them and over each other, and changes."""
 
     seed: int
+    tables: tuple[Table, ...] = ()  # none: as the seed draws them
     kept: list[Kept] = field(default_factory=list)
     unfit: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
         self.world = World(self.chance, 0)
+        self.world.tables = [*self.tables] or self.world.tables
         self.connection = duckdb.connect()
         self.connection.execute("SET threads = 1; SET TimeZone = 'UTC'")
         self.connection.execute(f"CREATE SCHEMA {DATA_SCHEMA}; CREATE SCHEMA s")
@@ -94,9 +97,8 @@ class Plans:
         else:
             delta.run(statement)
 
-    def make(self, number: int) -> None:
+    def draw(self, number: int) -> None:
         """One view more, if DuckDB can run the query drawn and it is not too large."""
-        name = f"v{number}"
         drawn = Queries(self.chance, self.relations, shared=True).query()
         try:
             described(self.connection, drawn.sql)
@@ -107,17 +109,19 @@ class Plans:
             self.unfit[str(error).splitlines()[0][:80]] += 1
             return
         assert found is not None
-        if found[0] >= LARGEST_ROWS:
-            return
-        columns = tuple(Column(f"c{at}", kind) for at, kind in enumerate(drawn.kinds))
-        view = View("s", name, Persistence.REALTIME, None, drawn.sql, (), local_query=drawn.sql)
+        if found[0] < LARGEST_ROWS:
+            self.make(f"v{number}", drawn.sql)
+            self.relations[f"s.v{number}"] = tuple(Column(f"c{at}", kind) for at, kind in enumerate(drawn.kinds))
+
+    def make(self, name: str, query: str) -> None:
+        """One view more."""
+        view = View("s", name, Persistence.REALTIME, None, query, (), local_query=query)
         inputs = {table.name: table.name for table in self.world.tables}
         inputs |= {step.table: step.table for one in self.kept for step in one.program.steps.steps}
         steps = planned(self.connection, view, inputs, name)
         build(self.connection, steps)
         self.connection.execute(f"CREATE VIEW s.{name} AS {shown_sql(steps, DATA_SCHEMA)}")
-        self.kept.append(Kept(f"s.{name}", drawn.sql, Program(Followed(view, inputs, name), steps, self.copies, {})))
-        self.relations[f"s.{name}"] = columns
+        self.kept.append(Kept(f"s.{name}", query, Program(Followed(view, inputs, name), steps, self.copies, {})))
 
     def change(self) -> None:
         """Random changes of some tables, which every view follows."""
@@ -153,7 +157,7 @@ def plans(seed: int) -> Plans:
     try:
         with patch.object(Pace, "better_anew", lambda *_: False), Faults() as faults:
             for number in range(VIEWS):
-                made.make(number)
+                made.draw(number)
             for _ in range(ROUNDS):
                 made.change()
                 made.compare()
@@ -185,3 +189,55 @@ def test_random_plans() -> None:
         count, views, unfit = count + 1, views + len(made.kept), unfit + made.unfit
     sys.stdout.write(f"{count} worlds, {views} views; queries that DuckDB cannot run: {unfit.most_common(10)}\n")
     assert unfit.total() < max(views, 10)
+
+
+K, I0, I1 = Column("k", INT), Column("i0", INT), Column("i1", INT)
+FEW = (Table("t0", (K, I0, I1), ("k",)), Table("t1", (K, I0)))
+IN_DUCKDBS_WORDS = """
+SELECT k, count(*) AS n FROM t0 GROUP BY ALL
+SELECT i0, i1, count(*) AS n FROM t0 GROUP BY (i0, i1)
+SELECT i0, max(i1) AS m FROM t0 GROUP BY ROLLUP (i0)
+SELECT max(i1) AS m FROM t0 GROUP BY CUBE (i0)
+SELECT i0 AS i1, i1 AS i0, k FROM t0 ORDER BY ALL LIMIT 3
+SELECT i0 AS i1, i1 AS i0, k FROM t0 ORDER BY i0, i1, k LIMIT 3
+SELECT DISTINCT ON (i0) i0, count(*) AS n FROM t0 GROUP BY i0, i1 ORDER BY i0, count(*) DESC, n
+SELECT i0, sum(k) OVER w AS s FROM t0 WINDOW w AS (PARTITION BY i0 ORDER BY k, i1)
+SELECT i0, sum(count(*)) OVER w AS s FROM t0 GROUP BY i0 WINDOW w AS (ORDER BY i0)
+SELECT k, i0 FROM t0 QUALIFY row_number() OVER (PARTITION BY i0 ORDER BY k, i1) = 1
+FROM t0 SELECT k, i0
+SELECT x.k FROM t0 AS x JOIN t1 AS y USING (k)
+SELECT x.k FROM t0 AS x NATURAL JOIN (SELECT k FROM t1) AS y
+SELECT x.k, y.i0 FROM t0 AS x ASOF JOIN t1 AS y ON x.k >= y.k AND x.i0 = y.i0 WHERE false
+SELECT x.k FROM t0 AS x SEMI JOIN t1 AS y ON x.i0 = y.i0
+SELECT x.k FROM t0 AS x ANTI JOIN t1 AS y ON x.i0 = y.i0
+SELECT x.k, y.n FROM t0 AS x, LATERAL (SELECT count(*) AS n FROM t1 AS z WHERE z.i0 = x.i0) AS y
+SELECT * EXCLUDE (i1) FROM t0
+SELECT * REPLACE (i0 + 1 AS i0) FROM t0
+SELECT k, unnest([i0, i1]) AS u FROM t0
+SELECT list(k ORDER BY k) AS l FROM t0 GROUP BY i0
+SELECT i0, arg_max(i1, k ORDER BY i1) AS m FROM (SELECT DISTINCT ON (k) * FROM t0 ORDER BY k, i0, i1) AS s GROUP BY i0
+SELECT list_transform([1, 2], lambda x: x + k) AS l FROM t0
+SELECT k, i0 FROM t0 WHERE (i0, k) IN (SELECT i0, max(k) FROM t1 GROUP BY i0)
+WITH p AS (SELECT k, i0 FROM t0 WHERE k > 3), u AS (SELECT p.k FROM p) SELECT u.k, p.i0 FROM u JOIN p ON p.k = u.k
+WITH q AS (SELECT k FROM t0) SELECT q.k FROM (WITH q AS (SELECT i0 FROM t1) SELECT i0 FROM q) AS s JOIN q ON q.k = s.i0
+(SELECT k FROM t0 ORDER BY k LIMIT 5) ORDER BY k DESC LIMIT 2
+SELECT k FROM t0 UNION ALL ((SELECT i0 FROM t1) ORDER BY i0 LIMIT 1)
+SELECT k FROM t0 UNION ALL (SELECT i0 FROM t1 EXCEPT ALL SELECT i0 FROM t0)
+SELECT k FROM t0 EXCEPT (SELECT k FROM t1 UNION SELECT i0 FROM t1)
+SELECT x.k, x.i0 FROM t0 AS x JOIN t1 AS y ON x.k = y.k WHERE (x.i0 = 1 OR y.i0 = 2) AND EXISTS (SELECT 1 FROM t1)
+SELECT k, i0 AS s, s + 1 AS t FROM t0 WHERE s > 1
+SELECT g.x, t0.i0 FROM range(5) AS g(x) JOIN t0 ON t0.k = g.x
+SELECT v.x, t0.i0 FROM (VALUES (1), (2)) AS v(x) LEFT JOIN t0 ON t0.i0 = v.x AND t0.k > 90
+"""
+
+
+@pytest.mark.parametrize("query", IN_DUCKDBS_WORDS.strip().splitlines())
+def test_queries_in_duckdbs_own_words(query: str) -> None:
+    made = Plans(next(seeds()), FEW)
+    query = re.sub(r"\b(FROM|JOIN) (t[01])\b", rf"\1 {DATA_SCHEMA}.\2", query)
+    with patch.object(Pace, "better_anew", lambda *_: False), Faults() as faults:
+        made.make("v", query)
+        for _ in range(ROUNDS):
+            made.change()
+            made.compare()
+    assert not faults.found, faults.found[0]

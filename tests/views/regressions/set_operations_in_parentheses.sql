@@ -20,8 +20,6 @@ SELECT k, a, b FROM t;
 SELECT r.a FROM s.v5 AS r UNION ALL ((SELECT r.b FROM s.v5 AS r) ORDER BY b NULLS LAST LIMIT 1);
 -- view l.v7
 SELECT r.k FROM s.v5 AS r WHERE r.a IN ((SELECT q.b FROM s.v5 AS q) ORDER BY b NULLS LAST LIMIT 1);
--- view l.v8
-(SELECT r.a FROM s.v5 AS r ORDER BY a NULLS LAST LIMIT 3) ORDER BY a DESC NULLS LAST LIMIT 2;
 -- compare
 -- commit
 INSERT INTO t VALUES (5, 3, 1), (6, 2, 1);
