@@ -34,7 +34,7 @@ from flashql.live import LiveQuery
 from flashql.lsn import LSN, NOWHERE
 from flashql.planner.steps import WEIGHT, Steps
 from flashql.quoting import qualified, quote
-from flashql.stepping import Program, build, known_relations
+from flashql.stepping import Failures, Program, build, known_relations
 from flashql.store import Store
 from flashql.store.copies import next_id
 from flashql.store.definitions import views
@@ -62,6 +62,7 @@ class Maintenance:
         self._programs: list[Program] = []
         self.watchers = Watchers(store)
         self.leaving = Leaving()
+        self._failures = Failures()
         self._lives: list[LiveQuery] = []
         self._joining: LiveQuery | None = None  # with the transaction under way
         self._disturbed: set[str] = set()  # tables that changed in this transaction, and whose readers did not yet
@@ -91,7 +92,7 @@ class Maintenance:
 
     def _program(self, cursor: duckdb.DuckDBPyConnection, one: Followed) -> Program:
         steps = planned(cursor, one.view, one.inputs, one.prefix)
-        return Program(one, steps, known_relations(self._store), built_milliseconds(self._store))
+        return Program(one, steps, known_relations(self._store), built_milliseconds(self._store), self._failures)
 
     def wanted(self) -> frozenset[str]:
         """The tables whose delta some view follows, or somebody watches."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from time import perf_counter
@@ -50,12 +51,24 @@ def _relation(table: str, unique: tuple[str, ...]) -> Relation:
     return Relation(qualified(DATA_SCHEMA, table), delta_name(table), unique)
 
 
+# How often following failed, by view, number of the step, and the aliases of what changed.
+Failures = Counter[tuple[str, int, frozenset[str]]]
+# So often it may be for want of a value, as when a divisor is 0. Then it is DuckDB's fault or ours: computed anew.
+_FAILURES = 2
+
+
 class Program:
     """A kept view that follows. The SQL of each step for each set of changed tables is written once."""
 
     def __init__(
-        self, kept: Followed, steps: Steps, copies: Mapping[str, Relation], built_ms: Mapping[str, float]
+        self,
+        kept: Followed,
+        steps: Steps,
+        copies: Mapping[str, Relation],
+        built_ms: Mapping[str, float],
+        failures: Failures | None = None,
     ) -> None:
+        self._failures = failures if failures is not None else Failures()
         self.kept = kept
         self.steps = steps
         self._relations = dict(copies)
@@ -91,12 +104,16 @@ class Program:
         delta, pace = Delta(writer, step.table), self._paces[step.table]
         known = not any(deltas[table].lost for table in changed) and step.follows(changed)
         moved = sum(deltas[table].moved for table in set(changed)) if known else 0
-        anew = not known or pace.better_anew(moved) or self._delta_sql(writer, step, aliases) is None
+        way = self.kept.view.relation_id, self.steps.steps.index(step), aliases
+        anew = not known or self._failures[way] >= _FAILURES or pace.better_anew(moved)
+        anew = anew or self._delta_sql(writer, step, aliases) is None
         started = perf_counter()
         if anew:
             difference(writer, step.text, delta, self._columns_of(writer, step))
         else:
+            self._failures[way] += 1
             self._follow(writer, step, aliases, delta)
+            self._failures[way] -= 1
         if delta.moved if not anew and step.grouping is not None else self._apply(writer, step, delta):
             deltas.add(delta)
         milliseconds = 1000 * (perf_counter() - started)
