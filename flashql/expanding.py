@@ -11,6 +11,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.qualify import qualify
 
 from flashql.planner.blocks import Recomputed, named_by, sql
+from flashql.planner.normalizing import push_clauses
 from flashql.store.relations import described
 
 _DEEPEST = 32
@@ -20,6 +21,7 @@ def expanded(cursor: duckdb.DuckDBPyConnection, query: str) -> exp.Query:
     """The query over stored tables alone, each under its schema. Raises `Recomputed` when it cannot be read so."""
     try:
         tree = _over_tables(query, _shown(cursor))
+        push_clauses(tree)  # `qualify` takes their names for those of the query around
         tree = qualify(tree, schema=_columns(cursor), dialect="duckdb", quote_identifiers=True)
     except SqlglotError as error:
         raise Recomputed(f"its text is not understood in every part ({str(error).splitlines()[0]})") from error

@@ -36,8 +36,7 @@ def normalized(tree: exp.Query) -> exp.Query:
         if isinstance(alias, exp.TableAlias) and alias.columns:  # a value of the select list has a plain name
             _rename_outputs(derived.this, [one.name for one in alias.columns])
             alias.set("columns", None)
-    for subquery in reversed(list(tree.find_all(exp.Subquery))):
-        _push_clauses(subquery)
+    push_clauses(tree)
     for operation in list(tree.find_all(exp.SetOperation)):
         for side in ("this", "expression"):
             operand = operation.args[side]
@@ -61,8 +60,13 @@ def _ends(query: exp.Expr) -> dict[str, exp.Expr]:
     return {clause: query.args[clause] for clause in _ENDS if query.args.get(clause)}
 
 
+def push_clauses(tree: exp.Expr) -> None:
+    """Let ORDER BY, LIMIT and OFFSET after each query in parentheses be that query's, or that of one around it."""
+    for subquery in reversed(list(tree.find_all(exp.Subquery))):
+        _push_clauses(subquery)
+
+
 def _push_clauses(subquery: exp.Subquery) -> None:
-    """Let ORDER BY, LIMIT and OFFSET after a query in parentheses be that query's, or that of one around it."""
     clauses = _ends(subquery)
     query = subquery.this
     while isinstance(query, exp.Subquery):
@@ -91,6 +95,8 @@ def _unwrapped(operand: exp.Subquery, operation: exp.SetOperation) -> exp.Query:
 def _around(query: exp.Query) -> exp.Select:
     """All rows of a query, as a derived table."""
     alias = "flashql_inner"
+    if any(name in ("", "*") for name in output_names(query)):
+        raise Recomputed("columns of the query have no names of their own")
     derived = exp.Subquery(this=query.copy(), alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
     select = exp.Select(
         expressions=[exp.alias_(column(alias, name), name, quoted=True) for name in output_names(query)]
