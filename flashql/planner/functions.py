@@ -11,6 +11,7 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
+from flashql.planner.collations import deterministic
 from flashql.planner.literals import (
     BOOL,
     BPCHAR,
@@ -29,7 +30,6 @@ from flashql.planner.literals import (
     LikePattern,
 )
 from flashql.planner.scalars import (
-    BYTE_ORDER,
     INTEGERS,
     LOCAL_TYPES,
     TEXTS,
@@ -39,7 +39,6 @@ from flashql.planner.scalars import (
     as_text,
     cast,
     constant,
-    deterministic,
     function,
     merged_collation,
     numeric,
@@ -53,8 +52,6 @@ _BOOLEAN: Final = PgType(BOOL, -1, "boolean")
 _INTEGER: Final = PgType(INT4, -1, "integer")
 _TEXT: Final = PgType(TEXT, -1, "text")
 _TRIMS: Final = {"BOTH": "TRIM", "LEADING": "LTRIM", "TRAILING": "RTRIM"}
-_C_COLLATIONS: Final = {"C", "POSIX"}
-_UPPERS, _LOWERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"
 
 _CAST_TARGETS: Final = {
     exp.DType.BOOLEAN: _BOOLEAN,
@@ -155,20 +152,22 @@ def like(node: exp.Expr, value: Scalar, escape: str) -> Scalar:
         raise refuse("LIKE with a pattern that is not a constant")
     if value.oid != BPCHAR:
         value = as_text(value)
-    _require_bytes([value], "LIKE")
-    text = str(LikePattern.parse(pattern.name, escape))
-    matched: exp.Expr = exp.Like(this=operand(value.node), expression=exp.Literal.string(text))
-    if "\\" in text:
-        matched = exp.Escape(this=matched, expression=exp.Literal.string("\\"))
-    if node.args.get("negate"):
-        matched = exp.Not(this=exp.Paren(this=matched))
-    return Scalar(matched, _BOOLEAN)
+    require_bytes([value], "LIKE")
+    matched = matching(value.node, LikePattern.parse(pattern.name, escape))
+    return Scalar(exp.Not(this=exp.Paren(this=matched)) if node.args.get("negate") else matched, _BOOLEAN)
+
+
+def matching(value: exp.Expr, pattern: LikePattern) -> exp.Expr:
+    """`value LIKE pattern`."""
+    text = str(pattern)
+    matched = exp.Like(this=operand(value), expression=exp.Literal.string(text))
+    return exp.Escape(this=matched, expression=exp.Literal.string("\\")) if "\\" in text else matched
 
 
 def starts_with(value: Scalar, prefix: Scalar) -> Scalar:
     """Whether the text begins with `prefix`; `^@` is the same."""
     values = [as_text(value), as_text(prefix)]
-    _require_bytes(values, "starts_with")
+    require_bytes(values, "starts_with")
     return Scalar(function("STARTS_WITH", *(v.node for v in values)), _BOOLEAN)
 
 
@@ -180,14 +179,14 @@ def length(value: Scalar) -> Scalar:
 def position(value: Scalar, part: Scalar) -> Scalar:
     """Where `part` begins in the text, from 1; 0 when absent."""
     values = [as_text(value), as_text(part)]
-    _require_bytes(values, "position")
+    require_bytes(values, "position")
     return Scalar(cast(function("STRPOS", *(v.node for v in values)), "INTEGER"), _INTEGER)
 
 
 def replaced(value: Scalar, old: Scalar, new: Scalar) -> Scalar:
     """The text with every `old` replaced by `new`."""
     values = [as_text(value), as_text(old), as_text(new)]
-    _require_bytes(values, "replace")
+    require_bytes(values, "replace")
     collation, explicit = merged_collation(values)
     return Scalar(function("REPLACE", *(v.node for v in values)), _TEXT, collation, explicit)
 
@@ -221,16 +220,6 @@ def trim(value: Scalar, characters: Scalar | None, side: str) -> Scalar:
     return _text_call(_TRIMS[side], as_text(value), removed)
 
 
-def lower(value: Scalar) -> Scalar:
-    """Lower case under collation C, which knows ASCII letters only."""
-    return _folded(value, _UPPERS, _LOWERS, "lower")
-
-
-def upper(value: Scalar) -> Scalar:
-    """Upper case under collation C, which knows ASCII letters only."""
-    return _folded(value, _LOWERS, _UPPERS, "upper")
-
-
 def absolute(value: Scalar) -> Scalar:
     """The absolute value; that of the smallest integer overflows in both."""
     bounded = value.oid == NUMERIC and value.bounds is not None
@@ -245,20 +234,10 @@ def _text_call(name: str, value: Scalar, *arguments: exp.Expr) -> Scalar:
     return Scalar(function(name, value.node, *arguments), _TEXT, value.collation, value.explicit)
 
 
-def _folded(value: Scalar, these: str, those: str, what: str) -> Scalar:
-    text = as_text(value)
-    if text.collation not in _C_COLLATIONS:
-        raise refuse(
-            f"{what} under collation {text.collation or 'default'}",
-            'Write COLLATE "C" after the column: then ASCII letters alone change.',
-        )
-    return _text_call("TRANSLATE", text, exp.Literal.string(these), exp.Literal.string(those))
-
-
-def _require_bytes(values: list[Scalar], what: str) -> None:
+def require_bytes(values: list[Scalar], what: str) -> None:
     """Matching is by bytes: right for every deterministic collation."""
     collation, _ = merged_collation(values)
-    if not deterministic(collation) and collation not in BYTE_ORDER:
+    if not deterministic(collation):
         raise refuse(f"{what} under collation {collation}", 'Write COLLATE "C" after the column.')
 
 

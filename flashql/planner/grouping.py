@@ -10,8 +10,8 @@ from sqlglot import exp
 from flashql.planner.aggregates import aggregate_name
 from flashql.planner.relations import Relation, check_groupable, typed
 from flashql.planner.scalars import Scalar, cast, refuse
-from flashql.planner.scopes import Level, folded, settled
-from flashql.planner.transpile import Scope, translate
+from flashql.planner.scopes import Level, Scope, folded, settled
+from flashql.planner.transpile import translate
 
 
 @dataclass

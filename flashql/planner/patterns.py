@@ -12,8 +12,9 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
+from flashql.planner.collations import deterministic
 from flashql.planner.literals import BOOL, BPCHAR
-from flashql.planner.scalars import Scalar, as_text, deterministic, function, merged_collation, refuse
+from flashql.planner.scalars import Scalar, as_text, function, merged_collation, refuse
 
 _PLAIN = r"[^\\.\[\](){}|*+?^$]"  # a character that means itself
 _ESCAPED = r"\\[.\[\](){}|*+?^$\-/]"

@@ -12,8 +12,8 @@ from flashql.planner.literals import BPCHAR, UNKNOWN
 from flashql.planner.operators import check_comparable
 from flashql.planner.relations import Relation, check_groupable, typed
 from flashql.planner.scalars import Scalar, as_text, cast, refuse
-from flashql.planner.scopes import Level, folded
-from flashql.planner.transpile import Scope, translate
+from flashql.planner.scopes import Level, Scope, folded
+from flashql.planner.transpile import translate
 
 _CUTS = ("limit", "offset")
 

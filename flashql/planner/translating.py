@@ -14,6 +14,7 @@ from sqlglot import exp
 
 from flashql import errors
 from flashql.catalog import Column, Table
+from flashql.planner.collations import Locale
 from flashql.planner.expressions import Expressions
 from flashql.planner.grouping import Grouping
 from flashql.planner.literals import UNKNOWN
@@ -105,6 +106,10 @@ class _Translator:
     origin: Describer
     reads: Reads = field(default_factory=Reads)
     names: Names = field(default_factory=Names)
+
+    @property
+    def locale(self) -> Locale:
+        return self.origin
 
     def table(self, schema: str | None, name: str) -> Table:
         return self.origin.table(schema, name)

@@ -8,16 +8,16 @@ raises (overflow) there is no value to be wrong about, and DuckDB raises too.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from dataclasses import replace
+from typing import Final
 
 from sqlglot import exp
 
 from flashql.catalog import Column
 from flashql.datatypes import PgType
-from flashql.errors import UnknownName
-from flashql.planner import calls, dates, functions, patterns, rows
+from flashql.planner import calls, dates, functions, letters, patterns, rows
 from flashql.planner.arithmetic import arithmetic, in_turn
+from flashql.planner.collations import DEFAULT, Locale
 from flashql.planner.literals import (
     BOOL,
     BPCHAR,
@@ -46,63 +46,39 @@ from flashql.planner.scalars import (
     operand,
     refuse,
 )
-from flashql.planner.scopes import column_scalar, folded
+from flashql.planner.scopes import Scope, TableScope, folded
 
 __all__ = ["to_local", "to_origin"]
-
-
-class Scope(Protocol):
-    """What an expression can see."""
-
-    def column(self, node: exp.Column) -> Scalar:
-        """The value of a column; raises `UnknownName`."""
-
-    def beyond(self, node: exp.Expr) -> Scalar | None:
-        """The value of what is more than a scalar of one row (a subquery, an aggregate); None for anything else."""
-
-
-@dataclass(frozen=True)
-class TableScope:
-    """The columns of one table, and nothing beyond."""
-
-    columns: Mapping[str, Column]
-
-    def column(self, node: exp.Column) -> Scalar:
-        """The value of a column; raises `UnknownName`."""
-        name = folded(node.this)
-        column = self.columns.get(name)
-        if column is None:
-            raise UnknownName(f'column "{name}" does not exist')
-        return column_scalar(column, exp.column(name, quoted=True))
-
-    def beyond(self, node: exp.Expr) -> Scalar | None:  # noqa: ARG002 - there is nothing
-        """None: one row of one table is all there is."""
-        return None
 
 
 _BOOLEAN: Final = PgType(BOOL, -1, "boolean")
 
 
-def to_local(expression: exp.Expr, columns: Mapping[str, Column]) -> exp.Expr:
+def to_local(expression: exp.Expr, columns: Mapping[str, Column], locale: Locale | None = None) -> exp.Expr:
     """The DuckDB expression with Postgres's value of `expression` for every row of one table.
 
-    `expression` was read in Postgres's dialect; `columns` are the table's, held locally as `datatypes` says.
-    Columns of the result are quoted and unqualified. Raises `NotSupported` for what is not on the list and
-    `UnknownName` for a column that does not exist.
+    `expression` was read in Postgres's dialect; `columns` are the table's, held locally as `datatypes` says; `locale`
+    is the origin, which knows its collations. Columns of the result are quoted and unqualified. Raises `NotSupported`
+    for what is not on the list and `UnknownName` for a column that does not exist.
 
     >>> from sqlglot import parse_one
     >>> to_local(parse_one("qty / 2 > 3", read="postgres"),
     ...     {"qty": Column("qty", PgType(23, -1, "integer"))}).sql("duckdb")
     '(CAST("qty" AS INT) // CAST(2 AS INT)) > 3'
     """
-    return translate(expression, TableScope(columns)).node
+    return translate(expression, TableScope(columns, locale)).node
 
 
 def translate(node: exp.Expr, scope: Scope) -> Scalar:
     """Like `to_local`, with the type Postgres gives the expression."""
     found = scope.beyond(node)
-    if found is not None:
-        return found
+    value = found if found is not None else _scalar(node, scope)
+    if value.collation == DEFAULT and scope.locale is not None:
+        return replace(value, collation=scope.locale.default_collation())
+    return value
+
+
+def _scalar(node: exp.Expr, scope: Scope) -> Scalar:
     rule = _RULES.get(type(node))
     if type(node) in _OF_THE_MOMENT:
         raise refuse(f"{node.sql('postgres')}, whose value is another one at each call,")
@@ -215,25 +191,34 @@ def _in(node: exp.Expr, scope: Scope) -> Scalar:
     return Scalar(exp.In(this=operand(head.node), expressions=[item.node for item in items]), _BOOLEAN)
 
 
-def _like(node: exp.Expr, scope: Scope) -> Scalar:
-    return functions.like(node, translate(node.this, scope), "\\")
+def _like(node: exp.Expr, scope: Scope, escape: str = "\\") -> Scalar:
+    value = translate(node.this, scope)
+    if isinstance(node, exp.ILike):
+        return letters.ilike(node, value, escape, scope.locale)
+    return functions.like(node, value, escape)
+
+
+def _cased(node: exp.Expr, scope: Scope) -> Scalar:
+    return letters.changed(node.key, translate(node.this, scope), scope.locale)
 
 
 def _escape(node: exp.Expr, scope: Scope) -> Scalar:
     like, escape = node.this, node.expression
-    if type(like) is not exp.Like or not isinstance(escape, exp.Literal):
+    if not isinstance(like, (exp.Like, exp.ILike)) or not isinstance(escape, exp.Literal):
         raise refuse(node.sql("postgres"))
-    return functions.like(like, translate(like.this, scope), escape.name)
+    return _like(like, scope, escape.name)
 
 
 def _collate(node: exp.Expr, scope: Scope) -> Scalar:
     value = translate(node.this, scope)
     if value.oid == UNKNOWN and value.text is not None:
         value = as_text(value)
-    if value.oid not in TEXTS or not isinstance(node.expression, exp.Identifier):
+    found = node.expression
+    named = found.this if isinstance(found, exp.Column) else found
+    qualified = isinstance(found, exp.Column) and found.table.lower() not in ("", "pg_catalog")
+    if value.oid not in TEXTS or qualified or not isinstance(named, (exp.Identifier, exp.Var)):
         raise refuse(node.sql("postgres"))
-    identifier = node.expression
-    name = identifier.name if identifier.quoted else identifier.name.lower()
+    name = named.name.lower() if isinstance(named, exp.Var) else folded(named)
     return replace(value, collation=name, explicit=True)
 
 
@@ -381,8 +366,9 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
     exp.AtTimeZone: ({"this", "zone"}, _call(dates.at_time_zone, "this", "zone")),
     exp.Abs: ({"this"}, _call(functions.absolute, "this")),
     exp.Length: ({"this"}, _call(functions.length, "this")),
-    exp.Lower: ({"this"}, _call(functions.lower, "this")),
-    exp.Upper: ({"this"}, _call(functions.upper, "this")),
+    exp.Lower: ({"this"}, _cased),
+    exp.Upper: ({"this"}, _cased),
+    exp.ILike: ({"this", "expression", "negate"}, _like),
     exp.Left: ({"this", "expression"}, _call(functions.left, "this", "expression")),
     exp.Right: ({"this", "expression"}, _call(functions.right, "this", "expression")),
     exp.Substring: ({"this", "start", "length"}, _call(functions.substring, "this", "start", "length")),

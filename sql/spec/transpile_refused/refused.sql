@@ -19,7 +19,7 @@ random();
 the function random;
 
 x ILIKE 'a';
-ILIKE (x ILIKE 'a');
+lower under collation default;
 
 x LIKE v;
 LIKE with a pattern that is not a constant;
