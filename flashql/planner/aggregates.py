@@ -203,8 +203,8 @@ def _bits(kind: type[exp.Expr]) -> Callable[[Call], Scalar]:
     return rule
 
 
-def _variance(*, sample: bool) -> Callable[[Call], Scalar]:
-    """Of exact numbers (numeric_stddev_internal): (N * sum(x^2) - sum(x)^2) / (N * (N - 1)), or / N^2."""
+def _variance(*, sample: bool, root: bool = False) -> Callable[[Call], Scalar]:
+    """Of exact numbers (numeric_stddev_internal): (N * sum(x^2) - sum(x)^2) / (N * (N - 1)), or / N^2; or its root."""
 
     def rule(call: Call) -> Scalar:
         value = call.argument
@@ -214,7 +214,7 @@ def _variance(*, sample: bool) -> Callable[[Call], Scalar]:
         number = as_numeric(value, call.name)
         total = sum_of(call.made(exp.Sum, number), number)
         squares = sum_of(call.made(exp.Sum, arithmetic(exp.Mul, number, number)), arithmetic(exp.Mul, number, number))
-        return variance(call.made(exp.Count, big_int=True), total, squares, sample=sample)
+        return variance(call.made(exp.Count, big_int=True), total, squares, sample=sample, root=root)
 
     return rule
 
@@ -236,6 +236,9 @@ _RULES: Final[dict[str, Callable[[Call], Scalar]]] = {
     "variance": _variance(sample=True),
     "var_samp": _variance(sample=True),
     "var_pop": _variance(sample=False),
+    "stddev": _variance(sample=True, root=True),
+    "stddev_samp": _variance(sample=True, root=True),
+    "stddev_pop": _variance(sample=False, root=True),
 }
 
 _NODES: Final[dict[type[exp.Expr], str]] = {

@@ -11,6 +11,7 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
+from flashql.planner.arithmetic import rounded_ratio
 from flashql.planner.collations import deterministic
 from flashql.planner.literals import (
     BOOL,
@@ -117,6 +118,8 @@ def _convertible(value: Scalar, target: int) -> bool:
 def _to_numeric(value: Scalar, target: PgType) -> Scalar:
     number = as_numeric(value, "a cast to numeric")
     bounds = numeric_bounds(target)
+    if bounds is not None:
+        number = rounded_ratio(number, bounds[1]) or number
     return number if bounds is None else widened(number, *bounds, printed=True)
 
 

@@ -35,7 +35,7 @@ from flashql.planner.scopes import (
     settled,
     unsupported_clause,
 )
-from flashql.planner.sorting import Sorting
+from flashql.planner.sorting import Sorting, with_ties
 from flashql.planner.sources import From, place_equalities
 from flashql.planner.transpile import condition
 from flashql.planner.transpile import translate as translate_expression
@@ -197,7 +197,7 @@ class _Translator:
         sorting = Sorting(level, scope)
         sorting.of_select(node, relation)
         Grouping(level, scope).apply(node, relation)
-        return relation
+        return sorting.tied(node, relation) if with_ties(node) else relation
 
     def _items(self, node: exp.Select, level: Level, scope: Expressions) -> list[Output]:
         """The select list, stars written out."""
