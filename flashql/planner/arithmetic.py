@@ -119,7 +119,7 @@ def _divides_safely(node: exp.Expr) -> bool:
 def _decimal_arithmetic(kind: type[exp.Expr], left: Scalar, right: Scalar) -> Scalar:
     """Sums and products; the scales are those of numeric.c."""
     if kind not in (exp.Add, exp.Sub, exp.Mul):
-        raise refuse("remainder of numerics")
+        raise refuse("this arithmetic of numerics")
     if left.bounds is None or right.bounds is None:
         # A DECIMAL whose scale is not known here, or text, with which DuckDB does not compute.
         return Scalar(exp.Paren(this=kind(this=operand(left.node), expression=operand(right.node))), _NUMERIC)
@@ -164,7 +164,7 @@ def quotient(left: Scalar, right: Scalar, whole_digits: int | None = None, *, ma
         whole_digits = min(_whole_digits(left, right), _QUOTIENT_DIGITS)
     scale = _fitting(whole_digits)
     units = call(macro, left.node, right.node, shown, exp.Literal.number(scale))
-    return _decimal_of(units, scale)
+    return decimal_of(units, scale)
 
 
 def average(total: exp.Expr, count: exp.Expr, argument: Scalar) -> Scalar:
@@ -182,7 +182,7 @@ def call(name: str, *arguments: exp.Expr) -> exp.Expr:
     return exp.Dot(this=exp.to_identifier("flashql"), expression=function)
 
 
-def _decimal_of(units: exp.Expr, scale: int, *, printed: bool = False) -> Scalar:
+def decimal_of(units: exp.Expr, scale: int, *, printed: bool = False) -> Scalar:
     """A number of 10^-scale as the numeric it is."""
     node = cast(units, f"DECIMAL({MAX_PRECISION}, 0)")
     if scale:
@@ -229,10 +229,10 @@ def rounded_ratio(value: Scalar, digits: int) -> Scalar | None:
     found = next((one.expression for one in value.node.find_all(exp.Dot)), None)
     if found is None or found.name not in ("quotient", "deviation"):
         return None
-    if value.node != _decimal_of(found.parent, _scale_of(found)).node:
+    if value.node != decimal_of(found.parent, _scale_of(found)).node:
         return None
     units = call(f"rounded_{found.name}", *found.expressions[:3], exp.Literal.number(digits))
-    return _decimal_of(units, digits, printed=True)
+    return decimal_of(units, digits, printed=True)
 
 
 def _scale_of(quotient: exp.Expr) -> int:

@@ -11,7 +11,7 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner.arithmetic import rounded_ratio
+from flashql.planner.arithmetic import call, rounded_ratio
 from flashql.planner.collations import deterministic
 from flashql.planner.literals import (
     BOOL,
@@ -22,6 +22,7 @@ from flashql.planner.literals import (
     INT2,
     INT4,
     INT8,
+    JSONB,
     NUMERIC,
     TEXT,
     TIMESTAMP,
@@ -30,7 +31,9 @@ from flashql.planner.literals import (
     VARCHAR,
     LikePattern,
 )
+from flashql.planner.reading import from_text
 from flashql.planner.scalars import (
+    FLOATS,
     INTEGERS,
     LOCAL_TYPES,
     TEXTS,
@@ -42,6 +45,7 @@ from flashql.planner.scalars import (
     constant,
     function,
     merged_collation,
+    number_node,
     numeric,
     numeric_bounds,
     operand,
@@ -100,27 +104,50 @@ def converted(value: Scalar, target: PgType) -> Scalar:
         return _to_text(value, target)
     if target.oid == value.oid:
         return value
+    if value.oid in {TEXT, VARCHAR}:
+        return from_text(value, target)
+    return _number_of(value, target)
+
+
+def _number_of(value: Scalar, target: PgType) -> Scalar:
     if target.oid == FLOAT8:
         return as_double(value, "a cast")
-    if (value.oid, target.oid) == (NUMERIC, FLOAT4) or not _convertible(value, target.oid):
+    local = LOCAL_TYPES.get(target.oid, "")
+    if value.oid in FLOATS and target.oid in INTEGERS:
+        # To the nearest, half to even (rint); what does not fit raises in both.
+        return Scalar(cast(function("ROUND_EVEN", value.node, exp.Literal.number(0)), local), target)
+    if (value.oid, target.oid) == (NUMERIC, FLOAT4):
+        return Scalar(cast(cast(value.node, "TEXT"), local), target)  # DuckDB reads text rounding correctly
+    if not _convertible(value, target.oid):
         raise refuse(f"a cast of {value.type.name or 'this type'} to {target.name}")
-    return Scalar(cast(value.node, LOCAL_TYPES[target.oid]), target)
+    return Scalar(cast(value.node, local), target)
 
 
 def _convertible(value: Scalar, target: int) -> bool:
-    """Whether a cast rounds and overflows alike. Floats to integers do not in DuckDB before 2.0."""
+    """Whether a cast rounds and overflows alike."""
     if target in INTEGERS:
         bounded = value.oid == NUMERIC and value.bounds is not None
         return bounded or value.oid in INTEGERS or (value.oid, target) == (BOOL, INT4)
-    return (value.oid, target) in {(INT2, FLOAT4), (INT4, BOOL), (DATE, TIMESTAMP), (TIMESTAMP, DATE)}
+    if target == FLOAT4:
+        return value.oid in INTEGERS
+    return (value.oid, target) in {(INT4, BOOL), (DATE, TIMESTAMP), (TIMESTAMP, DATE)}
 
 
 def _to_numeric(value: Scalar, target: PgType) -> Scalar:
-    number = as_numeric(value, "a cast to numeric")
+    if value.oid in {TEXT, VARCHAR} and value.number is None:
+        return from_text(value, target)
+    number = _of_float(value) if value.oid in FLOATS else as_numeric(value, "a cast to numeric")
     bounds = numeric_bounds(target)
     if bounds is not None:
         number = rounded_ratio(number, bounds[1]) or number
     return number if bounds is None else widened(number, *bounds, printed=True)
+
+
+def _of_float(value: Scalar) -> Scalar:
+    """The numeric that Postgres makes of a float: of its first 15 digits (6 of a real), rounded."""
+    shown = function("FORMAT", exp.Literal.string("{:.6g}" if value.oid == FLOAT4 else "{:.15g}"), value.node)
+    node = cast(call("decimal_of", shown), "DECIMAL(38, 19)")
+    return Scalar(node, PgType(NUMERIC, -1, "numeric"), bounds=(38, 19))
 
 
 def _to_text(value: Scalar, target: PgType) -> Scalar:
@@ -137,6 +164,10 @@ def _text_of(value: Scalar) -> Scalar:
     if value.type.kind == "e":
         return Scalar(value.node, _TEXT, "default")
     node = value.node
+    if value.oid == JSONB:
+        return Scalar(cast(node, "TEXT"), _TEXT, "default")
+    if value.oid in (DATE, TIMESTAMP):
+        return Scalar(call("shown", cast(node, "TEXT")), _TEXT, "default")
     if value.oid == NUMERIC and value.printed and value.bounds is not None:
         # DuckDB prints DECIMAL(2,2) without the zero before the point; one more digit brings it back.
         precision, scale = value.bounds
@@ -148,16 +179,24 @@ def _text_of(value: Scalar) -> Scalar:
     return Scalar(cast(node, "TEXT"), _TEXT, "default")
 
 
-def like(node: exp.Expr, value: Scalar, escape: str) -> Scalar:
-    """`value [NOT] LIKE 'pattern'`. char(n) is matched with its padding, unlike in any other operator."""
-    pattern = node.expression
-    if not isinstance(pattern, exp.Literal) or not pattern.is_string:
-        raise refuse("LIKE with a pattern that is not a constant")
+def like(node: exp.Expr, value: Scalar, pattern: Scalar, escape: str) -> Scalar:
+    """`value [NOT] LIKE pattern`. char(n) is matched with its padding, unlike in any other operator."""
     if value.oid != BPCHAR:
         value = as_text(value)
-    require_bytes([value], "LIKE")
-    matched = matching(value.node, LikePattern.parse(pattern.name, escape))
+    require_bytes([value, pattern], "LIKE")
+    if pattern.text is None:
+        return _like_any(value, as_text(pattern), escape, negate=bool(node.args.get("negate")))
+    matched = matching(value.node, LikePattern.parse(pattern.text, escape))
     return Scalar(exp.Not(this=exp.Paren(this=matched)) if node.args.get("negate") else matched, _BOOLEAN)
+
+
+def _like_any(value: Scalar, pattern: Scalar, escape: str, *, negate: bool) -> Scalar:
+    """A pattern that is another one in every row."""
+    if escape != "\\":
+        raise refuse("LIKE with ESCAPE and a pattern that is not a constant")
+    matched: exp.Expr = exp.Like(this=operand(value.node), expression=operand(pattern.node))
+    matched = exp.Escape(this=matched, expression=exp.Literal.string(escape))
+    return Scalar(exp.Not(this=exp.Paren(this=matched)) if negate else matched, _BOOLEAN)
 
 
 def matching(value: exp.Expr, pattern: LikePattern) -> exp.Expr:
@@ -196,25 +235,29 @@ def replaced(value: Scalar, old: Scalar, new: Scalar) -> Scalar:
 
 def left(value: Scalar, count: Scalar) -> Scalar:
     """The first `count` code points: all but the last -count code points when count is negative."""
-    return _text_call("LEFT", as_text(value), exp.Literal.number(str(_constant_integer(count))))
+    return _text_call("LEFT", as_text(value), _integer(count))
 
 
 def right(value: Scalar, count: Scalar) -> Scalar:
     """The last `count` code points: all but the first -count code points when count is negative."""
-    return _text_call("RIGHT", as_text(value), exp.Literal.number(str(_constant_integer(count))))
+    return _text_call("RIGHT", as_text(value), _integer(count))
 
 
 def substring(value: Scalar, start: Scalar, count: Scalar | None) -> Scalar:
     """The standard's window, which may begin before the text; DuckDB counts such a start from the end."""
-    first = _constant_integer(start)
-    begin = max(first, 1)
+    text = as_text(value)
+    if start.number is None or (count is not None and count.number is None):
+        size = exp.Literal.number(2**31) if count is None else _integer(count)
+        node = call("substring", text.node, _integer(start), size)
+        return Scalar(node, _TEXT, text.collation, text.explicit)
+    first, begin = int(start.number), max(int(start.number), 1)
     arguments = [exp.Literal.number(begin)]
-    if count is not None:
-        wanted = _constant_integer(count)
+    if count is not None and count.number is not None:
+        wanted = int(count.number)
         if wanted < 0:
             raise refuse("substring of a negative length")
         arguments.append(exp.Literal.number(max(first + wanted - begin, 0)))
-    return _text_call("SUBSTRING", as_text(value), *arguments)
+    return _text_call("SUBSTRING", text, *arguments)
 
 
 def trim(value: Scalar, characters: Scalar | None, side: str) -> Scalar:
@@ -226,6 +269,8 @@ def trim(value: Scalar, characters: Scalar | None, side: str) -> Scalar:
 def absolute(value: Scalar) -> Scalar:
     """The absolute value; that of the smallest integer overflows in both."""
     bounded = value.oid == NUMERIC and value.bounds is not None
+    if value.oid == NUMERIC and not bounded:
+        return Scalar(function("ABS", value.node), value.type)
     if not (bounded or value.oid in {*INTEGERS, FLOAT4, FLOAT8}) or not value.countable:
         raise refuse(f"abs of {value.type.name}", "Cast it to numeric(p,s).")
     local = LOCAL_TYPES.get(value.oid) or "DECIMAL({}, {})".format(*(value.bounds or ()))
@@ -244,7 +289,9 @@ def require_bytes(values: list[Scalar], what: str) -> None:
         raise refuse(f"{what} under collation {collation}", 'Write COLLATE "C" after the column.')
 
 
-def _constant_integer(value: Scalar) -> int:
-    if value.number is None or value.oid != INT4:
-        raise refuse("a position or length that is not a constant integer")
-    return int(value.number)
+def _integer(value: Scalar) -> exp.Expr:
+    if value.number is not None and value.oid == INT4:
+        return number_node(value.number)
+    if value.oid not in INTEGERS:
+        raise refuse("a position or length that is not an integer")
+    return cast(value.node, "BIGINT")

@@ -50,6 +50,8 @@ def check_comparable(type_: PgType, values: Sequence[Scalar], *, ordering: bool)
     elif type_.kind == "e":
         if ordering:
             raise refuse(f"the order of enum {type_.name}")
+    elif type_.element is not None and type_.element.oid in EXACT | TEXTS and type_.element.kind == "b":
+        check_comparable(type_.element, [replace(one, type=type_.element) for one in values], ordering=ordering)
     elif type_.oid not in EXACT and type_.oid != NUMERIC:
         raise refuse(f"comparison of {type_.name}")
 
@@ -57,6 +59,8 @@ def check_comparable(type_: PgType, values: Sequence[Scalar], *, ordering: bool)
 def negated(value: Scalar) -> Scalar:
     """`- value`."""
     bounded = value.oid == NUMERIC and value.bounds is not None
+    if value.oid == NUMERIC and not bounded:
+        return Scalar(exp.Paren(this=exp.Neg(this=operand(value.node))), value.type)
     if not (bounded or value.oid in {*INTEGERS, *FLOATS}) or not value.countable:
         raise refuse(f"negation of {value.type.name}")
     local = LOCAL_TYPES.get(value.oid) or "DECIMAL({}, {})".format(*(value.bounds or ()))

@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from flashql.datatypes import PgType
+from flashql.datatypes import PgType, ladder
 from flashql.errors import NotSupported
 from flashql.planner import literals
 from flashql.planner.collations import joint
@@ -213,6 +213,8 @@ def coerce(value: Scalar, target: PgType, what: str) -> Scalar:
         return as_double(value, what)
     if target.oid in TEXTS:
         return replace(as_text(value), type=target) if target.oid == VARCHAR else as_text(value)
+    if target.element is not None:  # a column of arrays may have become text
+        return replace(value, node=cast(value.node, ladder(target)[0].name))
     if target.oid in INTEGERS and (value.number is not None or value.oid != target.oid):
         return Scalar(cast(value.node, LOCAL_TYPES[target.oid]), target)
     if target.oid == TIMESTAMP and value.oid == DATE:

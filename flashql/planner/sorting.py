@@ -11,7 +11,7 @@ from flashql.errors import NotSupported
 from flashql.planner.literals import BPCHAR, UNKNOWN
 from flashql.planner.operators import check_comparable
 from flashql.planner.relations import Relation, check_groupable, item, typed
-from flashql.planner.scalars import Scalar, as_text, cast, refuse
+from flashql.planner.scalars import Scalar, as_text, cast, coerce, refuse
 from flashql.planner.scopes import Level, Output, Scope, derived_source, folded, local_names, reference
 from flashql.planner.transpile import translate
 
@@ -201,6 +201,8 @@ def in_order(value: Scalar, node: exp.Ordered) -> exp.Ordered:
     if value.oid == UNKNOWN:
         value = as_text(value) if value.text is not None else value
     check_comparable(value.type, [value], ordering=not value.is_null)
+    if value.type.element is not None:
+        value = coerce(value, value.type, "ORDER BY")
     key = as_text(value).node if value.oid == BPCHAR else typed(value)  # as it would be spelled in GROUP BY
     if isinstance(key, (exp.Literal, exp.Neg)):
         key = cast(key, "BIGINT") if not key.is_string else cast(key, "TEXT")  # a number would be a column's place

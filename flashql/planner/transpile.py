@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from sqlglot import exp
 
 from flashql.catalog import Column
 from flashql.datatypes import PgType
-from flashql.planner import calls, dates, functions, letters, patterns, rows
+from flashql.planner import calls, containers, dates, functions, lists, numbers, patterns, rows, texts
 from flashql.planner.arithmetic import arithmetic, in_turn
 from flashql.planner.collations import DEFAULT, Locale
 from flashql.planner.literals import (
@@ -33,20 +34,19 @@ from flashql.planner.operators import check_comparable, compared, negated, unifi
 from flashql.planner.predicates import to_origin
 from flashql.planner.scalars import (
     FLOATS,
-    TEXTS,
+    INTEGERS,
     Scalar,
-    as_text,
+    as_numeric,
     cast,
     coerce,
     coerced,
     common_type,
     exact_number,
-    merged_collation,
     number_node,
     operand,
     refuse,
 )
-from flashql.planner.scopes import Scope, TableScope, folded
+from flashql.planner.scopes import Scope, TableScope
 
 __all__ = ["to_local", "to_origin"]
 
@@ -161,13 +161,17 @@ def _comparison(node: exp.Expr, scope: Scope) -> Scalar:
     plain = rows.as_scalars(node)
     if plain is not None:
         return translate(plain, scope)
-    return compared(type(node), [translate(side, scope) for side in (node.this, node.expression)])
+    found = containers.quantified(node, lambda one: translate(one, scope))
+    return found or compared(type(node), [translate(side, scope) for side in (node.this, node.expression)])
 
 
 def _between(node: exp.Expr, scope: Scope) -> Scalar:
     value, low, high = (translate(node.args[name], scope) for name in ("this", "low", "high"))
-    above, below = compared(exp.GTE, [value, low]), compared(exp.LTE, [value, high])
-    return Scalar(exp.And(this=operand(above.node), expression=operand(below.node)), _BOOLEAN)
+    tests = []
+    for least, most in ((low, high), (high, low)) if node.args.get("symmetric") else ((low, high),):
+        above, below = compared(exp.GTE, [value, least]), compared(exp.LTE, [value, most])
+        tests.append(exp.And(this=operand(above.node), expression=operand(below.node)))
+    return Scalar(exp.or_(*tests) if len(tests) > 1 else tests[0], _BOOLEAN)
 
 
 def _in(node: exp.Expr, scope: Scope) -> Scalar:
@@ -191,37 +195,6 @@ def _in(node: exp.Expr, scope: Scope) -> Scalar:
     return Scalar(exp.In(this=operand(head.node), expressions=[item.node for item in items]), _BOOLEAN)
 
 
-def _like(node: exp.Expr, scope: Scope, escape: str = "\\") -> Scalar:
-    value = translate(node.this, scope)
-    if isinstance(node, exp.ILike):
-        return letters.ilike(node, value, escape, scope.locale)
-    return functions.like(node, value, escape)
-
-
-def _cased(node: exp.Expr, scope: Scope) -> Scalar:
-    return letters.changed(node.key, translate(node.this, scope), scope.locale)
-
-
-def _escape(node: exp.Expr, scope: Scope) -> Scalar:
-    like, escape = node.this, node.expression
-    if not isinstance(like, (exp.Like, exp.ILike)) or not isinstance(escape, exp.Literal):
-        raise refuse(node.sql("postgres"))
-    return _like(like, scope, escape.name)
-
-
-def _collate(node: exp.Expr, scope: Scope) -> Scalar:
-    value = translate(node.this, scope)
-    if value.oid == UNKNOWN and value.text is not None:
-        value = as_text(value)
-    found = node.expression
-    named = found.this if isinstance(found, exp.Column) else found
-    qualified = isinstance(found, exp.Column) and found.table.lower() not in ("", "pg_catalog")
-    if value.oid not in TEXTS or qualified or not isinstance(named, (exp.Identifier, exp.Var)):
-        raise refuse(node.sql("postgres"))
-    name = named.name.lower() if isinstance(named, exp.Var) else folded(named)
-    return replace(value, collation=name, explicit=True)
-
-
 def _negation(node: exp.Expr, scope: Scope) -> Scalar:
     if isinstance(node.this, exp.Literal) and not node.this.is_string:
         return _number(f"-{node.this.name}")
@@ -230,14 +203,19 @@ def _negation(node: exp.Expr, scope: Scope) -> Scalar:
 
 def _arithmetic(node: exp.Expr, scope: Scope) -> Scalar:
     left, right = translate(node.this, scope), translate(node.expression, scope)
-    return dates.dated_arithmetic(type(node), left, right) or arithmetic(type(node), left, right)
+    dated = dates.dated_arithmetic(type(node), left, right)
+    if (
+        dated is None
+        and isinstance(node, exp.Mod)
+        and {left.oid, right.oid} <= {*INTEGERS, NUMERIC}
+        and NUMERIC in (left.oid, right.oid)
+    ):
+        return numbers.remainder(as_numeric(left, "remainder"), as_numeric(right, "remainder"))
+    return dated or arithmetic(type(node), left, right)
 
 
-def _concatenation(node: exp.Expr, scope: Scope) -> Scalar:
-    values = [as_text(translate(side, scope)) for side in (node.this, node.expression)]
-    collation, explicit = merged_collation(values)
-    joined = exp.DPipe(this=operand(values[0].node), expression=operand(values[1].node))
-    return Scalar(joined, values[0].type, collation, explicit)
+def _bits(node: exp.Expr, scope: Scope) -> Scalar:
+    return numbers.combined_bits(type(node), translate(node.this, scope), translate(node.expression, scope))
 
 
 def _coalesce(node: exp.Expr, scope: Scope) -> Scalar:
@@ -305,15 +283,6 @@ def _call(function: Callable[..., Scalar], *arguments: str) -> Callable[[exp.Exp
     return rule
 
 
-def _trim(node: exp.Expr, scope: Scope) -> Scalar:
-    characters = node.args.get("expression")
-    return functions.trim(
-        translate(node.this, scope),
-        translate(characters, scope) if characters is not None else None,
-        node.args.get("position") or "BOTH",
-    )
-
-
 def _date_trunc(node: exp.Expr, scope: Scope) -> Scalar:
     return dates.date_trunc(translate(node.this, scope), node.args["unit"].name)
 
@@ -325,6 +294,14 @@ def _extract(node: exp.Expr, scope: Scope) -> Scalar:
 def _named(node: exp.Expr, scope: Scope) -> Scalar:
     """A function by Postgres's name."""
     return calls.called(str(node.name), [translate(one, scope) for one in node.expressions])
+
+
+def _contained(rule: Callable[[exp.Expr, texts.Translate], Scalar]) -> Callable[[exp.Expr, Scope], Scalar]:
+    return lambda node, scope: rule(node, lambda one: translate(one, scope))
+
+
+def _of_text(rule: Callable[[exp.Expr, texts.Translate, Locale | None], Scalar]) -> Callable[[exp.Expr, Scope], Scalar]:
+    return lambda node, scope: rule(node, lambda one: translate(one, scope), scope.locale)
 
 
 _OF_THE_MOMENT: Final = {
@@ -346,18 +323,13 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
     exp.Paren: ({"this"}, _paren),
     exp.Not: ({"this"}, _not),
     exp.Is: ({"this", "expression", "negate"}, _is),
-    exp.Between: ({"this", "low", "high"}, _between),
+    exp.Between: ({"this", "low", "high", "symmetric"}, _between),
     exp.In: ({"this", "expressions"}, _in),
-    exp.Like: ({"this", "expression", "negate"}, _like),
-    exp.Escape: ({"this", "expression"}, _escape),
-    exp.Collate: ({"this", "expression"}, _collate),
     exp.Neg: ({"this"}, _negation),
-    exp.DPipe: ({"this", "expression", "safe"}, _concatenation),
     exp.Coalesce: ({"this", "expressions"}, _coalesce),
     exp.Nullif: ({"this", "expression"}, _nullif),
     exp.Case: ({"this", "ifs", "default"}, _case),
     exp.Cast: ({"this", "to"}, _cast),
-    exp.Trim: ({"this", "expression", "position"}, _trim),
     exp.TimestampTrunc: ({"this", "unit"}, _date_trunc),
     exp.Extract: ({"this", "expression"}, _extract),
     exp.Anonymous: ({"this", "expressions"}, _named),
@@ -366,9 +338,6 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
     exp.AtTimeZone: ({"this", "zone"}, _call(dates.at_time_zone, "this", "zone")),
     exp.Abs: ({"this"}, _call(functions.absolute, "this")),
     exp.Length: ({"this"}, _call(functions.length, "this")),
-    exp.Lower: ({"this"}, _cased),
-    exp.Upper: ({"this"}, _cased),
-    exp.ILike: ({"this", "expression", "negate"}, _like),
     exp.Left: ({"this", "expression"}, _call(functions.left, "this", "expression")),
     exp.Right: ({"this", "expression"}, _call(functions.right, "this", "expression")),
     exp.Substring: ({"this", "start", "length"}, _call(functions.substring, "this", "start", "length")),
@@ -378,6 +347,16 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
         {"this", "expression", "replacement"},
         _call(functions.replaced, "this", "expression", "replacement"),
     ),
+    exp.BitwiseNot: ({"this"}, _call(numbers.flipped_bits, "this")),
+    exp.BitwiseRightShift: _binary(_call(numbers.bit_shift, "this", "expression")),
+    **dict.fromkeys((exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseXor), _binary(_bits)),
+    exp.RegexpILike: (
+        {"this", "expression"},
+        _call(partial(patterns.matched, ignore_case=True), "this", "expression"),
+    ),
+    exp.ArrayPosition: ({"this", "expression"}, _call(lists.place_of, "this", "expression")),
+    **{kind: (allowed, _of_text(rule)) for kind, (allowed, rule) in texts.RULES.items()},
+    **{kind: (allowed, _contained(rule)) for kind, (allowed, rule) in containers.RULES.items()},
     **dict.fromkeys((exp.And, exp.Or), _binary(_connector)),
     **dict.fromkeys((exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE), _binary(_comparison)),
     **dict.fromkeys((exp.NullSafeEQ, exp.NullSafeNEQ), _binary(_comparison)),
