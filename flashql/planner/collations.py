@@ -22,6 +22,7 @@ _BYTE_ORDER: Final = {"C", "POSIX", "C.UTF-8", "C.utf8", "C.UTF8", "ucs_basic", 
 _ASCII: Final = {"C", "POSIX", "ucs_basic"}  # where A to Z and a to z are all that has cases
 
 DEFAULT: Final = "default"  # the database's own, whatever it is
+_DATABASE: Final = "default="  # begins the name of the database's own where no column has it: any other is preferred
 UNCERTAIN: Final = "?"  # of text built from columns of different collations, or from one not told
 _SOME_BY_BYTES: Final = "?bytes"  # ... each of which orders by bytes
 
@@ -50,32 +51,47 @@ class Locale(Protocol):
         """What 'lower' or 'upper' does to text of a collation; None where it is more than character by character."""
 
 
+def of_database(name: str) -> str:
+    """The collation of text that has none but the database's own, which is called `name`."""
+    return _DATABASE + name
+
+
+def plain(collation: str) -> str:
+    """A collation's name, wherever it comes from."""
+    return collation.removeprefix(_DATABASE)
+
+
 def by_bytes(collation: str | None) -> bool:
     """Whether it orders text as DuckDB does."""
-    return collation is not None and (collation == _SOME_BY_BYTES or collation.partition("+")[0] in _BYTE_ORDER)
+    return collation is not None and (collation == _SOME_BY_BYTES or plain(collation).partition("+")[0] in _BYTE_ORDER)
 
 
 def deterministic(collation: str | None) -> bool:
     """Whether equal means the same bytes. None is a constant's collation: it takes the other side's."""
-    return collation is None or by_bytes(collation) or _PREDEFINED.fullmatch(collation.partition("+")[0]) is not None
+    return (
+        collation is None
+        or by_bytes(collation)
+        or _PREDEFINED.fullmatch(plain(collation).partition("+")[0]) is not None
+    )
 
 
 def is_ascii(collation: str | None) -> bool:
     """Whether ASCII's letters are all that has cases."""
-    return collation in _ASCII
+    return collation is not None and plain(collation) in _ASCII
 
 
 def knows_ascii(collation: str | None) -> bool:
     """Whether A to Z and a to z are each other's cases; Turkish and its relatives have other pairs of i."""
-    name = (collation or "").rpartition("+")[2]
+    name = plain(collation or "").rpartition("+")[2]
     return is_ascii(name) or by_bytes(name) or name.startswith("en_")
 
 
 def joint(collations: Iterable[str | None]) -> str | None:
     """The collation of text built from text of these ("Collation Support"); None of constants alone."""
     found = {one for one in collations if one is not None}
-    if len(found) > 1:
-        found.discard(DEFAULT)  # any other is preferred
+    if len({plain(one) for one in found}) == 1:
+        return plain(found.pop()) if len(found) > 1 else found.pop()
+    found = {one for one in found if one != DEFAULT and not one.startswith(_DATABASE)} or found
     if len(found) < 2:
         return next(iter(found), None)
     return _SOME_BY_BYTES if all(by_bytes(one) for one in found) else UNCERTAIN

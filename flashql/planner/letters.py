@@ -15,7 +15,7 @@ from sqlglot import exp
 
 from flashql.datatypes import PgType
 from flashql.planner.arithmetic import call
-from flashql.planner.collations import ASCII_LOWER, ASCII_UPPER, Cases, Locale, is_ascii
+from flashql.planner.collations import ASCII_LOWER, ASCII_UPPER, Cases, Locale, is_ascii, plain
 from flashql.planner.functions import matching, require_bytes
 from flashql.planner.literals import BOOL, BPCHAR, TEXT, LikePattern
 from flashql.planner.scalars import Scalar, as_text, function, refuse
@@ -50,7 +50,7 @@ def ilike(node: exp.Expr, value: Scalar, escape: str, locale: Locale | None) -> 
 def _cases(to: str, value: Scalar, locale: Locale | None) -> Cases:
     if is_ascii(value.collation):
         return _ASCII[to]
-    found = locale.cases(to, value.collation) if locale is not None and value.collation is not None else None
+    found = locale.cases(to, plain(value.collation)) if locale is not None and value.collation is not None else None
     if found is None:
         raise refuse(f"{to} under collation {value.collation or 'default'}", _HINT)
     return found

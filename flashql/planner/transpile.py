@@ -18,7 +18,7 @@ from flashql.catalog import Column
 from flashql.datatypes import PgType
 from flashql.planner import calls, containers, dates, functions, lists, numbers, patterns, rows, texts
 from flashql.planner.arithmetic import arithmetic, in_turn
-from flashql.planner.collations import DEFAULT, Locale
+from flashql.planner.collations import DEFAULT, Locale, of_database
 from flashql.planner.literals import (
     BOOL,
     BPCHAR,
@@ -35,6 +35,7 @@ from flashql.planner.predicates import to_origin
 from flashql.planner.scalars import (
     FLOATS,
     INTEGERS,
+    TEXTS,
     Scalar,
     as_numeric,
     cast,
@@ -73,8 +74,8 @@ def translate(node: exp.Expr, scope: Scope) -> Scalar:
     """Like `to_local`, with the type Postgres gives the expression."""
     found = scope.beyond(node)
     value = found if found is not None else _scalar(node, scope)
-    if value.collation == DEFAULT and scope.locale is not None:
-        return replace(value, collation=scope.locale.default_collation())
+    if value.oid in TEXTS and value.collation in (None, DEFAULT) and scope.locale is not None:
+        return replace(value, collation=of_database(scope.locale.default_collation()))
     return value
 
 
