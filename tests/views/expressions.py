@@ -262,7 +262,7 @@ def aggregate(draw: Expressions, scope: Scope) -> tuple[str, str]:
                 (f"{chance.choice(['corr', 'regr_slope', 'covar_pop'])}({number}, {draw.of(FLOAT, scope, 1)})", FLOAT)
             ]
     call, kind = chance.choice(choices)
-    if draw.some(0.2):
+    if draw.some(0.2) and not call.startswith("round"):
         call += f" FILTER (WHERE {draw.predicate(scope)})"
     return call, kind
 
