@@ -319,6 +319,8 @@ def dialect_page() -> str:
     parts = [page[: page.index(_MARK)] + _MARK, "\n## Every expression that is tested\n"]
     for title, texts in proven("transpile", every=2):
         parts.append(f"\n{title}\n\n```sql\n" + "".join(f"{one}\n" for one in texts) + "```\n")
+    for title, texts in proven("expressions", every=1):
+        parts.append(f"\n{title}\n\n```sql\n" + "".join(f"{one}\n" for one in texts) + "```\n")
     parts.append("\n## Every query that is tested\n")
     for title, texts in proven("queries", every=1):
         parts.append(f"\n{title}\n\n```sql\n" + "".join(f"{one};\n" for one in texts) + "```\n")

@@ -25,7 +25,7 @@ from flashql.planner.parsing import expression
 from flashql.planner.transpile import to_local
 from flashql.resources import sql_text
 from tests.fix_postgres import with_database
-from tests.spec_pairs import pairs
+from tests.spec_pairs import pairs, statements
 
 DECLARATIONS = {
     "b": ("boolean", ["true", "false"]),
@@ -88,8 +88,34 @@ DECLARATIONS = {
     ),
     "raw": ("bytea", ["\\x", "\\x00ff", "\\x61", "\\x80", "\\x6100"]),
     "mood": ("mood", ["sad", "ok", "happy"]),
-    "doc": ("jsonb", ['{"a": 1.50}', "null", "[1, 2]"]),
-    "tags": ("text[]", ["{}", "{a,NULL}", '{"x y"}']),
+    "doc": (
+        "jsonb",
+        [
+            *(
+                '{"a": 1.50}',
+                "null",
+                "[1, 2]",
+                '{"a": "x", "b": {"c": [1, 2.00, "a"], "d": "é\\"\\n"}}',
+                '"a"',
+                "{}",
+                "[]",
+            ),
+            *(
+                '{"a": 100, "b": {"c": true}}',
+                '{"a": -12345678901234567890.10}',
+                '["a", "b", {"a": 1}]',
+                "1.0",
+                "false",
+            ),
+            *(
+                '{"a": {"a": 1, "z": null, "long, key: 1": "v, 2: \\\\"}}',
+                '{"a": 1, "0": 5, "b": {"c": "x"}}',
+                '{"a": null}',
+            ),
+        ],
+    ),
+    "tags": ("text[]", ["{}", "{a,NULL}", '{"x y"}', "{a,b}", "{b,é,a}", "{NULL}"]),
+    "ints": ("integer[]", ["{}", "{1,2}", "{5,NULL}", "{2147483647,-7,1}", "{1}"]),
 }
 ROWS = 24
 
@@ -102,7 +128,7 @@ class World:
         self.local = duckdb.connect()
         self.local.execute("SET TimeZone = 'UTC'")
         self.local.execute("CREATE SCHEMA flashql")
-        for functions in ("0004_numeric", "0005_floats"):
+        for functions in ("0004_numeric", "0005_floats", "0006_functions"):
             self.local.execute(sql_text(f"catalog/{functions}.sql"))
         self._fill()
         self.columns = {column.name: column for column in self._columns()}
@@ -378,3 +404,8 @@ def test_random_expressions_agree(world: World) -> None:
             assert re.search(r"AND|OR|BETWEEN|COALESCE", written), f"{written}  ->  {local}"
     assert translated > 100, "most of what the generator writes should be on the list"
     assert values > 1000
+
+
+@pytest.mark.parametrize("written", statements("expressions"))
+def test_value_is_the_same_in_both(world: World, written: str) -> None:
+    assert world.check(written, to_local(expression(written), world.columns).sql("duckdb")) > 0

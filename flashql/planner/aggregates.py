@@ -15,22 +15,16 @@ from sqlglot import exp
 from flashql.datatypes import PgType
 from flashql.errors import NotSupported
 from flashql.planner.arithmetic import arithmetic, average, sum_of, variance
+from flashql.planner.lists import array_of
 from flashql.planner.literals import (
     BOOL,
-    DATE,
-    FLOAT4,
-    FLOAT8,
     INT2,
     INT4,
     INT8,
     MAX_PRECISION,
     NUMERIC,
     TEXT,
-    TIMESTAMP,
-    TIMESTAMPTZ,
     UNKNOWN,
-    UUID,
-    VARCHAR,
 )
 from flashql.planner.operators import check_comparable
 from flashql.planner.parsing import PREFIX
@@ -52,10 +46,6 @@ _BIGINT: Final = PgType(INT8, -1, "bigint")
 _BOOLEAN: Final = PgType(BOOL, -1, "boolean")
 _NUMERIC: Final = PgType(NUMERIC, -1, "numeric")
 _TEXT: Final = PgType(TEXT, -1, "text")
-_ARRAYS: Final = {
-    BOOL: 1000, INT2: 1005, INT4: 1007, INT8: 1016, FLOAT4: 1021, FLOAT8: 1022, TEXT: 1009, VARCHAR: 1015,
-    DATE: 1182, TIMESTAMP: 1115, TIMESTAMPTZ: 1185, UUID: 2951,
-}  # fmt: skip
 _FLOAT_HINT: Final = "Cast the argument to numeric(p,s): sums of those do not depend on the order of rows."
 
 
@@ -186,11 +176,9 @@ def _settled(value: Scalar) -> Scalar:
 
 def _array_agg(call: Call) -> Scalar:
     value = _settled(call.argument)
-    array = _ARRAYS.get(value.oid)
-    if array is None:
-        raise refuse(f"array_agg of {value.type.name}", "Cast it to text, or to a number of a fixed size.")
+    type_ = array_of(value.type)
     made = _ordered(call, value).made(exp.ArrayAgg, value)
-    return Scalar(made, PgType(array, -1, f"{value.type.name}[]", element=replace(value.type, typmod=-1)))
+    return Scalar(made, type_, value.collation)
 
 
 def _bits(kind: type[exp.Expr]) -> Callable[[Call], Scalar]:
@@ -203,8 +191,8 @@ def _bits(kind: type[exp.Expr]) -> Callable[[Call], Scalar]:
     return rule
 
 
-def _variance(*, sample: bool) -> Callable[[Call], Scalar]:
-    """Of exact numbers (numeric_stddev_internal): (N * sum(x^2) - sum(x)^2) / (N * (N - 1)), or / N^2."""
+def _variance(*, sample: bool, root: bool = False) -> Callable[[Call], Scalar]:
+    """Of exact numbers (numeric_stddev_internal): (N * sum(x^2) - sum(x)^2) / (N * (N - 1)), or / N^2; or its root."""
 
     def rule(call: Call) -> Scalar:
         value = call.argument
@@ -214,7 +202,7 @@ def _variance(*, sample: bool) -> Callable[[Call], Scalar]:
         number = as_numeric(value, call.name)
         total = sum_of(call.made(exp.Sum, number), number)
         squares = sum_of(call.made(exp.Sum, arithmetic(exp.Mul, number, number)), arithmetic(exp.Mul, number, number))
-        return variance(call.made(exp.Count, big_int=True), total, squares, sample=sample)
+        return variance(call.made(exp.Count, big_int=True), total, squares, sample=sample, root=root)
 
     return rule
 
@@ -236,6 +224,9 @@ _RULES: Final[dict[str, Callable[[Call], Scalar]]] = {
     "variance": _variance(sample=True),
     "var_samp": _variance(sample=True),
     "var_pop": _variance(sample=False),
+    "stddev": _variance(sample=True, root=True),
+    "stddev_samp": _variance(sample=True, root=True),
+    "stddev_pop": _variance(sample=False, root=True),
 }
 
 _NODES: Final[dict[type[exp.Expr], str]] = {

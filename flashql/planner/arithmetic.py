@@ -119,7 +119,7 @@ def _divides_safely(node: exp.Expr) -> bool:
 def _decimal_arithmetic(kind: type[exp.Expr], left: Scalar, right: Scalar) -> Scalar:
     """Sums and products; the scales are those of numeric.c."""
     if kind not in (exp.Add, exp.Sub, exp.Mul):
-        raise refuse("remainder of numerics")
+        raise refuse("this arithmetic of numerics")
     if left.bounds is None or right.bounds is None:
         # A DECIMAL whose scale is not known here, or text, with which DuckDB does not compute.
         return Scalar(exp.Paren(this=kind(this=operand(left.node), expression=operand(right.node))), _NUMERIC)
@@ -149,7 +149,7 @@ def _checked(kind: type[exp.Expr], left: Scalar, right: Scalar, scale: int, *, p
     return Scalar(node, _NUMERIC, bounds=(MAX_PRECISION, scale), printed=printed)
 
 
-def quotient(left: Scalar, right: Scalar, whole_digits: int | None = None) -> Scalar:
+def quotient(left: Scalar, right: Scalar, whole_digits: int | None = None, *, macro: str = "quotient") -> Scalar:
     """`left / right` of numerics: as many digits as Postgres computes, the last of them rounded as there.
 
     `whole_digits` says how many there are before the point at most, where that is known better than by sizes.
@@ -163,8 +163,8 @@ def quotient(left: Scalar, right: Scalar, whole_digits: int | None = None) -> Sc
     if whole_digits is None:
         whole_digits = min(_whole_digits(left, right), _QUOTIENT_DIGITS)
     scale = _fitting(whole_digits)
-    units = call("quotient", left.node, right.node, shown, exp.Literal.number(scale))
-    return _decimal_of(units, scale)
+    units = call(macro, left.node, right.node, shown, exp.Literal.number(scale))
+    return decimal_of(units, scale)
 
 
 def average(total: exp.Expr, count: exp.Expr, argument: Scalar) -> Scalar:
@@ -182,13 +182,13 @@ def call(name: str, *arguments: exp.Expr) -> exp.Expr:
     return exp.Dot(this=exp.to_identifier("flashql"), expression=function)
 
 
-def _decimal_of(units: exp.Expr, scale: int) -> Scalar:
+def decimal_of(units: exp.Expr, scale: int, *, printed: bool = False) -> Scalar:
     """A number of 10^-scale as the numeric it is."""
-    unit = cast(exp.Literal.string(f"0.{'0' * (scale - 1)}1"), f"DECIMAL({scale}, {scale})")
-    node = exp.Mul(this=cast(units, f"DECIMAL({MAX_PRECISION}, 0)"), expression=unit)
-    return Scalar(
-        cast(exp.Paren(this=node), f"DECIMAL({MAX_PRECISION}, {scale})"), _NUMERIC, bounds=(MAX_PRECISION, scale)
-    )
+    node = cast(units, f"DECIMAL({MAX_PRECISION}, 0)")
+    if scale:
+        unit = cast(exp.Literal.string(f"0.{'0' * (scale - 1)}1"), f"DECIMAL({scale}, {scale})")
+        node = cast(exp.Paren(this=exp.Mul(this=node, expression=unit)), f"DECIMAL({MAX_PRECISION}, {scale})")
+    return Scalar(node, _NUMERIC, bounds=(MAX_PRECISION, scale), printed=printed)
 
 
 def sum_of(node: exp.Expr, argument: Scalar) -> Scalar:
@@ -197,15 +197,18 @@ def sum_of(node: exp.Expr, argument: Scalar) -> Scalar:
     return Scalar(node, _NUMERIC, bounds=(MAX_PRECISION, argument.bounds[1]), printed=argument.printed)
 
 
-def variance(count: exp.Expr, total: Scalar, squares: Scalar, *, sample: bool) -> Scalar:
-    """The variance of so many numbers with that sum and sum of squares; null of too few, 0 where all are equal."""
-    n = Scalar(cast(count, "DECIMAL(19, 0)"), numeric(19, 0), bounds=(19, 0), printed=True)
+def variance(count: exp.Expr, total: Scalar, squares: Scalar, *, sample: bool, root: bool = False) -> Scalar:
+    """The variance of so many numbers with that sum and sum of squares, or its square root, the standard deviation.
+
+    Null of too few, 0 where all are equal.
+    """
+    enough = exp.GTE(this=operand(count.copy()), expression=exp.Literal.number(2 if sample else 1))
+    counted = exp.Case(ifs=[exp.If(this=enough, true=count)])
+    n = Scalar(cast(counted, "DECIMAL(19, 0)"), numeric(19, 0), bounds=(19, 0), printed=True)
     above = arithmetic(exp.Sub, arithmetic(exp.Mul, n, squares), arithmetic(exp.Mul, total, total))
     one = as_numeric(Scalar(exp.Literal.number(1), numeric(1, 0), number="1"), "variance")
     below = arithmetic(exp.Mul, n, arithmetic(exp.Sub, n, one) if sample else n)
-    few = exp.LT(this=operand(count.copy()), expression=exp.Literal.number(2 if sample else 1))
-    divided = quotient(above, replace(below, node=exp.Nullif(this=below.node, expression=exp.Literal.number(0))))
-    return replace(divided, node=exp.Case(ifs=[exp.If(this=few, true=exp.Null())], default=divided.node))
+    return quotient(above, below, macro="deviation" if root else "quotient")
 
 
 def _whole_digits(left: Scalar, right: Scalar) -> int:
@@ -221,8 +224,26 @@ def _fitting(digits: int) -> int:
     return next(fitting, _QUOTIENT_SCALES[-1])
 
 
+def rounded_ratio(value: Scalar, digits: int) -> Scalar | None:
+    """A quotient to so many digits, of which no more than these must fit; None for what is no quotient itself."""
+    found = next((one.expression for one in value.node.find_all(exp.Dot)), None)
+    if found is None or found.name not in ("quotient", "deviation"):
+        return None
+    if value.node != decimal_of(found.parent, _scale_of(found)).node:
+        return None
+    units = call(f"rounded_{found.name}", *found.expressions[:3], exp.Literal.number(digits))
+    return decimal_of(units, digits, printed=True)
+
+
+def _scale_of(quotient: exp.Expr) -> int:
+    return int(quotient.expressions[3].name)
+
+
 def rounded(value: Scalar, digits: int | None) -> Scalar:
     """round(numeric, digits): half away from zero; digits after the point only. Without them an integer is a double."""
+    ratio = rounded_ratio(value, digits or 0)
+    if ratio is not None:
+        return ratio
     if value.oid != NUMERIC and not (value.oid in INTEGERS and digits is not None):
         raise refuse(f"round of {value.type.name}", "Cast it to numeric.")
     number, digits = as_numeric(value, "round"), digits or 0

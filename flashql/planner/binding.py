@@ -19,6 +19,7 @@ from flashql import errors
 from flashql.catalog import Column, Persistence, Source, Table, View, ViewColumn
 from flashql.datatypes import ladder
 from flashql.planner import parsing
+from flashql.planner.collations import Locale
 from flashql.planner.translating import translate
 from flashql.planner.transpile import to_local
 from flashql.quoting import local_name, quote
@@ -28,7 +29,7 @@ _NUMERIC = 1700
 _CLAUSES = {"expressions", "from_", "where", "kind", "hint"}
 
 
-class Describer(Protocol):
+class Describer(Locale, Protocol):
     """What binding asks an origin."""
 
     name: str
@@ -131,13 +132,13 @@ def _bind_rows(view: View, select: exp.Select, names: Sequence[str], origin: Des
         used.update(dict.fromkeys(columns))
         if not isinstance(item, exp.Column):
             computed.update(dict.fromkeys(columns))
-        selected.append(f"{_as_described(item, known, column)} AS {quote(column.name)}")
+        selected.append(f"{_as_described(item, known, column, origin)} AS {quote(column.name)}")
     where = None
     if condition is not None:
         columns = _read_by(condition.this, known, table)
         used.update(dict.fromkeys(columns))
         computed.update(dict.fromkeys(columns))
-        where = _local(condition.this, known)
+        where = _local(condition.this, known, origin)
     used.update(dict.fromkeys(table.key or [column.name for column in table.columns if not column.generated]))
     source_ = Source(
         table.schema,
@@ -149,18 +150,18 @@ def _bind_rows(view: View, select: exp.Select, names: Sequence[str], origin: Des
     return Bound(replace(view, sources=(source_,), local_select=", ".join(selected), local_where=where), (table,))
 
 
-def _as_described(item: exp.Expr, known: dict[str, Column], column: ViewColumn) -> str:
+def _as_described(item: exp.Expr, known: dict[str, Column], column: ViewColumn, locale: Locale) -> str:
     """The item in DuckDB's dialect, of the type the origin says it has (a numeric keeps the scale it comes with)."""
-    local = _local(item, known)
+    local = _local(item, known, locale)
     if isinstance(item, exp.Column) or column.pg_type is None or column.pg_type.oid == _NUMERIC:
         return local
     return f"CAST({local} AS {column.local_type})"
 
 
-def _local(expression: exp.Expr, known: dict[str, Column]) -> str:
+def _local(expression: exp.Expr, known: dict[str, Column], locale: Locale) -> str:
     if isinstance(expression, exp.Column):
         return quote(local_name(_column_name(expression)))
-    local = to_local(expression, known)
+    local = to_local(expression, known, locale)
     for column in list(local.find_all(exp.Column)):
         column.set("this", exp.to_identifier(local_name(column.name), quoted=True))
     return local.sql(dialect="duckdb")

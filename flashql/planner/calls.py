@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner import dates
+from flashql.planner import dates, documents, formats, lists, numbers, strings
 from flashql.planner.arithmetic import rounded as rounded_to
 from flashql.planner.functions import converted
-from flashql.planner.literals import BOOL, FLOAT8, INT4, MAX_PRECISION, NUMERIC, TEXT, UNKNOWN
+from flashql.planner.literals import BOOL, FLOAT8, INT4, NUMERIC, TEXT, UNKNOWN
 from flashql.planner.parsing import PREFIX
 from flashql.planner.scalars import (
     FLOATS,
     INTEGERS,
     TEXTS,
     Scalar,
-    as_double,
     as_text,
     cast,
     function,
@@ -52,14 +52,13 @@ def called(name: str, arguments: Sequence[Scalar]) -> Scalar:
 
 
 def rounded(value: Scalar, digits: Scalar | None) -> Scalar:
-    """round(numeric[, digits])."""
-    return rounded_to(value, None if digits is None else _digits(digits, "round"))
-
-
-def _digits(value: Scalar, what: str) -> int:
-    if value.number is None or value.oid != INT4 or int(value.number) < 0:
-        raise refuse(f"{what} with a number of digits that is not a constant from 0")
-    return int(value.number)
+    """round(numeric[, digits]), and round(double precision)."""
+    places = None if digits is None else numbers.constant_digits(digits, "round")
+    if places is not None and places < 0:
+        return numbers.rounded_up(value, places)
+    if places is None and value.oid in {*FLOATS, *INTEGERS}:
+        return numbers.rounded_double(value)
+    return rounded_to(value, places)
 
 
 def _interval(text: Scalar, unit: Scalar | None = None) -> Scalar:
@@ -75,36 +74,6 @@ def _date_part(field: Scalar, source: Scalar) -> Scalar:
 
 def _date(value: Scalar) -> Scalar:
     return converted(value, PgType(1082, -1, "date"))
-
-
-def _whole(name: str) -> Callable[[Scalar], Scalar]:
-    """floor, ceil, trunc: numeric of a numeric, double precision of anything else."""
-
-    def rule(value: Scalar) -> Scalar:
-        if value.oid == NUMERIC and value.bounds is not None:
-            precision, scale = value.bounds
-            wide = min(precision - scale + 1, MAX_PRECISION)
-            node = function(name, cast(value.node, f"DECIMAL({precision}, {scale})"))
-            return Scalar(cast(node, f"DECIMAL({wide}, 0)"), _NUMERIC, bounds=(wide, 0), printed=True)
-        if value.oid == FLOAT8 or value.oid in INTEGERS:
-            return Scalar(function(name, as_double(value, name).node), _DOUBLE)
-        raise refuse(f"{name.lower()} of {value.type.name}", "Cast it to numeric(p,s).")
-
-    return rule
-
-
-def _sign(value: Scalar) -> Scalar:
-    if value.oid == NUMERIC and value.bounds is not None:
-        node = function("SIGN", cast(value.node, "DECIMAL({}, {})".format(*value.bounds)))
-        return Scalar(cast(node, "DECIMAL(1, 0)"), _NUMERIC, bounds=(1, 0), printed=True)
-    raise refuse(f"sign of {value.type.name}", "Cast it to numeric(p,s).")
-
-
-def _sqrt(value: Scalar) -> Scalar:
-    """The square root of a double, which IEEE 754 says to the last bit; negative is an error in both."""
-    if value.oid not in {*FLOATS, *INTEGERS}:
-        raise refuse(f"sqrt of {value.type.name}", "Cast it to double precision.")
-    return Scalar(function("SQRT", as_double(value, "sqrt").node), _DOUBLE)
 
 
 def _concat(*values: Scalar) -> Scalar:
@@ -135,17 +104,12 @@ def _shown(value: Scalar) -> Scalar:
     return converted(value, _TEXT) if value.oid not in TEXTS else as_text(value)
 
 
-def _repeat(value: Scalar, times: Scalar) -> Scalar:
-    text, count = as_text(value), _digits(times, "repeat")
-    return Scalar(function("REPEAT", text.node, exp.Literal.number(count)), _TEXT, text.collation, text.explicit)
+def _format(pattern: Scalar, *values: Scalar) -> Scalar:
+    return strings.formatted(pattern, *(_shown(one) for one in values))
 
 
-def _split_part(value: Scalar, delimiter: Scalar, field: Scalar) -> Scalar:
-    text, place = as_text(value), _digits(field, "split_part")
-    if not delimiter.text or place == 0:
-        raise refuse("split_part by what is not a constant", "Write a constant delimiter and a field from 1.")
-    node = function("SPLIT_PART", text.node, exp.Literal.string(delimiter.text), exp.Literal.number(place))
-    return Scalar(node, _TEXT, text.collation, text.explicit)
+def _num_nonnulls(*values: Scalar) -> Scalar:
+    return Scalar(exp.Sub(this=exp.Literal.number(len(values)), expression=_num_nulls(*values).node), _INTEGER)
 
 
 def _md5(value: Scalar) -> Scalar:
@@ -165,17 +129,43 @@ _FUNCTIONS: Final[dict[str, tuple[int, int, Callable[..., Scalar]]]] = {
     "interval": (1, 2, _interval),
     "date_part": (2, 2, _date_part),
     "date": (1, 1, _date),
-    "to_char": (2, 2, dates.to_char),
-    "floor": (1, 1, _whole("FLOOR")),
-    "ceil": (1, 1, _whole("CEIL")),
-    "ceiling": (1, 1, _whole("CEIL")),
-    "trunc": (1, 1, _whole("TRUNC")),
-    "sign": (1, 1, _sign),
-    "sqrt": (1, 1, _sqrt),
+    "to_char": (2, 2, formats.to_char),
+    "floor": (1, 1, numbers.whole("FLOOR")),
+    "ceil": (1, 1, numbers.whole("CEIL")),
+    "ceiling": (1, 1, numbers.whole("CEIL")),
+    "trunc": (1, 2, numbers.whole("TRUNC")),
+    "sign": (1, 1, numbers.sign),
+    "sqrt": (1, 1, numbers.sqrt),
+    "gcd": (2, 2, numbers.divisor("gcd")),
+    "lcm": (2, 2, numbers.divisor("lcm")),
+    "div": (2, 2, numbers.quotient_whole),
     "concat": (1, _MANY, _concat),
     "concat_ws": (2, _MANY, _concat_ws),
-    "repeat": (2, 2, _repeat),
-    "split_part": (3, 3, _split_part),
+    "repeat": (2, 2, strings.repeated),
+    "split_part": (3, 3, strings.field_of),
+    "reverse": (1, 1, strings.reverse),
+    "initcap": (1, 1, strings.initcap),
+    "lpad": (2, 3, partial(strings.padded, "lpad")),
+    "rpad": (2, 3, partial(strings.padded, "rpad")),
+    "translate": (3, 3, strings.translated),
+    "ascii": (1, 1, strings.first_code),
+    "chr": (1, 1, strings.character),
+    "octet_length": (1, 1, strings.octets),
+    "bit_length": (1, 1, strings.bits),
+    "strpos": (2, 2, strings.position),
+    "to_hex": (1, 1, strings.hexadecimal),
+    "format": (1, _MANY, _format),
+    "regexp_replace": (3, 4, strings.replaced_pattern),
     "md5": (1, 1, _md5),
+    "cardinality": (1, 1, lists.cardinality),
+    "array_length": (2, 2, lists.length),
+    "array_upper": (2, 2, lists.length),
+    "array_to_string": (2, 3, lists.joined),
+    "string_to_array": (2, 2, lists.split),
+    "jsonb_typeof": (1, 1, documents.type_of),
+    "jsonb_array_length": (1, 1, documents.array_length),
+    "make_date": (3, 3, dates.made_date),
+    "isfinite": (1, 1, dates.is_finite),
     "num_nulls": (1, _MANY, _num_nulls),
+    "num_nonnulls": (1, _MANY, _num_nonnulls),
 }

@@ -5,20 +5,20 @@ What depends on the time zone of Postgres's session (a day's length, the day of 
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from sqlglot import exp
 
 from flashql.datatypes import PgType
+from flashql.planner.arithmetic import call, decimal_of
 from flashql.planner.literals import (
+    BOOL,
     DATE,
     FLOAT8,
     INT2,
     INT4,
     INTERVAL,
     NUMERIC,
-    TEXT,
     TIMESTAMP,
     TIMESTAMPTZ,
     interval_parts,
@@ -37,6 +37,12 @@ _DATE_FIELDS: Final = {"YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "DOW", "ISODOW
 _TIME_FIELDS: Final = {"HOUR", "MINUTE"}
 _FRACTIONS: Final = {"EPOCH": 6, "SECOND": 6, "MILLISECONDS": 3, "MICROSECONDS": 0}  # digits after the point
 _FIELD_DIGITS = 7  # the last year of a Postgres date is 5874897
+
+
+def _between(left: Scalar, right: Scalar, oid: int) -> Scalar:
+    """Days and time between two moments, both of one sign (timestamp_mi)."""
+    sides = [cast(side.node, LOCAL_TYPES[oid]) for side in (left, right)]
+    return Scalar(call("between_moments", *sides), _INTERVAL)
 
 
 def interval(text: str, unit: str | None) -> Scalar:
@@ -71,6 +77,10 @@ def dated_arithmetic(kind: type[exp.Expr], left: Scalar, right: Scalar) -> Scala
             return Scalar(cast(node, "DATE"), left.type)
         if kind is exp.Sub and {left.oid, right.oid} == {DATE}:
             return _days_between(left, right)
+        if kind is exp.Sub and {left.oid, right.oid} <= {DATE, TIMESTAMP}:
+            return _between(left, right, TIMESTAMP)
+        if kind is exp.Sub and {left.oid, right.oid} == {TIMESTAMPTZ}:
+            return _between(left, right, TIMESTAMPTZ)
     names = " and ".join(one.type.name for one in (left, right))
     raise refuse(f"arithmetic on {names}")
 
@@ -95,29 +105,6 @@ def _days_between(left: Scalar, right: Scalar) -> Scalar:
     ifs = [exp.If(this=infinite, true=function("ERROR", message))]
     difference = exp.Case(ifs=ifs, default=exp.Sub(this=sides[0], expression=sides[1]))
     return Scalar(cast(difference, "INTEGER"), PgType(INT4, -1, "integer"))
-
-
-_TO_CHAR: Final = {
-    "YYYY": "%Y", "MM": "%m", "DD": "%d", "HH24": "%H", "MI": "%M", "SS": "%S",
-}  # fmt: skip
-_TO_CHAR_TOKENS: Final = re.compile(r"YYYY|MM|DD|HH24|MI|SS|[-/.: _]")
-
-
-def to_char(value: Scalar, pattern: Scalar) -> Scalar:
-    """A date or timestamp as text like 'YYYY-MM-DD HH24:MI:SS'; another year than 1 to 9999 raises."""
-    parts = _TO_CHAR_TOKENS.findall(pattern.text or "")
-    if value.oid not in (DATE, TIMESTAMP) or not parts or "".join(parts) != pattern.text:
-        raise refuse(
-            f"to_char of {value.type.name} as {pattern.text!r}", "Patterns are of YYYY, MM, DD, HH24, MI, SS and marks."
-        )
-    source = cast(value.node, "TIMESTAMP")
-    text = function("STRFTIME", source, exp.Literal.string("".join(_TO_CHAR.get(part, part) for part in parts)))
-    year = function("DATE_PART", exp.Literal.string("year"), source.copy())
-    usual = exp.Between(this=year, low=number(1), high=number(9999))
-    message = exp.DPipe(this=exp.Literal.string("to_char of "), expression=cast(source.copy(), "TEXT"))
-    error = exp.If(this=exp.Not(this=exp.Paren(this=usual)), true=function("ERROR", message))
-    infinite = exp.If(this=function("ISINF", source.copy()), true=exp.Null())
-    return Scalar(exp.Case(ifs=[infinite, error], default=text), PgType(TEXT, -1, "text"), "default")
 
 
 def at_time_zone(value: Scalar, zone: Scalar) -> Scalar:
@@ -155,6 +142,8 @@ def extract(value: Scalar, field: str) -> Scalar:
     Infinity has no day: null in both. Its year is infinite in Postgres, which no DECIMAL holds: raises.
     """
     field = field.upper()
+    if value.oid == INTERVAL and field == "EPOCH":
+        return decimal_of(call("interval_microseconds", value.node), 6, printed=True)
     fields = {DATE: _DATE_FIELDS, TIMESTAMP: _DATE_FIELDS | _TIME_FIELDS}.get(value.oid, set())
     if value.oid in (TIMESTAMP, TIMESTAMPTZ) and field in _FRACTIONS and (value.oid == TIMESTAMP or field == "EPOCH"):
         return _fraction(value, field)
@@ -207,3 +196,22 @@ def _historical_year(year: exp.Expr, source: exp.Expr) -> exp.Expr:
     message = exp.Literal.string("the year of an infinite date has no exact local value")
     infinite = exp.If(this=function("ISINF", source.copy()), true=function("ERROR", message))
     return exp.Case(ifs=[infinite, before], default=year)
+
+
+def made_date(year: Scalar, month: Scalar, day: Scalar) -> Scalar:
+    """make_date: what is no date is an error in both, and so is a year before 1 here."""
+    parts = [cast(one.node, "BIGINT") for one in (year, month, day)]
+    if any(one.oid not in (INT2, INT4) for one in (year, month, day)):
+        raise refuse("make_date of this")
+    early = exp.LT(this=parts[0].copy(), expression=number(1))
+    message = function("ERROR", exp.Literal.string("make_date of a year before 1"))
+    made = exp.Case(ifs=[exp.If(this=early, true=message)], default=function("MAKE_DATE", *parts))
+    return Scalar(cast(made, "DATE"), PgType(DATE, -1, "date"))
+
+
+def is_finite(value: Scalar) -> Scalar:
+    """Whether a date or timestamp is not infinite."""
+    if value.oid not in (DATE, TIMESTAMP, TIMESTAMPTZ):
+        raise refuse(f"isfinite of {value.type.name}")
+    infinite = function("ISINF", cast(value.node, LOCAL_TYPES[value.oid]))
+    return Scalar(exp.Not(this=infinite), PgType(BOOL, -1, "boolean"))

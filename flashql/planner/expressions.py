@@ -12,6 +12,7 @@ from flashql.datatypes import PgType
 from flashql.errors import NotSupported
 from flashql.planner import windows
 from flashql.planner.aggregates import Call, Wrap, aggregate, aggregate_name, pieces
+from flashql.planner.collations import Locale
 from flashql.planner.literals import BOOL, INT4
 from flashql.planner.operators import compared
 from flashql.planner.ordered_sets import ordered_set
@@ -35,6 +36,11 @@ class Expressions:
     level: Level
     queries: Queries
     windows: dict[str, exp.Window] = field(default_factory=dict)
+
+    @property
+    def locale(self) -> Locale:
+        """The origin's collations."""
+        return self.queries.locale
 
     def name_windows(self, defined: Iterable[exp.Window]) -> None:
         """The WINDOW clause."""

@@ -11,6 +11,8 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
+from flashql.planner.arithmetic import call, rounded_ratio
+from flashql.planner.collations import deterministic
 from flashql.planner.literals import (
     BOOL,
     BPCHAR,
@@ -20,6 +22,7 @@ from flashql.planner.literals import (
     INT2,
     INT4,
     INT8,
+    JSONB,
     NUMERIC,
     TEXT,
     TIMESTAMP,
@@ -28,8 +31,9 @@ from flashql.planner.literals import (
     VARCHAR,
     LikePattern,
 )
+from flashql.planner.reading import from_text
 from flashql.planner.scalars import (
-    BYTE_ORDER,
+    FLOATS,
     INTEGERS,
     LOCAL_TYPES,
     TEXTS,
@@ -39,9 +43,9 @@ from flashql.planner.scalars import (
     as_text,
     cast,
     constant,
-    deterministic,
     function,
     merged_collation,
+    number_node,
     numeric,
     numeric_bounds,
     operand,
@@ -53,8 +57,6 @@ _BOOLEAN: Final = PgType(BOOL, -1, "boolean")
 _INTEGER: Final = PgType(INT4, -1, "integer")
 _TEXT: Final = PgType(TEXT, -1, "text")
 _TRIMS: Final = {"BOTH": "TRIM", "LEADING": "LTRIM", "TRAILING": "RTRIM"}
-_C_COLLATIONS: Final = {"C", "POSIX"}
-_UPPERS, _LOWERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"
 
 _CAST_TARGETS: Final = {
     exp.DType.BOOLEAN: _BOOLEAN,
@@ -102,25 +104,50 @@ def converted(value: Scalar, target: PgType) -> Scalar:
         return _to_text(value, target)
     if target.oid == value.oid:
         return value
+    if value.oid in {TEXT, VARCHAR}:
+        return from_text(value, target)
+    return _number_of(value, target)
+
+
+def _number_of(value: Scalar, target: PgType) -> Scalar:
     if target.oid == FLOAT8:
         return as_double(value, "a cast")
-    if (value.oid, target.oid) == (NUMERIC, FLOAT4) or not _convertible(value, target.oid):
+    local = LOCAL_TYPES.get(target.oid, "")
+    if value.oid in FLOATS and target.oid in INTEGERS:
+        # To the nearest, half to even (rint); what does not fit raises in both.
+        return Scalar(cast(function("ROUND_EVEN", value.node, exp.Literal.number(0)), local), target)
+    if (value.oid, target.oid) == (NUMERIC, FLOAT4):
+        return Scalar(cast(cast(value.node, "TEXT"), local), target)  # DuckDB reads text rounding correctly
+    if not _convertible(value, target.oid):
         raise refuse(f"a cast of {value.type.name or 'this type'} to {target.name}")
-    return Scalar(cast(value.node, LOCAL_TYPES[target.oid]), target)
+    return Scalar(cast(value.node, local), target)
 
 
 def _convertible(value: Scalar, target: int) -> bool:
-    """Whether a cast rounds and overflows alike. Floats to integers do not in DuckDB before 2.0."""
+    """Whether a cast rounds and overflows alike."""
     if target in INTEGERS:
         bounded = value.oid == NUMERIC and value.bounds is not None
         return bounded or value.oid in INTEGERS or (value.oid, target) == (BOOL, INT4)
-    return (value.oid, target) in {(INT2, FLOAT4), (INT4, BOOL), (DATE, TIMESTAMP), (TIMESTAMP, DATE)}
+    if target == FLOAT4:
+        return value.oid in INTEGERS
+    return (value.oid, target) in {(INT4, BOOL), (DATE, TIMESTAMP), (TIMESTAMP, DATE)}
 
 
 def _to_numeric(value: Scalar, target: PgType) -> Scalar:
-    number = as_numeric(value, "a cast to numeric")
+    if value.oid in {TEXT, VARCHAR} and value.number is None:
+        return from_text(value, target)
+    number = _of_float(value) if value.oid in FLOATS else as_numeric(value, "a cast to numeric")
     bounds = numeric_bounds(target)
+    if bounds is not None:
+        number = rounded_ratio(number, bounds[1]) or number
     return number if bounds is None else widened(number, *bounds, printed=True)
+
+
+def _of_float(value: Scalar) -> Scalar:
+    """The numeric that Postgres makes of a float: of its first 15 digits (6 of a real), rounded."""
+    shown = function("FORMAT", exp.Literal.string("{:.6g}" if value.oid == FLOAT4 else "{:.15g}"), value.node)
+    node = cast(call("decimal_of", shown), "DECIMAL(38, 19)")
+    return Scalar(node, PgType(NUMERIC, -1, "numeric"), bounds=(38, 19))
 
 
 def _to_text(value: Scalar, target: PgType) -> Scalar:
@@ -137,6 +164,10 @@ def _text_of(value: Scalar) -> Scalar:
     if value.type.kind == "e":
         return Scalar(value.node, _TEXT, "default")
     node = value.node
+    if value.oid == JSONB:
+        return Scalar(cast(node, "TEXT"), _TEXT, "default")
+    if value.oid in (DATE, TIMESTAMP):
+        return Scalar(call("shown", cast(node, "TEXT")), _TEXT, "default")
     if value.oid == NUMERIC and value.printed and value.bounds is not None:
         # DuckDB prints DECIMAL(2,2) without the zero before the point; one more digit brings it back.
         precision, scale = value.bounds
@@ -148,27 +179,37 @@ def _text_of(value: Scalar) -> Scalar:
     return Scalar(cast(node, "TEXT"), _TEXT, "default")
 
 
-def like(node: exp.Expr, value: Scalar, escape: str) -> Scalar:
-    """`value [NOT] LIKE 'pattern'`. char(n) is matched with its padding, unlike in any other operator."""
-    pattern = node.expression
-    if not isinstance(pattern, exp.Literal) or not pattern.is_string:
-        raise refuse("LIKE with a pattern that is not a constant")
+def like(node: exp.Expr, value: Scalar, pattern: Scalar, escape: str) -> Scalar:
+    """`value [NOT] LIKE pattern`. char(n) is matched with its padding, unlike in any other operator."""
     if value.oid != BPCHAR:
         value = as_text(value)
-    _require_bytes([value], "LIKE")
-    text = str(LikePattern.parse(pattern.name, escape))
-    matched: exp.Expr = exp.Like(this=operand(value.node), expression=exp.Literal.string(text))
-    if "\\" in text:
-        matched = exp.Escape(this=matched, expression=exp.Literal.string("\\"))
-    if node.args.get("negate"):
-        matched = exp.Not(this=exp.Paren(this=matched))
-    return Scalar(matched, _BOOLEAN)
+    require_bytes([value, pattern], "LIKE")
+    if pattern.text is None:
+        return _like_any(value, as_text(pattern), escape, negate=bool(node.args.get("negate")))
+    matched = matching(value.node, LikePattern.parse(pattern.text, escape))
+    return Scalar(exp.Not(this=exp.Paren(this=matched)) if node.args.get("negate") else matched, _BOOLEAN)
+
+
+def _like_any(value: Scalar, pattern: Scalar, escape: str, *, negate: bool) -> Scalar:
+    """A pattern that is another one in every row."""
+    if escape != "\\":
+        raise refuse("LIKE with ESCAPE and a pattern that is not a constant")
+    matched: exp.Expr = exp.Like(this=operand(value.node), expression=operand(pattern.node))
+    matched = exp.Escape(this=matched, expression=exp.Literal.string(escape))
+    return Scalar(exp.Not(this=exp.Paren(this=matched)) if negate else matched, _BOOLEAN)
+
+
+def matching(value: exp.Expr, pattern: LikePattern) -> exp.Expr:
+    """`value LIKE pattern`."""
+    text = str(pattern)
+    matched = exp.Like(this=operand(value), expression=exp.Literal.string(text))
+    return exp.Escape(this=matched, expression=exp.Literal.string("\\")) if "\\" in text else matched
 
 
 def starts_with(value: Scalar, prefix: Scalar) -> Scalar:
     """Whether the text begins with `prefix`; `^@` is the same."""
     values = [as_text(value), as_text(prefix)]
-    _require_bytes(values, "starts_with")
+    require_bytes(values, "starts_with")
     return Scalar(function("STARTS_WITH", *(v.node for v in values)), _BOOLEAN)
 
 
@@ -180,39 +221,43 @@ def length(value: Scalar) -> Scalar:
 def position(value: Scalar, part: Scalar) -> Scalar:
     """Where `part` begins in the text, from 1; 0 when absent."""
     values = [as_text(value), as_text(part)]
-    _require_bytes(values, "position")
+    require_bytes(values, "position")
     return Scalar(cast(function("STRPOS", *(v.node for v in values)), "INTEGER"), _INTEGER)
 
 
 def replaced(value: Scalar, old: Scalar, new: Scalar) -> Scalar:
     """The text with every `old` replaced by `new`."""
     values = [as_text(value), as_text(old), as_text(new)]
-    _require_bytes(values, "replace")
+    require_bytes(values, "replace")
     collation, explicit = merged_collation(values)
     return Scalar(function("REPLACE", *(v.node for v in values)), _TEXT, collation, explicit)
 
 
 def left(value: Scalar, count: Scalar) -> Scalar:
     """The first `count` code points: all but the last -count code points when count is negative."""
-    return _text_call("LEFT", as_text(value), exp.Literal.number(str(_constant_integer(count))))
+    return _text_call("LEFT", as_text(value), _integer(count))
 
 
 def right(value: Scalar, count: Scalar) -> Scalar:
     """The last `count` code points: all but the first -count code points when count is negative."""
-    return _text_call("RIGHT", as_text(value), exp.Literal.number(str(_constant_integer(count))))
+    return _text_call("RIGHT", as_text(value), _integer(count))
 
 
 def substring(value: Scalar, start: Scalar, count: Scalar | None) -> Scalar:
     """The standard's window, which may begin before the text; DuckDB counts such a start from the end."""
-    first = _constant_integer(start)
-    begin = max(first, 1)
+    text = as_text(value)
+    if start.number is None or (count is not None and count.number is None):
+        size = exp.Literal.number(2**31) if count is None else _integer(count)
+        node = call("substring", text.node, _integer(start), size)
+        return Scalar(node, _TEXT, text.collation, text.explicit)
+    first, begin = int(start.number), max(int(start.number), 1)
     arguments = [exp.Literal.number(begin)]
-    if count is not None:
-        wanted = _constant_integer(count)
+    if count is not None and count.number is not None:
+        wanted = int(count.number)
         if wanted < 0:
             raise refuse("substring of a negative length")
         arguments.append(exp.Literal.number(max(first + wanted - begin, 0)))
-    return _text_call("SUBSTRING", as_text(value), *arguments)
+    return _text_call("SUBSTRING", text, *arguments)
 
 
 def trim(value: Scalar, characters: Scalar | None, side: str) -> Scalar:
@@ -221,19 +266,11 @@ def trim(value: Scalar, characters: Scalar | None, side: str) -> Scalar:
     return _text_call(_TRIMS[side], as_text(value), removed)
 
 
-def lower(value: Scalar) -> Scalar:
-    """Lower case under collation C, which knows ASCII letters only."""
-    return _folded(value, _UPPERS, _LOWERS, "lower")
-
-
-def upper(value: Scalar) -> Scalar:
-    """Upper case under collation C, which knows ASCII letters only."""
-    return _folded(value, _LOWERS, _UPPERS, "upper")
-
-
 def absolute(value: Scalar) -> Scalar:
     """The absolute value; that of the smallest integer overflows in both."""
     bounded = value.oid == NUMERIC and value.bounds is not None
+    if value.oid == NUMERIC and not bounded:
+        return Scalar(function("ABS", value.node), value.type)
     if not (bounded or value.oid in {*INTEGERS, FLOAT4, FLOAT8}) or not value.countable:
         raise refuse(f"abs of {value.type.name}", "Cast it to numeric(p,s).")
     local = LOCAL_TYPES.get(value.oid) or "DECIMAL({}, {})".format(*(value.bounds or ()))
@@ -245,24 +282,16 @@ def _text_call(name: str, value: Scalar, *arguments: exp.Expr) -> Scalar:
     return Scalar(function(name, value.node, *arguments), _TEXT, value.collation, value.explicit)
 
 
-def _folded(value: Scalar, these: str, those: str, what: str) -> Scalar:
-    text = as_text(value)
-    if text.collation not in _C_COLLATIONS:
-        raise refuse(
-            f"{what} under collation {text.collation or 'default'}",
-            'Write COLLATE "C" after the column: then ASCII letters alone change.',
-        )
-    return _text_call("TRANSLATE", text, exp.Literal.string(these), exp.Literal.string(those))
-
-
-def _require_bytes(values: list[Scalar], what: str) -> None:
+def require_bytes(values: list[Scalar], what: str) -> None:
     """Matching is by bytes: right for every deterministic collation."""
     collation, _ = merged_collation(values)
-    if not deterministic(collation) and collation not in BYTE_ORDER:
+    if not deterministic(collation):
         raise refuse(f"{what} under collation {collation}", 'Write COLLATE "C" after the column.')
 
 
-def _constant_integer(value: Scalar) -> int:
-    if value.number is None or value.oid != INT4:
-        raise refuse("a position or length that is not a constant integer")
-    return int(value.number)
+def _integer(value: Scalar) -> exp.Expr:
+    if value.number is not None and value.oid == INT4:
+        return number_node(value.number)
+    if value.oid not in INTEGERS:
+        raise refuse("a position or length that is not an integer")
+    return cast(value.node, "BIGINT")

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from flashql.planner.aggregates import aggregate_name
+from flashql.planner.blocks import is_aggregate
 from flashql.planner.relations import Relation, check_groupable, typed
 from flashql.planner.scalars import Scalar, cast, refuse
-from flashql.planner.scopes import Level, folded, settled
-from flashql.planner.transpile import Scope, translate
+from flashql.planner.scopes import Level, Scope, folded, settled
+from flashql.planner.transpile import translate
 
 
 @dataclass
@@ -108,7 +108,7 @@ def _outside(node: exp.Expr, keys: set[str]) -> Iterator[exp.Column]:
             if child is not node.this:
                 yield from _outside(child, keys)
         return
-    if aggregate_name(node) is not None or isinstance(node, exp.Filter):
+    if is_aggregate(node) or isinstance(node, exp.Filter):
         return
     for child in node.iter_expressions():
         yield from _outside(child, keys)

@@ -9,9 +9,9 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
+from flashql.planner.collations import COLLATE_HINT, by_bytes, deterministic
 from flashql.planner.literals import BOOL, BPCHAR, NUMERIC
 from flashql.planner.scalars import (
-    BYTE_ORDER,
     EXACT,
     FLOATS,
     INTEGERS,
@@ -21,7 +21,6 @@ from flashql.planner.scalars import (
     cast,
     coerced,
     common_type,
-    deterministic,
     merged_collation,
     operand,
     refuse,
@@ -29,7 +28,6 @@ from flashql.planner.scalars import (
 
 _BOOLEAN: Final = PgType(BOOL, -1, "boolean")
 _ORDERINGS: Final = {exp.LT, exp.LTE, exp.GT, exp.GTE}
-_COLLATE_HINT: Final = 'Write COLLATE "C" after the column to compare by code point.'
 
 
 def compared(kind: type[exp.Expr], values: Sequence[Scalar]) -> Scalar:
@@ -45,13 +43,15 @@ def check_comparable(type_: PgType, values: Sequence[Scalar], *, ordering: bool)
     """Raise `NotSupported` unless both databases compare (or order) values of this type alike."""
     if type_.oid in TEXTS:
         collation, _ = merged_collation(values)
-        if ordering and collation not in BYTE_ORDER:
-            raise refuse(f"the order of text under collation {collation or 'default'}", _COLLATE_HINT)
+        if ordering and not by_bytes(collation):
+            raise refuse(f"the order of text under collation {collation or 'default'}", COLLATE_HINT)
         if not deterministic(collation):
-            raise refuse(f"equality of text under collation {collation}", _COLLATE_HINT)
+            raise refuse(f"equality of text under collation {collation}", COLLATE_HINT)
     elif type_.kind == "e":
         if ordering:
             raise refuse(f"the order of enum {type_.name}")
+    elif type_.element is not None and type_.element.oid in EXACT | TEXTS and type_.element.kind == "b":
+        check_comparable(type_.element, [replace(one, type=type_.element) for one in values], ordering=ordering)
     elif type_.oid not in EXACT and type_.oid != NUMERIC:
         raise refuse(f"comparison of {type_.name}")
 
@@ -59,6 +59,8 @@ def check_comparable(type_: PgType, values: Sequence[Scalar], *, ordering: bool)
 def negated(value: Scalar) -> Scalar:
     """`- value`."""
     bounded = value.oid == NUMERIC and value.bounds is not None
+    if value.oid == NUMERIC and not bounded:
+        return Scalar(exp.Paren(this=exp.Neg(this=operand(value.node))), value.type)
     if not (bounded or value.oid in {*INTEGERS, *FLOATS}) or not value.countable:
         raise refuse(f"negation of {value.type.name}")
     local = LOCAL_TYPES.get(value.oid) or "DECIMAL({}, {})".format(*(value.bounds or ()))

@@ -14,8 +14,9 @@ from flashql.planner.literals import FLOAT8, NUMERIC
 from flashql.planner.parsing import PREFIX
 from flashql.planner.relations import check_groupable, typed
 from flashql.planner.scalars import FLOATS, INTEGERS, Scalar, as_double, cast, function, refuse
+from flashql.planner.scopes import Scope
 from flashql.planner.sorting import in_order
-from flashql.planner.transpile import Scope, translate
+from flashql.planner.transpile import translate
 
 _DOUBLE: Final = PgType(FLOAT8, -1, "double precision")
 

@@ -7,6 +7,7 @@ rewritten before they are parsed: to calls of functions that sqlglot does not kn
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from sqlglot import exp
@@ -25,7 +26,8 @@ _KEPT_AS_CALLS: Final = {
     "trunc", "sign", "sqrt", "power", "pow", "exp", "ln", "log", "log10", "div", "gcd", "lcm", "mode",
     "first", "last", "date", "array_length", "array_to_string", "string_to_array", "variance", "var_samp", "var_pop",
     "stddev", "stddev_samp", "stddev_pop", "corr", "covar_pop", "covar_samp", "bit_and", "bit_or", "bit_xor",
-    "any_value", "date_bin", "justify_days", "bit_length", "octet_length", "random", "gen_random_uuid",
+    "any_value", "date_bin", "justify_days", "bit_length", "octet_length", "strpos", "format",
+    "random", "gen_random_uuid",
 }  # fmt: skip
 _NAMES: Final = {TokenType.IDENTIFIER, TokenType.STRING}
 _BEFORE_ALIASES: Final = {
@@ -35,6 +37,10 @@ _BEFORE_ALIASES: Final = {
     TokenType.R_PAREN,
     TokenType.VAR,
     *_NAMES,
+}
+_ARROWS: Final = {
+    TokenType.ARROW: (TokenType.HASH_ARROW, "#>"),
+    TokenType.DARROW: (TokenType.DHASH_ARROW, "#>>"),
 }
 _UNITS: Final = {"YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND"}
 
@@ -78,6 +84,11 @@ def _rewritten(tokens: list[Token]) -> list[Token]:
             made += _interval(token, following, unit)
             at += 3 if unit is not None else 2
             continue
+        path = _path(tokens[at + 1 : at + 3]) if token.token_type in _ARROWS else None
+        if path is not None:
+            made += [_like(token, *_ARROWS[token.token_type]), path]
+            at += 2 if path.start == tokens[at + 1].start else 3
+            continue
         if token.text.lower() in _KEPT_AS_CALLS and _is_call(tokens, at):
             token = _like(token, TokenType.VAR, PREFIX + token.text.lower())
         made.append(token)
@@ -103,6 +114,17 @@ def _require_apart(number: Token, following: Token) -> None:
     """Postgres 16 reads 1_000 and 0x1F as numbers, older ones and sqlglot as a number and a name."""
     if following.text[:1].isalnum() or following.text[:1] == "_":
         raise errors.NotSupported(f"the number {number.text}{following.text} is not read alike everywhere")
+
+
+def _path(key: list[Token]) -> Token | None:
+    """A constant key of jsonb as a path that documents.py reads: sqlglot takes what follows `->` for one of its own."""
+    if key[0].token_type == TokenType.STRING and not re.search(r'["\\*]', key[0].text) and key[0].text:
+        return _like(key[0], TokenType.STRING, f'$."{key[0].text}"')
+    if key[0].token_type == TokenType.NUMBER and key[0].text.isdigit():
+        return _like(key[0], TokenType.STRING, f"$[{key[0].text}]")
+    if key[0].token_type == TokenType.DASH and key[1].token_type == TokenType.NUMBER and key[1].text.isdigit():
+        return _like(key[1], TokenType.STRING, f"$[#-{key[1].text}]")
+    return None
 
 
 def _interval(interval: Token, text: Token, unit: Token | None) -> list[Token]:

@@ -14,6 +14,7 @@ from sqlglot import exp
 
 from flashql.catalog import Column
 from flashql.errors import NotSupported
+from flashql.planner.collations import by_bytes, deterministic
 from flashql.planner.literals import (
     BOOL,
     DATE,
@@ -32,7 +33,7 @@ from flashql.planner.literals import (
     canonical,
     decimal_bounds,
 )
-from flashql.planner.scalars import BYTE_ORDER, INTEGERS, deterministic, numeric_bounds, operand
+from flashql.planner.scalars import INTEGERS, numeric_bounds, operand
 
 Columns = Mapping[str, Column]
 
@@ -126,7 +127,7 @@ def find_column(node: exp.Expr, columns: Columns) -> Column | None:
 def byte_ordered(column: Column) -> exp.Expr:
     """A text column such that Postgres orders it by bytes, as DuckDB does."""
     node = exp.column(column.name, quoted=True)
-    if column.collation in BYTE_ORDER:
+    if by_bytes(column.collation):
         return node
     return exp.Collate(this=node, expression=exp.to_identifier("C", quoted=True))
 

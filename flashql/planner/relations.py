@@ -9,6 +9,7 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType, ladder
+from flashql.planner.collations import joint
 from flashql.planner.literals import BPCHAR, NUMERIC, UNKNOWN
 from flashql.planner.operators import check_comparable
 from flashql.planner.scalars import Scalar, cast, coerced, numeric_bounds, refuse
@@ -185,14 +186,12 @@ def _both_constant(sides: Sequence[Scalar]) -> bool:
 def _merged(one: Output, other: Output) -> Output:
     """The column of the whole, from its two sides of one type."""
     left, right = one.value, other.value
-    collations = {value.collation for value in (left, right) if value.collation is not None}
-    collation = next(iter(collations), None) if len(collations) < 2 else "?"
     type_: PgType = left.type if left.type == right.type else replace(left.type, typmod=-1)
     bounds = left.bounds if left.bounds == right.bounds else None
     value = Scalar(
         left.node,
         type_,
-        collation,
+        joint((left.collation, right.collation)),
         bounds=bounds,
         printed=left.printed and right.printed,
         countable=left.countable and right.countable,

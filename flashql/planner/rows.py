@@ -10,6 +10,12 @@ from sqlglot import exp
 from flashql.planner.scalars import refuse
 
 _EQUALITIES: Final = (exp.EQ, exp.NEQ)
+_STRICT: Final[dict[type[exp.Expr], type[exp.Expr]]] = {
+    exp.LT: exp.LT,
+    exp.LTE: exp.LT,
+    exp.GT: exp.GT,
+    exp.GTE: exp.GT,
+}
 
 
 def as_scalars(node: exp.Expr) -> exp.Expr | None:
@@ -25,11 +31,23 @@ def as_scalars(node: exp.Expr) -> exp.Expr | None:
         return None
     left, right = _row(node.this), _row(node.expression)
     if left is not None and right is not None:
+        if type(node) in _STRICT:
+            return _ordered_rows(type(node), left, right)
         if not isinstance(node, _EQUALITIES):
-            raise refuse("the order of rows", "Compare the columns one by one.")
+            raise refuse("this comparison of rows", "Compare the columns one by one.")
         equal = _equal_rows(left, right)
         return exp.Not(this=exp.Paren(this=equal)) if isinstance(node, exp.NEQ) else equal
     return _quantified(node)
+
+
+def _ordered_rows(kind: type[exp.Expr], left: Sequence[exp.Expr], right: Sequence[exp.Expr]) -> exp.Expr:
+    """The first column that differs decides; of the last one equality counts where it does in `kind`."""
+    found = kind(this=left[-1].copy(), expression=right[-1].copy())
+    for one, other in reversed(list(zip(left[:-1], right[:-1], strict=True))):
+        differs = _STRICT[kind](this=one.copy(), expression=other.copy())
+        equal = exp.and_(exp.EQ(this=one.copy(), expression=other.copy()), found, copy=False)
+        found = exp.or_(differs, equal, copy=False)
+    return found
 
 
 def _quantified(node: exp.Binary) -> exp.Expr | None:

@@ -5,16 +5,16 @@ The rules are those of the Postgres documentation, chapter "Type Conversion", fo
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from sqlglot import exp
 
-from flashql.datatypes import PgType
+from flashql.datatypes import PgType, ladder
 from flashql.errors import NotSupported
 from flashql.planner import literals
+from flashql.planner.collations import joint
 from flashql.planner.literals import (
     BOOL,
     BPCHAR,
@@ -61,13 +61,6 @@ _WIDTH: Final = {INT2: 0, INT4: 1, INT8: 2}
 _INTEGER_DIGITS: Final = {INT2: 5, INT4: 10, INT8: 19}
 _DOUBLE_DIGITS = 15  # decimals of so many digits convert to double precision correctly rounded by division
 
-# Collations that order by bytes (code points in UTF-8), as DuckDB does.
-BYTE_ORDER: Final = {"C", "POSIX", "C.UTF-8", "C.utf8", "C.UTF8", "ucs_basic", "pg_c_utf8", "name"}
-# What initdb and CREATE DATABASE make is deterministic: equal means the same bytes. A collation made by a
-# user may not be, and only its name is known here, so other names than these shapes are not trusted.
-_PREDEFINED = re.compile(r"default|unicode|und|pg_unicode_fast|[\w-]+-x-icu|[a-z]{2,3}[_-][A-Z]{2}([.@][\w.@-]+)?")
-UNCERTAIN = "?"  # the collation of text built from columns of different collations, or from one not told
-
 
 @dataclass(frozen=True)
 class Scalar:
@@ -99,11 +92,6 @@ class Scalar:
     def is_null(self) -> bool:
         """Whether this is the constant NULL without a type."""
         return self.oid == UNKNOWN and self.text is None
-
-
-def deterministic(collation: str | None) -> bool:
-    """Whether equal means the same bytes. None is a constant's collation: it takes the other side's."""
-    return collation is None or collation in BYTE_ORDER or _PREDEFINED.fullmatch(collation) is not None
 
 
 def numeric_bounds(type_: PgType) -> tuple[int, int] | None:
@@ -176,11 +164,8 @@ def exact_number(plain: str) -> Scalar:
 
 def merged_collation(values: Sequence[Scalar]) -> tuple[str | None, bool]:
     """The collation of an expression over these, and whether COLLATE chose it ("Collation Support")."""
-    explicit = {v.collation for v in values if v.explicit}
-    found = explicit or {v.collation for v in values if v.collation is not None}
-    if not found:
-        return None, False
-    return (found.pop(), bool(explicit)) if len(found) == 1 else (UNCERTAIN, False)
+    explicit = [v.collation for v in values if v.explicit]
+    return joint(explicit or [v.collation for v in values]), bool(explicit)
 
 
 def common_type(values: Sequence[Scalar], what: str, *, comparing: bool) -> PgType:
@@ -228,6 +213,8 @@ def coerce(value: Scalar, target: PgType, what: str) -> Scalar:
         return as_double(value, what)
     if target.oid in TEXTS:
         return replace(as_text(value), type=target) if target.oid == VARCHAR else as_text(value)
+    if target.element is not None:  # a column of arrays may have become text
+        return replace(value, node=cast(value.node, ladder(target)[0].name))
     if target.oid in INTEGERS and (value.number is not None or value.oid != target.oid):
         return Scalar(cast(value.node, LOCAL_TYPES[target.oid]), target)
     if target.oid == TIMESTAMP and value.oid == DATE:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from sqlglot import exp
 
 from flashql.catalog import Column, Table
 from flashql.datatypes import ladder
 from flashql.errors import DefinitionError, NotSupported, UnknownName
+from flashql.planner.collations import UNCERTAIN, Locale
 from flashql.planner.literals import NUMERIC, UNKNOWN
-from flashql.planner.scalars import TEXTS, UNCERTAIN, Scalar, as_text, numeric_bounds, refuse
+from flashql.planner.scalars import TEXTS, Scalar, as_text, numeric_bounds, refuse
 from flashql.quoting import local_name
 
 TableName = tuple[str, str]  # schema and name at the origin
@@ -111,6 +113,40 @@ class Namespace:
         for one in self.sources:
             if one.name == name and (schema is None or (one.table is not None and one.table[0] == schema)):
                 return one
+        return None
+
+
+class Scope(Protocol):
+    """What an expression can see."""
+
+    @property
+    def locale(self) -> Locale | None:
+        """The origin's collations; None where they are not known."""
+
+    def column(self, node: exp.Column) -> Scalar:
+        """The value of a column; raises `UnknownName`."""
+
+    def beyond(self, node: exp.Expr) -> Scalar | None:
+        """The value of what is more than a scalar of one row (a subquery, an aggregate); None for anything else."""
+
+
+@dataclass(frozen=True)
+class TableScope:
+    """The columns of one table, and nothing beyond."""
+
+    columns: Mapping[str, Column]
+    locale: Locale | None = None
+
+    def column(self, node: exp.Column) -> Scalar:
+        """The value of a column; raises `UnknownName`."""
+        name = folded(node.this)
+        column = self.columns.get(name)
+        if column is None:
+            raise UnknownName(f'column "{name}" does not exist')
+        return column_scalar(column, exp.column(name, quoted=True))
+
+    def beyond(self, node: exp.Expr) -> Scalar | None:  # noqa: ARG002 - there is nothing
+        """None: one row of one table is all there is."""
         return None
 
 

@@ -10,10 +10,10 @@ from sqlglot import exp
 from flashql.errors import NotSupported
 from flashql.planner.literals import BPCHAR, UNKNOWN
 from flashql.planner.operators import check_comparable
-from flashql.planner.relations import Relation, check_groupable, typed
-from flashql.planner.scalars import Scalar, as_text, cast, refuse
-from flashql.planner.scopes import Level, folded
-from flashql.planner.transpile import Scope, translate
+from flashql.planner.relations import Relation, check_groupable, item, typed
+from flashql.planner.scalars import Scalar, as_text, cast, coerce, refuse
+from flashql.planner.scopes import Level, Output, Scope, derived_source, folded, local_names, reference
+from flashql.planner.transpile import translate
 
 _CUTS = ("limit", "offset")
 
@@ -33,6 +33,8 @@ class Sorting:
             relation.tree.set("distinct", self._distinct(keys, relation) if keys else exp.Distinct())
             if not keys:
                 self._check_distinct(relation)
+        if with_ties(node):
+            return
         if keys or _cut(node):
             self._order(node, relation)
         self._cut(node, relation)
@@ -41,11 +43,44 @@ class Sorting:
         """ORDER BY and LIMIT of a set operation, VALUES or parentheses: names and places of columns only."""
         if not _cut(node):
             return relation
+        if with_ties(node):
+            return self.tied(node, relation)
         if any(relation.tree.args.get(part) for part in ("order", *_CUTS)):
             raise refuse("LIMIT of what has a LIMIT of its own", "Write it as a subquery in FROM.")
         self._order(node, relation)
         self._cut(node, relation)
         return relation
+
+    def tied(self, node: exp.Expr, relation: Relation) -> Relation:
+        """FETCH FIRST n ROWS WITH TIES: those whose rank is n at most; `relation` is the query without that clause."""
+        distinct = node.args.get("distinct") if isinstance(node, exp.Select) else None
+        if node.args.get("offset") is not None or (distinct is not None and distinct.args.get("on")):
+            raise refuse("WITH TIES beside OFFSET or DISTINCT ON")
+        if distinct is not None or not isinstance(node, exp.Select):
+            relation = self._enclosed(relation)
+        items = []
+        for one in node.args["order"].expressions:
+            place = self._place(one.this, relation)
+            items.append(ordered(one, self.scope) if place is None else in_order(relation.outputs[place].value, one))
+            if place is not None:
+                self.level.reads.add(relation.outputs[place].bases, computed=True)
+        rank = local_names([*relation.outputs, Output("place", relation.outputs[0].value)])[-1]
+        ranking = exp.Window(this=exp.Rank(), order=exp.Order(expressions=items), over="OVER")
+        relation.tree.append("expressions", exp.alias_(ranking, rank, quoted=True))
+        made = self._enclosed(relation)
+        test = exp.LTE(this=reference(_alias_of(made.tree), rank), expression=_count(_fetched(node)))
+        made.tree.set("where", exp.Where(this=test))
+        return made
+
+    def _enclosed(self, relation: Relation) -> Relation:
+        """The relation as a subquery in FROM."""
+        alias = self.level.names.unique("ordered")
+        columns = derived_source(relation.outputs, "", alias, ()).columns
+        names = local_names(relation.outputs)
+        select = exp.Select(expressions=[item(one, name) for one, name in zip(columns, names, strict=True)])
+        inner = exp.Subquery(this=relation.tree, alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
+        select.set("from_", exp.From(this=inner))
+        return Relation(select, columns)
 
     def _distinct(self, keys: Sequence[exp.Expr], relation: Relation) -> exp.Distinct:
         values = []
@@ -98,14 +133,27 @@ class Sorting:
     def _cut(self, node: exp.Expr, relation: Relation) -> None:
         limit, offset = node.args.get("limit"), node.args.get("offset")
         if isinstance(limit, exp.Fetch):
-            options = limit.args.get("limit_options")
-            if options is not None and (options.args.get("with_ties") or options.args.get("percent")):
-                raise refuse(limit.sql("postgres").strip())
-            relation.tree.set("limit", exp.Limit(expression=_count(limit.args.get("count") or exp.Literal.number(1))))
+            relation.tree.set("limit", exp.Limit(expression=_count(_fetched(node))))
         elif limit is not None and not _is_all(limit.expression):
             relation.tree.set("limit", exp.Limit(expression=_count(limit.expression)))
         if offset is not None and not _is_all(offset.expression):
             relation.tree.set("offset", exp.Offset(expression=_count(offset.expression)))
+
+
+def with_ties(node: exp.Expr) -> bool:
+    """Whether rows that tie with the last one are there too."""
+    limit = node.args.get("limit")
+    options = limit.args.get("limit_options") if isinstance(limit, exp.Fetch) else None
+    return options is not None and bool(options.args.get("with_ties"))
+
+
+def _fetched(node: exp.Expr) -> exp.Expr:
+    found = node.args["limit"].args.get("count")
+    return found if isinstance(found, exp.Expr) else exp.Literal.number(1)
+
+
+def _alias_of(select: exp.Expr) -> str:
+    return str(select.args["from_"].this.alias)
 
 
 def _by_place(place: int, like: exp.Ordered) -> exp.Ordered:
@@ -153,6 +201,8 @@ def in_order(value: Scalar, node: exp.Ordered) -> exp.Ordered:
     if value.oid == UNKNOWN:
         value = as_text(value) if value.text is not None else value
     check_comparable(value.type, [value], ordering=not value.is_null)
+    if value.type.element is not None:
+        value = coerce(value, value.type, "ORDER BY")
     key = as_text(value).node if value.oid == BPCHAR else typed(value)  # as it would be spelled in GROUP BY
     if isinstance(key, (exp.Literal, exp.Neg)):
         key = cast(key, "BIGINT") if not key.is_string else cast(key, "TEXT")  # a number would be a column's place

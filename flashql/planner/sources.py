@@ -10,6 +10,7 @@ from sqlglot import exp
 
 from flashql.catalog import Table
 from flashql.errors import DefinitionError, NotSupported
+from flashql.planner.collations import Locale, joint
 from flashql.planner.operators import compared, unified
 from flashql.planner.relations import Relation, item
 from flashql.planner.scalars import Scalar, operand, refuse
@@ -17,6 +18,7 @@ from flashql.planner.scopes import (
     Level,
     Namespace,
     Output,
+    Scope,
     Source,
     base_source,
     derived_source,
@@ -24,13 +26,17 @@ from flashql.planner.scopes import (
     local_names,
 )
 from flashql.planner.scopes import unsupported_clause as unsupported
-from flashql.planner.transpile import Scope, condition
+from flashql.planner.transpile import condition
 
 _OUTER: Final = {"LEFT", "RIGHT", "FULL"}
 
 
 class Queries(Protocol):
     """What FROM asks of the rest: to translate what stands in it."""
+
+    @property
+    def locale(self) -> Locale:
+        """The origin's collations."""
 
     def table(self, schema: str | None, name: str) -> Table:
         """The origin's table of that name."""
@@ -223,7 +229,7 @@ def _merged(name: str, left: Output, right: Output, side: str) -> Output:
         same = values[at] is (left, right)[at].value
         return Output(name, values[at], (left, right)[at].bases if same else ())
     both = exp.Coalesce(this=values[0].node.copy(), expressions=[values[1].node.copy()])
-    collation = values[0].collation if values[0].collation == values[1].collation else "?"
+    collation = joint(one.collation for one in values)
     return Output(name, Scalar(both, values[0].type, collation, bounds=values[0].bounds))
 
 

@@ -14,6 +14,7 @@ from sqlglot import exp
 
 from flashql import errors
 from flashql.catalog import Column, Table
+from flashql.planner.collations import Locale
 from flashql.planner.expressions import Expressions
 from flashql.planner.grouping import Grouping
 from flashql.planner.literals import UNKNOWN
@@ -34,7 +35,7 @@ from flashql.planner.scopes import (
     settled,
     unsupported_clause,
 )
-from flashql.planner.sorting import Sorting
+from flashql.planner.sorting import Sorting, with_ties
 from flashql.planner.sources import From, place_equalities
 from flashql.planner.transpile import condition
 from flashql.planner.transpile import translate as translate_expression
@@ -105,6 +106,10 @@ class _Translator:
     origin: Describer
     reads: Reads = field(default_factory=Reads)
     names: Names = field(default_factory=Names)
+
+    @property
+    def locale(self) -> Locale:
+        return self.origin
 
     def table(self, schema: str | None, name: str) -> Table:
         return self.origin.table(schema, name)
@@ -192,7 +197,7 @@ class _Translator:
         sorting = Sorting(level, scope)
         sorting.of_select(node, relation)
         Grouping(level, scope).apply(node, relation)
-        return relation
+        return sorting.tied(node, relation) if with_ties(node) else relation
 
     def _items(self, node: exp.Select, level: Level, scope: Expressions) -> list[Output]:
         """The select list, stars written out."""

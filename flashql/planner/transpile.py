@@ -8,16 +8,17 @@ raises (overflow) there is no value to be wrong about, and DuckDB raises too.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from dataclasses import replace
+from functools import partial
+from typing import Final
 
 from sqlglot import exp
 
 from flashql.catalog import Column
 from flashql.datatypes import PgType
-from flashql.errors import UnknownName
-from flashql.planner import calls, dates, functions, patterns, rows
+from flashql.planner import calls, containers, dates, functions, lists, numbers, patterns, rows, texts
 from flashql.planner.arithmetic import arithmetic, in_turn
+from flashql.planner.collations import DEFAULT, Locale, of_database
 from flashql.planner.literals import (
     BOOL,
     BPCHAR,
@@ -33,76 +34,52 @@ from flashql.planner.operators import check_comparable, compared, negated, unifi
 from flashql.planner.predicates import to_origin
 from flashql.planner.scalars import (
     FLOATS,
+    INTEGERS,
     TEXTS,
     Scalar,
-    as_text,
+    as_numeric,
     cast,
     coerce,
     coerced,
     common_type,
     exact_number,
-    merged_collation,
     number_node,
     operand,
     refuse,
 )
-from flashql.planner.scopes import column_scalar, folded
+from flashql.planner.scopes import Scope, TableScope
 
 __all__ = ["to_local", "to_origin"]
-
-
-class Scope(Protocol):
-    """What an expression can see."""
-
-    def column(self, node: exp.Column) -> Scalar:
-        """The value of a column; raises `UnknownName`."""
-
-    def beyond(self, node: exp.Expr) -> Scalar | None:
-        """The value of what is more than a scalar of one row (a subquery, an aggregate); None for anything else."""
-
-
-@dataclass(frozen=True)
-class TableScope:
-    """The columns of one table, and nothing beyond."""
-
-    columns: Mapping[str, Column]
-
-    def column(self, node: exp.Column) -> Scalar:
-        """The value of a column; raises `UnknownName`."""
-        name = folded(node.this)
-        column = self.columns.get(name)
-        if column is None:
-            raise UnknownName(f'column "{name}" does not exist')
-        return column_scalar(column, exp.column(name, quoted=True))
-
-    def beyond(self, node: exp.Expr) -> Scalar | None:  # noqa: ARG002 - there is nothing
-        """None: one row of one table is all there is."""
-        return None
 
 
 _BOOLEAN: Final = PgType(BOOL, -1, "boolean")
 
 
-def to_local(expression: exp.Expr, columns: Mapping[str, Column]) -> exp.Expr:
+def to_local(expression: exp.Expr, columns: Mapping[str, Column], locale: Locale | None = None) -> exp.Expr:
     """The DuckDB expression with Postgres's value of `expression` for every row of one table.
 
-    `expression` was read in Postgres's dialect; `columns` are the table's, held locally as `datatypes` says.
-    Columns of the result are quoted and unqualified. Raises `NotSupported` for what is not on the list and
-    `UnknownName` for a column that does not exist.
+    `expression` was read in Postgres's dialect; `columns` are the table's, held locally as `datatypes` says; `locale`
+    is the origin, which knows its collations. Columns of the result are quoted and unqualified. Raises `NotSupported`
+    for what is not on the list and `UnknownName` for a column that does not exist.
 
     >>> from sqlglot import parse_one
     >>> to_local(parse_one("qty / 2 > 3", read="postgres"),
     ...     {"qty": Column("qty", PgType(23, -1, "integer"))}).sql("duckdb")
     '(CAST("qty" AS INT) // CAST(2 AS INT)) > 3'
     """
-    return translate(expression, TableScope(columns)).node
+    return translate(expression, TableScope(columns, locale)).node
 
 
 def translate(node: exp.Expr, scope: Scope) -> Scalar:
     """Like `to_local`, with the type Postgres gives the expression."""
     found = scope.beyond(node)
-    if found is not None:
-        return found
+    value = found if found is not None else _scalar(node, scope)
+    if value.oid in TEXTS and value.collation in (None, DEFAULT) and scope.locale is not None:
+        return replace(value, collation=of_database(scope.locale.default_collation()))
+    return value
+
+
+def _scalar(node: exp.Expr, scope: Scope) -> Scalar:
     rule = _RULES.get(type(node))
     if type(node) in _OF_THE_MOMENT:
         raise refuse(f"{node.sql('postgres')}, whose value is another one at each call,")
@@ -185,13 +162,17 @@ def _comparison(node: exp.Expr, scope: Scope) -> Scalar:
     plain = rows.as_scalars(node)
     if plain is not None:
         return translate(plain, scope)
-    return compared(type(node), [translate(side, scope) for side in (node.this, node.expression)])
+    found = containers.quantified(node, lambda one: translate(one, scope))
+    return found or compared(type(node), [translate(side, scope) for side in (node.this, node.expression)])
 
 
 def _between(node: exp.Expr, scope: Scope) -> Scalar:
     value, low, high = (translate(node.args[name], scope) for name in ("this", "low", "high"))
-    above, below = compared(exp.GTE, [value, low]), compared(exp.LTE, [value, high])
-    return Scalar(exp.And(this=operand(above.node), expression=operand(below.node)), _BOOLEAN)
+    tests = []
+    for least, most in ((low, high), (high, low)) if node.args.get("symmetric") else ((low, high),):
+        above, below = compared(exp.GTE, [value, least]), compared(exp.LTE, [value, most])
+        tests.append(exp.And(this=operand(above.node), expression=operand(below.node)))
+    return Scalar(exp.or_(*tests) if len(tests) > 1 else tests[0], _BOOLEAN)
 
 
 def _in(node: exp.Expr, scope: Scope) -> Scalar:
@@ -215,28 +196,6 @@ def _in(node: exp.Expr, scope: Scope) -> Scalar:
     return Scalar(exp.In(this=operand(head.node), expressions=[item.node for item in items]), _BOOLEAN)
 
 
-def _like(node: exp.Expr, scope: Scope) -> Scalar:
-    return functions.like(node, translate(node.this, scope), "\\")
-
-
-def _escape(node: exp.Expr, scope: Scope) -> Scalar:
-    like, escape = node.this, node.expression
-    if type(like) is not exp.Like or not isinstance(escape, exp.Literal):
-        raise refuse(node.sql("postgres"))
-    return functions.like(like, translate(like.this, scope), escape.name)
-
-
-def _collate(node: exp.Expr, scope: Scope) -> Scalar:
-    value = translate(node.this, scope)
-    if value.oid == UNKNOWN and value.text is not None:
-        value = as_text(value)
-    if value.oid not in TEXTS or not isinstance(node.expression, exp.Identifier):
-        raise refuse(node.sql("postgres"))
-    identifier = node.expression
-    name = identifier.name if identifier.quoted else identifier.name.lower()
-    return replace(value, collation=name, explicit=True)
-
-
 def _negation(node: exp.Expr, scope: Scope) -> Scalar:
     if isinstance(node.this, exp.Literal) and not node.this.is_string:
         return _number(f"-{node.this.name}")
@@ -245,14 +204,19 @@ def _negation(node: exp.Expr, scope: Scope) -> Scalar:
 
 def _arithmetic(node: exp.Expr, scope: Scope) -> Scalar:
     left, right = translate(node.this, scope), translate(node.expression, scope)
-    return dates.dated_arithmetic(type(node), left, right) or arithmetic(type(node), left, right)
+    dated = dates.dated_arithmetic(type(node), left, right)
+    if (
+        dated is None
+        and isinstance(node, exp.Mod)
+        and {left.oid, right.oid} <= {*INTEGERS, NUMERIC}
+        and NUMERIC in (left.oid, right.oid)
+    ):
+        return numbers.remainder(as_numeric(left, "remainder"), as_numeric(right, "remainder"))
+    return dated or arithmetic(type(node), left, right)
 
 
-def _concatenation(node: exp.Expr, scope: Scope) -> Scalar:
-    values = [as_text(translate(side, scope)) for side in (node.this, node.expression)]
-    collation, explicit = merged_collation(values)
-    joined = exp.DPipe(this=operand(values[0].node), expression=operand(values[1].node))
-    return Scalar(joined, values[0].type, collation, explicit)
+def _bits(node: exp.Expr, scope: Scope) -> Scalar:
+    return numbers.combined_bits(type(node), translate(node.this, scope), translate(node.expression, scope))
 
 
 def _coalesce(node: exp.Expr, scope: Scope) -> Scalar:
@@ -320,15 +284,6 @@ def _call(function: Callable[..., Scalar], *arguments: str) -> Callable[[exp.Exp
     return rule
 
 
-def _trim(node: exp.Expr, scope: Scope) -> Scalar:
-    characters = node.args.get("expression")
-    return functions.trim(
-        translate(node.this, scope),
-        translate(characters, scope) if characters is not None else None,
-        node.args.get("position") or "BOTH",
-    )
-
-
 def _date_trunc(node: exp.Expr, scope: Scope) -> Scalar:
     return dates.date_trunc(translate(node.this, scope), node.args["unit"].name)
 
@@ -340,6 +295,14 @@ def _extract(node: exp.Expr, scope: Scope) -> Scalar:
 def _named(node: exp.Expr, scope: Scope) -> Scalar:
     """A function by Postgres's name."""
     return calls.called(str(node.name), [translate(one, scope) for one in node.expressions])
+
+
+def _contained(rule: Callable[[exp.Expr, texts.Translate], Scalar]) -> Callable[[exp.Expr, Scope], Scalar]:
+    return lambda node, scope: rule(node, lambda one: translate(one, scope))
+
+
+def _of_text(rule: Callable[[exp.Expr, texts.Translate, Locale | None], Scalar]) -> Callable[[exp.Expr, Scope], Scalar]:
+    return lambda node, scope: rule(node, lambda one: translate(one, scope), scope.locale)
 
 
 _OF_THE_MOMENT: Final = {
@@ -361,18 +324,13 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
     exp.Paren: ({"this"}, _paren),
     exp.Not: ({"this"}, _not),
     exp.Is: ({"this", "expression", "negate"}, _is),
-    exp.Between: ({"this", "low", "high"}, _between),
+    exp.Between: ({"this", "low", "high", "symmetric"}, _between),
     exp.In: ({"this", "expressions"}, _in),
-    exp.Like: ({"this", "expression", "negate"}, _like),
-    exp.Escape: ({"this", "expression"}, _escape),
-    exp.Collate: ({"this", "expression"}, _collate),
     exp.Neg: ({"this"}, _negation),
-    exp.DPipe: ({"this", "expression", "safe"}, _concatenation),
     exp.Coalesce: ({"this", "expressions"}, _coalesce),
     exp.Nullif: ({"this", "expression"}, _nullif),
     exp.Case: ({"this", "ifs", "default"}, _case),
     exp.Cast: ({"this", "to"}, _cast),
-    exp.Trim: ({"this", "expression", "position"}, _trim),
     exp.TimestampTrunc: ({"this", "unit"}, _date_trunc),
     exp.Extract: ({"this", "expression"}, _extract),
     exp.Anonymous: ({"this", "expressions"}, _named),
@@ -381,8 +339,6 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
     exp.AtTimeZone: ({"this", "zone"}, _call(dates.at_time_zone, "this", "zone")),
     exp.Abs: ({"this"}, _call(functions.absolute, "this")),
     exp.Length: ({"this"}, _call(functions.length, "this")),
-    exp.Lower: ({"this"}, _call(functions.lower, "this")),
-    exp.Upper: ({"this"}, _call(functions.upper, "this")),
     exp.Left: ({"this", "expression"}, _call(functions.left, "this", "expression")),
     exp.Right: ({"this", "expression"}, _call(functions.right, "this", "expression")),
     exp.Substring: ({"this", "start", "length"}, _call(functions.substring, "this", "start", "length")),
@@ -392,6 +348,16 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
         {"this", "expression", "replacement"},
         _call(functions.replaced, "this", "expression", "replacement"),
     ),
+    exp.BitwiseNot: ({"this"}, _call(numbers.flipped_bits, "this")),
+    exp.BitwiseRightShift: _binary(_call(numbers.bit_shift, "this", "expression")),
+    **dict.fromkeys((exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseXor), _binary(_bits)),
+    exp.RegexpILike: (
+        {"this", "expression"},
+        _call(partial(patterns.matched, ignore_case=True), "this", "expression"),
+    ),
+    exp.ArrayPosition: ({"this", "expression"}, _call(lists.place_of, "this", "expression")),
+    **{kind: (allowed, _of_text(rule)) for kind, (allowed, rule) in texts.RULES.items()},
+    **{kind: (allowed, _contained(rule)) for kind, (allowed, rule) in containers.RULES.items()},
     **dict.fromkeys((exp.And, exp.Or), _binary(_connector)),
     **dict.fromkeys((exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE), _binary(_comparison)),
     **dict.fromkeys((exp.NullSafeEQ, exp.NullSafeNEQ), _binary(_comparison)),

@@ -13,9 +13,9 @@ from flashql.planner.literals import FLOAT8, INT4, INT8, NUMERIC
 from flashql.planner.operators import unified
 from flashql.planner.relations import check_groupable, typed
 from flashql.planner.scalars import Scalar, cast, refuse
-from flashql.planner.scopes import folded
+from flashql.planner.scopes import Scope, folded
 from flashql.planner.sorting import ordered
-from flashql.planner.transpile import Scope, translate
+from flashql.planner.transpile import translate
 
 _RANKS: Final = {exp.RowNumber, exp.Rank, exp.DenseRank}
 _FRACTIONS: Final = {exp.PercentRank, exp.CumeDist}

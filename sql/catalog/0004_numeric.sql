@@ -83,12 +83,12 @@ CREATE OR REPLACE MACRO flashql.quotient(dividend, divisor, shown, scale) AS [
                 WHEN flashql_found['rest'] = 0 AND flashql_found['units'] % 10 = 0 AND flashql_found['digits'] >= scale
                     THEN flashql_found['units'] // 10
                 WHEN shown IS NULL AND flashql_found['digits'] < flashql_sides['scale']
-                    THEN CAST(error('not known how many digits ' || dividend || ' / ' || divisor || ' has') AS HUGEINT)
+                    THEN CAST(error('not known how many digits ' || dividend || ' / ' || divisor || ' has: cast both to numeric(p,s)') AS HUGEINT)
                 WHEN greatest(flashql_found['digits'], coalesce(shown, 0)) <= scale
                     THEN flashql.rounded_units(
                         flashql_found['units'], greatest(flashql_found['digits'], coalesce(shown, 0)), scale
                     )
-                ELSE CAST(error('no exact local value for ' || dividend || ' / ' || divisor) AS HUGEINT)
+                ELSE CAST(error('no exact local value for ' || dividend || ' / ' || divisor || ': round it, as in round(a / b, 6)') AS HUGEINT)
             END
             FOR flashql_found IN [
                 struct_insert(

@@ -8,14 +8,16 @@ SELECT
     CASE
         WHEN a.attcollation = 0 THEN NULL
         WHEN coll.collprovider = 'd' THEN db.collation
-        ELSE coalesce(coll.collcollate, coll.collname)
+        WHEN coll.collcollate = coll.collctype THEN coll.collcollate
+        ELSE coalesce(coll.collcollate || '+' || coll.collctype, coll.collname)
     END
 FROM pg_catalog.pg_attribute AS a
 LEFT JOIN pg_catalog.pg_collation AS coll ON coll.oid = a.attcollation
 CROSS JOIN (
     -- The provider column exists from Postgres 15 on (c libc, i ICU, b builtin from 17 on).
     SELECT CASE coalesce(to_jsonb(d) ->> 'datlocprovider', 'c')
-             WHEN 'c' THEN d.datcollate
+             WHEN 'c' THEN CASE WHEN d.datcollate = d.datctype THEN d.datcollate
+                 ELSE d.datcollate || '+' || d.datctype END
              WHEN 'b' THEN to_jsonb(d) ->> 'datlocale'
              ELSE 'icu'
            END AS collation

@@ -172,6 +172,10 @@ class SimulatedOrigin(PostgresOrigin):
         shape = Shape(model.file, tuple((column.name, column.number, str(column.version)) for column in model.columns))
         return Table(model.oid, "public", name, columns, key, model.letter, shape=shape)
 
+    def default_collation(self) -> str:
+        """Text is compared by bytes."""
+        return "C"
+
     def require_followable(self, table: Table) -> None:
         """Every table of the model has an identity."""
         self._conductor.called("require_followable")

@@ -103,7 +103,7 @@ class Expressions:
                     lambda: f"({of(DATE)} - {of(DATE)})::int",
                     lambda: f"extract(day FROM {of(DATE)})::int",
                 ]
-                return found if self.shared else [*found, lambda: f"({of(INT)} / {chance.choice([2, 3, -2])})"]
+                return found if self.shared else found + self._integers(of, scope)
             case "bigint":
                 return [lambda: f"({of(INT)})::bigint", lambda: f"({of(BIG)} + {of(INT)})"]
             case "numeric(10,2)" if not self.shared:
@@ -112,6 +112,9 @@ class Expressions:
                     lambda: f"({of(NUM)} {chance.choice('+-*')} {of(NUM)})::numeric(10,2)",
                     lambda: f"round({of(NUM)} * {of(INT)}, 1)::numeric(10,2)",
                     lambda: f"({of(NUM)} / {chance.choice([3, 7])})::numeric(10,2)",
+                    lambda: f"trunc({of(NUM)}, {chance.randint(0, 2)})::numeric(10,2)",
+                    lambda: f"round({of(NUM)} / 9, 1)::numeric(10,2)",
+                    lambda: f"({of(NUM)} % {chance.choice(['0.7', '3'])})::numeric(10,2)",
                 ]
             case "text":
                 found = [
@@ -120,7 +123,7 @@ class Expressions:
                     lambda: f"{chance.choice(['lower', 'upper'])}({of(TEXT)})",
                     lambda: f"({of(INT)})::text",
                 ]
-                return found if self.shared else [*found, lambda: f"replace({of(TEXT)}, 'a', 'xy')"]
+                return found if self.shared else found + self._texts(of)
             case "boolean":
                 return [lambda: self.predicate(scope, depth)]
             case "date":
@@ -128,6 +131,41 @@ class Expressions:
             case "float8":
                 return [lambda: f"({of(FLOAT)} + {of(FLOAT)})", lambda: f"({of(FLOAT)} * 0.5::float8)"]
         return []
+
+    def _integers(self, of: Callable[[str], str], scope: Scope) -> list[Callable[[], str]]:
+        """What is written otherwise in DuckDB."""
+        chance = self.chance
+        found = [
+            lambda: f"({of(INT)} / {chance.choice([2, 3, -2])})",
+            lambda: f"({of(INT)} {chance.choice('&|#')} 3)",
+            lambda: f"ascii({of(TEXT)})",
+            lambda: f"strpos({of(TEXT)}, 'b')",
+            lambda: f"gcd({of(INT)}, 6)",
+            lambda: f"num_nulls({of(INT)}, {of(TEXT)})",
+            lambda: f"left(({of(INT)})::text, 2)::int" if self.some(0.2) else of(INT),
+        ]
+        arrays = self.columns(scope, INTS)
+        if arrays:
+            one = chance.choice(arrays)
+            found += [lambda: f"{one}[{chance.randint(1, 2)}]", lambda: f"cardinality({one})"]
+        return found
+
+    def _texts(self, of: Callable[[str], str]) -> list[Callable[[], str]]:
+        """What is written otherwise in DuckDB."""
+        return [
+            lambda: f"replace({of(TEXT)}, 'a', 'xy')",
+            lambda: f"reverse({of(TEXT)})",
+            lambda: f"lpad({of(TEXT)}, 3, 'xy')",
+            lambda: f"translate({of(TEXT)}, 'ab', 'b')",
+            lambda: f"left({of(TEXT)}, {of(INT)})",
+            lambda: f"substring({of(TEXT)} from {of(INT)})",
+            lambda: f"format('%s-%s', {of(TEXT)}, {of(INT)})",
+            lambda: f"regexp_replace({of(TEXT)}, '[^a-z]', '', 'g')",
+            lambda: f"split_part({of(TEXT)}, 'a', 1)",
+            lambda: f"({of(DATE)})::text",
+            lambda: f'initcap({of(TEXT)} COLLATE "C")',
+            lambda: f"({of(TEXT)} || {of(INT)})",
+        ]
 
     def predicate(self, scope: Scope, depth: int = 1) -> str:
         """A condition without subqueries."""
@@ -154,6 +192,22 @@ class Expressions:
         ]
         if kind == BOOL:
             choices = [lambda: one, lambda: f"NOT {one}", lambda: f"{one} IS NOT TRUE", lambda: f"{one} = {other()}"]
+        if not self.shared:
+            choices += [
+                lambda: f"{one} BETWEEN SYMMETRIC {self.literal(kind)} AND {other()}",
+                lambda: f"({one}, 1) {chance.choice(['<', '<=', '>'])} ({self.literal(kind)}, 2)",
+            ]
+        if kind == TEXT and not self.shared:
+            choices += [
+                lambda: f"{one} ILIKE '{chance.choice(['A%', '%B', 'É'])}'",
+                lambda: f"{one} LIKE {other()} || '%'",
+            ]
+        arrays = self.columns(scope, INTS)
+        if kind == INT and arrays and not self.shared:
+            choices += [
+                lambda: f"{one} = ANY ({chance.choice(arrays)})",
+                lambda: f"{one} <> ALL ({chance.choice(arrays)})",
+            ]
         if kind == TEXT:
             choices += [
                 lambda: f"{one} {chance.choice(['', 'NOT '])}LIKE '{chance.choice(['a%', '%b', '_', '%a_b%'])}'"
@@ -200,14 +254,15 @@ def aggregate(draw: Expressions, scope: Scope) -> tuple[str, str]:
     for one in (BIG, NUM, TEXT, BOOL, FLOAT):
         if draw.columns(scope, one):
             choices += _particular(draw, one, draw.of(one, scope, 1))
-    if not draw.shared and draw.some(0.05):  # of many roundings: rarely anything that can be kept exactly
-        choices = [(f"{chance.choice(['stddev', 'variance', 'var_pop', 'stddev_samp'])}({number})", EXACT)]
-        if FLOAT in there:
-            choices += [
+    if not draw.shared and draw.some(0.1):
+        of_many = chance.choice(["stddev", "variance", "var_pop", "stddev_samp", "stddev_pop"])
+        choices = [(f"{of_many}({number})", EXACT), (f"round({of_many}({number}), 2)", EXACT)]
+        if FLOAT in there and draw.some(0.3):  # not kept: it depends on the order of rows
+            choices = [
                 (f"{chance.choice(['corr', 'regr_slope', 'covar_pop'])}({number}, {draw.of(FLOAT, scope, 1)})", FLOAT)
             ]
     call, kind = chance.choice(choices)
-    if draw.some(0.2):
+    if draw.some(0.2) and not call.startswith("round"):
         call += f" FILTER (WHERE {draw.predicate(scope)})"
     return call, kind
 
@@ -221,7 +276,7 @@ def _particular(draw: Expressions, kind: str, value: str) -> list[tuple[str, str
     }
     of_postgres: dict[str, list[tuple[str, str]]] = {
         BIG: [(f"sum({value})", EXACT)],
-        NUM: [(f"avg({value})", EXACT)],
+        NUM: [(f"avg({value})", EXACT), (f"round(avg({value}), 1)", EXACT), (f"stddev({value})", EXACT)],
         TEXT: [(f"string_agg(DISTINCT {value}, '-' ORDER BY {value})", TEXT)],
         BOOL: [(f"every({value})", BOOL)],
         FLOAT: [(f"percentile_cont(0.5) WITHIN GROUP (ORDER BY {value})", FLOAT)],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -73,7 +73,7 @@ class PostgresClient:
         """The server's major version."""
         return self.asked(lambda connection: connection.info.server_version // 10000)
 
-    def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    def query(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query that may run twice (see `asked`), as Python values."""
         return self.asked(lambda connection: connection.execute(sql.encode(), parameters or None).fetchall())
 

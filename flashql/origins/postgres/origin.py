@@ -13,9 +13,11 @@ from flashql.lsn import LSN
 from flashql.origins.base import Progress, Publication, Server, SlotState, Snapshot
 from flashql.origins.postgres import preflight, slot, snapshot
 from flashql.origins.postgres.client import PostgresClient
+from flashql.origins.postgres.collating import Collations
 from flashql.origins.postgres.connecting import DsnSource
 from flashql.origins.postgres.replication import ReplicationConnection, Waiting
 from flashql.origins.postgres.stream import Stream, status_interval_seconds
+from flashql.planner.collations import Cases
 from flashql.store.owner import Owner
 
 # How long to wait for a temporary slot to be dropped: it ends with its connection in any case.
@@ -52,6 +54,7 @@ class PostgresOrigin:
     def __init__(self, name: str, dsn: DsnSource) -> None:
         self.name = name
         self.client = PostgresClient(name, dsn)
+        self._collations = Collations(self.client)
 
     def describe(self, query: str) -> tuple[Column, ...]:
         """The columns a query returns; nothing is run."""
@@ -60,6 +63,14 @@ class PostgresOrigin:
     def table(self, schema: str | None, name: str) -> Table:
         """The table of that name. Raises `UnknownName`."""
         return self.client.table(schema, name)
+
+    def default_collation(self) -> str:
+        """The name of the database's own collation."""
+        return str(self._collations.default())
+
+    def cases(self, function: str, collation: str) -> Cases | None:
+        """What 'lower' or 'upper' does to text of a collation; None where it is more than character by character."""
+        return self._collations.cases(function, collation)
 
     def require_followable(self, table: Table) -> None:
         """Raise what keeps the table from feeding a realtime view."""

@@ -36,8 +36,8 @@ depends on the order;
 SELECT date_trunc('month', hired) FROM emp;
 date_trunc of date;
 
-SELECT name FROM emp ORDER BY id FETCH FIRST 2 ROWS WITH TIES;
-WITH TIES;
+SELECT name FROM emp ORDER BY id OFFSET 1 FETCH FIRST 2 ROWS WITH TIES;
+WITH TIES beside OFFSET;
 
-SELECT stddev_samp(salary) FILTER (WHERE id > 1) FROM emp;
-the aggregate stddev_samp;
+SELECT stddev_samp(rate) FILTER (WHERE id > 1) FROM numbers;
+depends on the order;

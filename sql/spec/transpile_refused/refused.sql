@@ -19,10 +19,7 @@ random();
 the function random;
 
 x ILIKE 'a';
-ILIKE (x ILIKE 'a');
-
-x LIKE v;
-LIKE with a pattern that is not a constant;
+lower under collation default;
 
 x LIKE 'a\';
 the LIKE pattern 'a\\' ends with its escape character;
@@ -63,26 +60,14 @@ date_trunc to century;
 extract(hour from tz);
 extract(hour) from timestamp with time zone;
 
-f8::int;
-a cast of double precision to integer;
-
 f8::real;
 a cast of double precision to real;
 
 f8::text;
 a cast of double precision to text;
 
-day::text;
-a cast of date to text;
-
-x::int;
-a cast of text to integer;
-
 tz::date;
 a cast of timestamp with time zone to date;
-
-n::real;
-a cast of numeric(10,2) to real;
 
 GREATEST(x, v);
 the order of text under collation default;
@@ -99,17 +84,11 @@ COALESCE of integer and real;
 NULLIF(c, 'a');
 NULLIF of char(n) or of an untyped constant;
 
-doc ->> 'a';
-JSONEXTRACTSCALAR (doc ->> 'a');
-
 doc = '{}';
 comparison of jsonb;
 
 tags = '{}';
-comparison of text[];
-
-tags[1];
-BRACKET (tags[1]);
+the constant '{}' of this type is not translated;
 
 i4 = 'x';
 the constant 'x' is not an integer of 32 bits;
@@ -132,23 +111,14 @@ i4 IN (SELECT 1) (query);
 EXISTS (SELECT 1);
 EXISTS (EXISTS(SELECT 1));
 
-reverse(x);
-the function reverse;
-
 i4 << 1;
 BITWISELEFTSHIFT (i4 << 1);
-
-i4 BETWEEN SYMMETRIC 2 AND 1;
-i4 BETWEEN SYMMETRIC 2 AND 1 (symmetric);
 
 f4 IN (0.1, 0.2);
 IN of real and other numbers;
 
 substring(x from 'a');
-a position or length that is not a constant integer;
-
-left(x, i4);
-a position or length that is not a constant integer;
+a position or length that is not an integer;
 
 i4::mood;
 a cast to mood;
@@ -165,9 +135,6 @@ WINDOW (ROW_NUMBER() OVER ());
 pg_catalog.length(x);
 DOT (pg_catalog.length(x));
 
-abs(u);
-abs of numeric;
-
 1e400 > f8;
 the constant 1e400 has more than 38 digits;
 
@@ -182,3 +149,27 @@ CURRENT_DATE, whose value is another one at each call,;
 
 $1;
 PARAMETER ($1);
+
+x LIKE v ESCAPE '!';
+LIKE with ESCAPE and a pattern that is not a constant;
+
+x::numeric;
+a cast of text to numeric;
+
+initcap(x);
+initcap under collation default;
+
+doc -> x;
+is not translated between Postgres and DuckDB;
+
+doc @> '[1]';
+the operator @> of jsonb with what is not a constant object;
+
+regexp_replace(x, '(a|ab)(c|bcd)', '-');
+regexp_replace of this;
+
+x ~* 'é';
+without regard to case;
+
+i4 << 40;
+BITWISELEFTSHIFT;

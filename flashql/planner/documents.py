@@ -1,0 +1,137 @@
+"""Operators and functions of jsonb, over its text as Postgres prints it, which is what copies hold.
+
+DuckDB reads numbers of JSON as doubles, and prints documents without spaces. So where a number is shown it is read as
+text, and what is itself a document is printed with Postgres's spaces (jsonb.c: JsonbToCString).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Final
+
+from sqlglot import exp
+
+from flashql.datatypes import PgType
+from flashql.planner.arithmetic import call
+from flashql.planner.literals import BOOL, INT4, JSONB, TEXT
+from flashql.planner.scalars import Scalar, cast, function, refuse
+
+_JSONB: Final = PgType(JSONB, -1, "jsonb")
+_TEXT: Final = PgType(TEXT, -1, "text")
+_BOOLEAN: Final = PgType(BOOL, -1, "boolean")
+_HINT: Final = "Cast the column to jsonb at the origin, where it is json."
+_PLAIN_KEY: Final = re.compile(r'[^"\\*]+')
+
+
+def inner(document: Scalar, path: Scalar) -> Scalar:
+    """`document #> '{a,b}'`, `document -> 'a'`."""
+    return Scalar(call("json_value", _held(document), _at(document, path)), _JSONB)
+
+
+def inner_text(document: Scalar, path: Scalar) -> Scalar:
+    """`document #>> '{a,b}'`, `document ->> 'a'`."""
+    return Scalar(call("json_text", _held(document), _at(document, path)), _TEXT, "default")
+
+
+def has_key(document: Scalar, key: Scalar) -> Scalar:
+    """`document ? key`: a name of an object, a string of an array, or the string itself."""
+    if not key.text or not _PLAIN_KEY.fullmatch(key.text):
+        raise refuse("the operator ? with what is not a constant")
+    shown = exp.Literal.string(json.dumps(key.text, ensure_ascii=False))
+    return Scalar(call("json_has", _held(document), exp.Literal.string(f'$."{key.text}"'), shown), _BOOLEAN)
+
+
+def contains(document: Scalar, part: Scalar) -> Scalar:
+    """`document @> '{"a": 1, "b": {"c": "x"}}'`: an object that has these members, as a constant."""
+    try:
+        wanted = json.loads(part.text or "", parse_float=Decimal, parse_int=Decimal)
+    except ValueError:
+        wanted = None
+    if not isinstance(wanted, dict):
+        raise refuse("the operator @> of jsonb with what is not a constant object")
+    held = _held(document)
+    test = exp.and_(*_has(held, wanted, ""), copy=False)
+    known = exp.Not(this=exp.Paren(this=exp.Is(this=held.copy(), expression=exp.Null())))
+    found = exp.Coalesce(this=test, expressions=[exp.false()])
+    return Scalar(exp.Case(ifs=[exp.If(this=known, true=found)]), _BOOLEAN)
+
+
+def _has(document: exp.Expr, wanted: object, path: str) -> Iterator[exp.Expr]:
+    """What must be true for a document to have such a value at a path (a JSON pointer)."""
+    at = exp.Literal.string(path)
+    kind = function("JSON_TYPE", document.copy(), at)
+    if isinstance(wanted, dict):
+        yield exp.EQ(this=kind, expression=exp.Literal.string("OBJECT"))
+        for name, inside in wanted.items():
+            yield from _has(document, inside, f"{path}/{_escaped(name)}")
+    elif wanted is None or isinstance(wanted, bool):
+        text = exp.Literal.string({None: "null", True: "true", False: "false"}[wanted])
+        yield exp.EQ(this=cast(function("JSON_EXTRACT", document.copy(), at), "TEXT"), expression=text)
+    elif isinstance(wanted, str):
+        yield exp.EQ(this=kind, expression=exp.Literal.string("VARCHAR"))
+        yield exp.EQ(
+            this=function("JSON_EXTRACT_STRING", document.copy(), at.copy()), expression=exp.Literal.string(wanted)
+        )
+    elif isinstance(wanted, Decimal) and wanted.is_finite():
+        yield exp.Not(this=exp.Paren(this=exp.EQ(this=kind, expression=exp.Literal.string("VARCHAR"))))
+        whole, _, digits = format(abs(wanted), "f").partition(".")
+        digits = digits.rstrip("0")
+        sign = "-" if wanted < 0 else ""
+        spelled = rf"{sign}{whole.lstrip('0') or '0'}" + (rf"\.{digits}0*" if digits else r"(\.0+)?")
+        text_ = call("json_text", document, at.copy())
+        yield function("REGEXP_FULL_MATCH", text_, exp.Literal.string(spelled))
+    else:
+        raise refuse("the operator @> of jsonb with an array")
+
+
+def type_of(document: Scalar) -> Scalar:
+    """jsonb_typeof."""
+    return Scalar(call("json_kind", _held(document)), _TEXT, "default")
+
+
+def array_length(document: Scalar) -> Scalar:
+    """jsonb_array_length; of what is no array an error in both."""
+    node = cast(call("json_elements", _held(document)), "INTEGER")
+    return Scalar(node, PgType(INT4, -1, "integer"))
+
+
+def shown(document: Scalar) -> Scalar:
+    """A document's text, as Postgres prints it."""
+    return Scalar(cast(_held(document), "TEXT"), _TEXT, "default")
+
+
+def _held(document: Scalar) -> exp.Expr:
+    if document.oid != JSONB:
+        raise refuse(f"this operator of {document.type.name or 'an untyped constant'}", _HINT)
+    return cast(document.node, "JSON")
+
+
+def _at(document: Scalar, path: Scalar) -> exp.Expr:
+    """The path; what is neither object nor array is also its own first and last element."""
+    pointer = _pointer(path)
+    if pointer.name not in ("$[0]", "$[#-1]"):
+        return pointer
+    kinds = [exp.Literal.string(kind) for kind in ("OBJECT", "ARRAY")]
+    many = exp.In(this=function("JSON_TYPE", _held(document)), expressions=kinds)
+    return exp.Case(ifs=[exp.If(this=many, true=pointer)], default=exp.Literal.string("$"))
+
+
+def _pointer(path: Scalar) -> exp.Expr:
+    """A JSON pointer, whose numbers are places of arrays and names of objects alike, as in Postgres's paths.
+
+    What begins with `$` is a single key or place (parsing.py), which Postgres would not take for a path.
+    """
+    if path.text is not None and path.text.startswith("$"):
+        return exp.Literal.string(path.text)
+    found = re.fullmatch(r"\{([^{}\"\\\s]*)\}", path.text or "")
+    steps = found[1].split(",") if found is not None and found[1] else []
+    if not steps or any(not step or step.upper() == "NULL" or re.fullmatch(r"[+-].*|0[0-9]+", step) for step in steps):
+        raise refuse("a path of jsonb that is not a plain constant", "Write it as in '{a,b,0}'.")
+    return exp.Literal.string("".join(f"/{_escaped(step)}" for step in steps))
+
+
+def _escaped(step: str) -> str:
+    return step.replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,267 @@
+-- Functions of Postgres that views' expressions call, written out in DuckDB's. Names within are of one macro each, as in
+-- 0004_numeric.sql.
+
+-- Text with a function done to each character, but for `these`, which become those at their places in `others`.
+CREATE OR REPLACE MACRO flashql.lowered(string, these, others) AS array_to_string([
+    CASE
+        WHEN strpos(these, flashql_character) > 0
+            THEN substring(others, strpos(these, flashql_character), 1)
+        ELSE lower(flashql_character)
+    END
+    FOR flashql_character IN string_split(string, '')
+], '');
+CREATE OR REPLACE MACRO flashql.uppered(string, these, others) AS array_to_string([
+    CASE
+        WHEN strpos(these, flashql_character) > 0
+            THEN substring(others, strpos(these, flashql_character), 1)
+        ELSE upper(flashql_character)
+    END
+    FOR flashql_character IN string_split(string, '')
+], '');
+
+-- The square root of a whole number below 10^38, rounded down: a double's, mended by one of Newton's steps.
+CREATE OR REPLACE MACRO flashql.whole_root(number) AS [
+    list_max([
+        flashql_near + flashql_step FOR flashql_step IN [-2, -1, 0, 1, 2]
+        IF (flashql_near + flashql_step) * (flashql_near + flashql_step) <= number
+    ])
+    FOR flashql_near IN [
+        (flashql_guess + number // flashql_guess) // 2
+        FOR flashql_guess IN [greatest(CAST(sqrt(CAST(number AS DOUBLE)) AS HUGEINT), CAST(1 AS HUGEINT))]
+    ]
+][1];
+
+-- More digits of a root: of (root^2 + rest) * widening^2, rounded down, for a root large enough beside `widening`.
+CREATE OR REPLACE MACRO flashql.widened_root(root, rest, widening) AS [
+    CASE
+        WHEN 2 * root * widening * flashql_more + flashql_more * flashql_more <= rest * widening * widening
+            THEN root * widening + flashql_more
+        ELSE root * widening + flashql_more - 1
+    END
+    FOR flashql_more IN [rest * widening * widening // (2 * root * widening)]
+][1];
+
+-- The square root of a number of units of 10^-digits, in such units, rounded half up: with one digit more, and in two
+-- steps, so that each stays within 128 bits.
+CREATE OR REPLACE MACRO flashql.root_of_units(units, digits) AS [
+    [
+        (flashql.widened_root(
+            flashql_root, flashql_square - flashql_root * flashql_root, CASE WHEN digits < 6 THEN 1 ELSE 10000 END
+        ) + 5) // 10
+        FOR flashql_root IN [flashql.whole_root(flashql_square)]
+    ][1]
+    FOR flashql_square IN [
+        units * flashql.power_of_ten(CASE WHEN digits < 6 THEN digits + 2 ELSE digits - 6 END)
+    ]
+][1];
+
+-- As many digits after the point as Postgres gives dividend / divisor.
+CREATE OR REPLACE MACRO flashql.quotient_digits(dividend, divisor, shown) AS [
+    greatest(flashql.significant_scale(flashql_units['above'], flashql_units['below']), coalesce(shown, 0))
+    FOR flashql_units IN [flashql.in_units(dividend, divisor)]
+][1];
+
+-- Units of 10^-digits as units of 10^-wanted, rounded half away from zero.
+CREATE OR REPLACE MACRO flashql.rescaled(units, digits, wanted) AS
+    CASE
+        WHEN digits <= wanted THEN units * flashql.power_of_ten(wanted - digits)
+        ELSE CAST(sign(units) AS HUGEINT) * (
+            (abs(units) + 5 * flashql.power_of_ten(digits - wanted - 1)) // flashql.power_of_ten(digits - wanted)
+        )
+    END;
+
+-- dividend / divisor in units of 10^-wanted: the quotient as Postgres rounds it, rounded again.
+CREATE OR REPLACE MACRO flashql.rounded_quotient(dividend, divisor, shown, wanted) AS [
+    flashql.rescaled(flashql.quotient(dividend, divisor, shown, flashql_digits), flashql_digits, wanted)
+    FOR flashql_digits IN [flashql.quotient_digits(dividend, divisor, shown)]
+][1];
+
+-- The root of dividend / divisor, each as Postgres rounds it (numeric.c: numeric_stddev_internal), in units of 10^-wanted,
+-- rounded again.
+CREATE OR REPLACE MACRO flashql.rounded_deviation(dividend, divisor, shown, wanted) AS [
+    [
+        CASE
+            WHEN flashql_variance = 0 THEN CAST(0 AS HUGEINT)
+            ELSE flashql.rescaled(flashql.root_of_units(flashql_variance, flashql_digits), flashql_digits, wanted)
+        END
+        FOR flashql_variance IN [flashql.quotient(dividend, divisor, shown, flashql_digits)]
+    ][1]
+    FOR flashql_digits IN [flashql.quotient_digits(dividend, divisor, shown)]
+][1];
+
+-- The same where it has no more than `scale` digits after the point; raises where it has.
+CREATE OR REPLACE MACRO flashql.deviation(dividend, divisor, shown, scale) AS
+    CASE
+        WHEN dividend <> 0 AND flashql.quotient_digits(dividend, divisor, shown) > scale
+            THEN CAST(error('no exact local value for a deviation: round it, as in round(stddev(a), 6)') AS HUGEINT)
+        ELSE flashql.rounded_deviation(dividend, divisor, shown, scale)
+    END;
+
+-- Characters from the last to the first.
+CREATE OR REPLACE MACRO flashql.reversed(string) AS array_to_string(list_reverse(string_split(string, '')), '');
+
+-- initcap of ASCII's letters.
+CREATE OR REPLACE MACRO flashql.initcap(string) AS array_to_string([
+    CASE
+        WHEN regexp_matches(flashql_pair[2], '[a-z]') AND NOT regexp_matches(flashql_pair[1], '[A-Za-z0-9]')
+            THEN upper(flashql_pair[2])
+        WHEN regexp_matches(flashql_pair[2], '[A-Z]') AND regexp_matches(flashql_pair[1], '[A-Za-z0-9]')
+            THEN lower(flashql_pair[2])
+        ELSE flashql_pair[2]
+    END
+    FOR flashql_pair IN [
+        [CASE WHEN flashql_place = 1 THEN '' ELSE substring(string, flashql_place - 1, 1) END,
+         substring(string, flashql_place, 1)]
+        FOR flashql_place IN range(1, length(string) + 1)
+    ]
+], '');
+
+-- substring(string FROM start FOR count): a window that may begin before the text.
+CREATE OR REPLACE MACRO flashql.substring(string, start, count) AS
+    CASE
+        WHEN count < 0 THEN error('negative substring length not allowed')
+        WHEN start IS NOT NULL AND count IS NOT NULL THEN substring(
+            string, greatest(start, 1), greatest(greatest(start, 1), start + count) - greatest(start, 1)
+        )
+    END;
+
+-- How many times one DECIMAL goes into another.
+CREATE OR REPLACE MACRO flashql.whole_quotient(dividend, divisor) AS [
+    CASE
+        WHEN flashql_sides['below'] = 0 THEN CAST(error('division by zero of ' || dividend) AS HUGEINT)
+        ELSE flashql_sides['sign'] * (flashql_sides['above'] // flashql_sides['below'])
+    END
+    FOR flashql_sides IN [flashql.in_units(dividend, divisor)]
+][1];
+
+-- A number printed with few digits as a DECIMAL that has all of them.
+CREATE OR REPLACE MACRO flashql.decimal_of(shown) AS
+    CASE
+        WHEN shown IN ('nan', '-nan', 'inf', '-inf') OR abs(CAST(shown AS DOUBLE)) >= 1e18
+            OR (abs(CAST(shown AS DOUBLE)) < 1e-4 AND CAST(shown AS DOUBLE) <> 0)
+            THEN CAST(error('no exact local value for numeric ' || shown) AS DECIMAL(38, 19))
+        ELSE CAST(shown AS DECIMAL(38, 19))
+    END;
+
+-- A date or timestamp as Postgres prints it: the era is last.
+CREATE OR REPLACE MACRO flashql.shown(moment) AS regexp_replace(moment, '^(\S+) \(BC\)(.*)$', '\1\2 BC');
+
+-- The strings of a document, and what is between them.
+CREATE OR REPLACE MACRO flashql.json_pieces(document) AS
+    regexp_extract_all(CAST(document AS VARCHAR), '"(?:[^"\\]|\\.)*"|[^"]+');
+
+-- A document whose numbers are strings that begin with a null character, which no string of jsonb has.
+CREATE OR REPLACE MACRO flashql.json_marked(document) AS CAST(array_to_string([
+    CASE
+        WHEN starts_with(flashql_piece, '"') THEN flashql_piece
+        ELSE regexp_replace(flashql_piece, '(-?[0-9][0-9.eE+-]*)', '"\\u0000\1"', 'g')
+    END
+    FOR flashql_piece IN flashql.json_pieces(document)
+], '') AS JSON);
+
+-- A marked document as Postgres prints it: numbers as they were, a space after each comma and colon outside of strings.
+CREATE OR REPLACE MACRO flashql.json_printed(marked) AS
+    CASE
+        WHEN regexp_matches(marked, '\\u00[01][B-F]')
+            THEN error('no exact local value for a document with such characters: ' || marked)
+        WHEN marked IS NOT NULL THEN array_to_string([
+            CASE
+                WHEN starts_with(flashql_piece, '"\u0000') THEN flashql_piece[8:-2]
+                WHEN starts_with(flashql_piece, '"') THEN flashql_piece
+                ELSE regexp_replace(flashql_piece, '([,:])', '\1 ', 'g')
+            END
+            FOR flashql_piece IN flashql.json_pieces(marked)
+        ], '')
+    END;
+
+-- What is at a path of a document, as a document; as it is printed where that is short and plain.
+CREATE OR REPLACE MACRO flashql.json_value(document, path) AS
+    CASE
+        WHEN json_type(document, path) IN ('BOOLEAN', 'NULL', 'UBIGINT', 'BIGINT') THEN json_extract(document, path)
+        ELSE CAST(flashql.json_printed(CAST(json_extract(flashql.json_marked(document), path) AS VARCHAR)) AS JSON)
+    END;
+
+-- What is at a path of a document, as text: of a string what it says.
+CREATE OR REPLACE MACRO flashql.json_text(document, path) AS
+    CASE
+        WHEN json_type(document, path) IN ('VARCHAR', 'BOOLEAN', 'NULL', 'UBIGINT', 'BIGINT')
+            THEN json_extract_string(document, path)
+        ELSE flashql.json_printed(CAST(json_extract(flashql.json_marked(document), path) AS VARCHAR))
+    END;
+
+CREATE OR REPLACE MACRO flashql.json_kind(document) AS
+    CASE json_type(document)
+        WHEN 'OBJECT' THEN 'object'
+        WHEN 'ARRAY' THEN 'array'
+        WHEN 'VARCHAR' THEN 'string'
+        WHEN 'BOOLEAN' THEN 'boolean'
+        WHEN 'NULL' THEN 'null'
+        ELSE CASE WHEN document IS NOT NULL THEN 'number' END
+    END;
+
+CREATE OR REPLACE MACRO flashql.json_elements(document) AS
+    CASE
+        WHEN document IS NULL OR json_type(document) = 'ARRAY' THEN json_array_length(document)
+        ELSE CAST(error('cannot get array length of what is no array: ' || document) AS UBIGINT)
+    END;
+
+-- Whether an object has a name, or an array or the document itself is a string; `shown` is that as JSON.
+CREATE OR REPLACE MACRO flashql.json_has(document, path, shown) AS
+    CASE json_type(document)
+        WHEN 'OBJECT' THEN json_exists(document, path)
+        WHEN 'ARRAY' THEN list_contains(CAST(json_extract(document, '$[*]') AS VARCHAR[]), shown)
+        ELSE CASE WHEN document IS NOT NULL THEN CAST(document AS VARCHAR) = shown END
+    END;
+
+-- value = ANY (listed): null where nothing is equal and a null might be.
+CREATE OR REPLACE MACRO flashql.any_equal(value, listed) AS
+    CASE
+        WHEN len(listed) = 0 THEN false
+        WHEN value IS NULL OR listed IS NULL THEN CAST(NULL AS BOOLEAN)
+        WHEN list_contains(listed, value) THEN true
+        WHEN list_count(listed) < len(listed) THEN CAST(NULL AS BOOLEAN)
+        ELSE false
+    END;
+
+-- Whether every element of the other list is in this one; a null is equal to nothing.
+CREATE OR REPLACE MACRO flashql.contains_all(listed, others) AS
+    CASE
+        WHEN listed IS NULL OR others IS NULL THEN CAST(NULL AS BOOLEAN)
+        ELSE list_count(others) = len(others) AND list_has_all(listed, others)
+    END;
+CREATE OR REPLACE MACRO flashql.overlaps(listed, others) AS
+    CASE
+        WHEN listed IS NULL OR others IS NULL THEN CAST(NULL AS BOOLEAN)
+        ELSE list_has_any([flashql_one FOR flashql_one IN listed IF flashql_one IS NOT NULL], others)
+    END;
+CREATE OR REPLACE MACRO flashql.joined(listed, others) AS
+    CASE WHEN listed IS NULL AND others IS NULL THEN NULL ELSE list_concat(listed, others) END;
+CREATE OR REPLACE MACRO flashql.without_nulls(listed, replacement) AS
+    [coalesce(flashql_one, replacement) FOR flashql_one IN listed];
+CREATE OR REPLACE MACRO flashql.split(string, separator) AS
+    CASE WHEN string = '' THEN CAST([] AS VARCHAR[]) ELSE string_split(string, separator) END;
+
+-- array_to_string, which is the empty text where there is nothing to show.
+CREATE OR REPLACE MACRO flashql.listed(elements, separator) AS
+    CASE WHEN elements IS NOT NULL AND separator IS NOT NULL THEN coalesce(array_to_string(elements, separator), '') END;
+
+-- From one moment to another in days and time, both of the same sign; of infinite ones there is no interval here.
+CREATE OR REPLACE MACRO flashql.between_moments(later, earlier) AS
+    CASE
+        WHEN isinf(later) OR isinf(earlier)
+            THEN CAST(error('no exact local value for ' || later || ' - ' || earlier) AS INTERVAL)
+        ELSE [
+            to_days(CAST(sign(flashql_span) * (abs(flashql_span) // 86400000000) AS INTEGER))
+                + to_microseconds(CAST(sign(flashql_span) * (abs(flashql_span) % 86400000000) AS BIGINT))
+            FOR flashql_span IN [epoch_us(later) - epoch_us(earlier)]
+        ][1]
+    END;
+
+-- An interval's epoch: years of 365.25 days, months of 30 (interval_part_common).
+CREATE OR REPLACE MACRO flashql.interval_microseconds(span) AS
+    CAST(datepart('year', span) AS HUGEINT) * 31557600000000
+    + CAST(datepart('month', span) AS HUGEINT) * 2592000000000
+    + CAST(datepart('day', span) AS HUGEINT) * 86400000000
+    + CAST(datepart('hour', span) AS HUGEINT) * 3600000000
+    + CAST(datepart('minute', span) AS HUGEINT) * 60000000
+    + CAST(datepart('microsecond', span) AS HUGEINT);

@@ -1,0 +1,38 @@
+-- jsonb: members, paths, types, containment.
+
+doc -> 'a';
+doc ->> 'a';
+doc -> 'b' -> 'c';
+doc -> 'b' ->> 'd';
+doc -> 'b';
+doc ->> 'b';
+doc -> 0;
+doc ->> -1;
+doc ->> 2;
+doc -> 'long, key: 1';
+doc -> '0';
+coalesce(doc -> 'a', doc -> 'b');
+doc #> '{b,c}';
+doc #>> '{b,c,1}';
+doc #>> '{b,c}';
+doc #> '{0}';
+doc #>> '{a,a}';
+doc ? 'a';
+doc ? 'b';
+doc @> '{"a": 1}';
+doc @> '{"a": 1.5}';
+doc @> '{"a": "x", "b": {"d": "é\"\n"}}';
+doc @> '{"b": {"c": true}}';
+doc @> '{"a": null}';
+doc @> '{}';
+jsonb_typeof(doc);
+jsonb_typeof(doc -> 'a');
+jsonb_array_length(CASE WHEN jsonb_typeof(doc) = 'array' THEN doc END);
+doc::text;
+(doc -> 'a')::text;
+(doc ->> 'a')::numeric(30,4);
+length(doc ->> 'a');
+coalesce(doc ->> 'a', doc #>> '{b,d}', 'none');
+(doc -> 'a') IS NULL;
+CASE WHEN b THEN doc END;
+coalesce(doc, doc);
