@@ -29,6 +29,7 @@ from flashql.quoting import literal, local_name, qualified, quote
 from flashql.store import DATA_SCHEMA, registered
 from flashql.store.prepared import run_over
 from flashql.tabulating import Events, column_array, column_places, events_sql, events_table, is_text
+from flashql.weighing import rowid_among
 
 _BATCH, _REPLACED = "flashql_batch", "flashql_replaced"
 # Up to here planning a statement takes longer than running it.
@@ -248,8 +249,11 @@ def _apply_lacking(
     found = f"SELECT t.rowid AS id FROM {target(copy)} AS t SEMI JOIN ({touched}) AS touched ON {same}"
     replaced = writer.execute(found).fetchnumpy()["id"]
     _run(writer, _insert_lacking(copy, relation, events), delta)
-    with registered(writer, _REPLACED, pa.table({"id": to_arrow(replaced)})):
-        _run(writer, f"DELETE FROM {target(copy)} WHERE rowid IN (SELECT id FROM {_REPLACED})", delta)
+    if len(replaced):
+        # The range, which is a filter of its own, lets DuckDB pass over the row groups that have none of them.
+        within = f"{rowid_among(f'FROM {_REPLACED}')} AND rowid BETWEEN {replaced.min()} AND {replaced.max()}"
+        with registered(writer, _REPLACED, pa.table({"id": to_arrow(replaced)})):
+            _run(writer, f"DELETE FROM {target(copy)} WHERE {within}", delta)
 
 
 def _insert_lacking(copy: Copy, relation: str, events: Events) -> str:
@@ -315,10 +319,13 @@ def _bag_statements(copy: Copy, events: Events) -> list[str]:
         f"UNION ALL SELECT {leaving}, -1 FROM {events.relation} WHERE has_old) AS e "
         f"GROUP BY {exactly('e')} HAVING sum({weight})"
     )
-    return [
-        f"DELETE FROM {target(copy)} WHERE rowid IN (SELECT id FROM (SELECT c.rowid AS id, w.{weight} AS weight, "
+    leaves = (
+        f"SELECT id FROM (SELECT c.rowid AS id, w.{weight} AS weight, "
         f"row_number() OVER (PARTITION BY {exactly('c')}) AS nth "
-        f"FROM {target(copy)} AS c JOIN {weighed} < 0) AS w ON {same}) WHERE nth <= -weight)",
+        f"FROM {target(copy)} AS c JOIN {weighed} < 0) AS w ON {same}) WHERE nth <= -weight"
+    )
+    return [
+        f"DELETE FROM {target(copy)} WHERE {rowid_among(leaves)}",
         f"INSERT INTO {target(copy)} ({', '.join(names)}) SELECT {', '.join(f'w.{name}' for name in names)} "
         f"FROM {weighed} > 0) AS w, range(w.{weight}) AS copies",
     ]

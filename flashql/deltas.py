@@ -16,7 +16,7 @@ from flashql.planner.steps import WEIGHT
 from flashql.quoting import qualified, quote
 from flashql.store import DATA_SCHEMA, registered
 from flashql.store.relations import described
-from flashql.weighing import Columns, consolidated, exact
+from flashql.weighing import Columns, consolidated, exact, rowid_among
 
 _MOVED = "flashql_moved"
 _OUTER_JOIN = re.compile(r"\b(LEFT|RIGHT|FULL)\s+(OUTER\s+)?JOIN\b", re.IGNORECASE)

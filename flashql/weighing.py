@@ -1,4 +1,4 @@
-"""Bags of rows as SQL: the difference between a table and a query, and a delta applied to a table."""
+"""Bags of rows as SQL: the difference between a table and a query, a delta applied to a table, and rows by rowid."""
 
 from __future__ import annotations
 
@@ -28,3 +28,15 @@ def consolidated(columns: Columns, weighted: str) -> str:
 def exact(expression: str, kind: str) -> str:
     """An expression that is equal exactly when the value is."""
     return f"CAST({expression} AS VARCHAR)" if compares_vaguely(kind) else expression
+
+
+def rowid_among(ids: str) -> str:
+    """A condition on a table's rowid: that it is among the ids which a query with one column `id` returns.
+
+    DuckDB 2.0 pushes `rowid IN (query)` into the table's scan as a Bloom filter. Where a vector has deleted rows, that
+    reads other rowids than its own: rows are passed over, or the process ends. It pushes no filter on what is computed.
+
+    >>> rowid_among("SELECT 1 AS id")
+    '-rowid IN (SELECT -id FROM (SELECT 1 AS id))'
+    """
+    return f"-rowid IN (SELECT -id FROM ({ids}))"
