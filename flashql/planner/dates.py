@@ -132,8 +132,10 @@ def date_trunc(value: Scalar, unit: str) -> Scalar:
         raise refuse(f"date_trunc of {value.type.name}", "Cast the column to timestamp, or the result to date.")
     if unit.upper() not in _TRUNCATIONS:
         raise refuse(f"date_trunc to {unit.lower()}")
-    name = exp.Literal.string(unit.lower())
-    return Scalar(cast(function("DATE_TRUNC", name, cast(value.node, "TIMESTAMP")), "TIMESTAMP"), value.type)
+    cut = function("DATE_TRUNC", exp.Literal.string(unit.lower()), cast(value.node, "TIMESTAMP"))
+    # DuckDB 1 rewrites a comparison of date_trunc itself with a constant that is no start of a unit: = false, <> true,
+    # of null too.
+    return Scalar(cast(function("COALESCE", cut, exp.Null()), "TIMESTAMP"), value.type)
 
 
 def extract(value: Scalar, field: str) -> Scalar:

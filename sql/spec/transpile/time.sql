@@ -1,22 +1,29 @@
 -- Dates and times, without a time zone.
 
 date_trunc('month', ts);
-CAST(DATE_TRUNC('month', CAST("ts" AS TIMESTAMP)) AS TIMESTAMP);
+CAST(COALESCE(DATE_TRUNC('month', CAST("ts" AS TIMESTAMP)), NULL) AS TIMESTAMP);
 
 date_trunc('week', ts);
-CAST(DATE_TRUNC('week', CAST("ts" AS TIMESTAMP)) AS TIMESTAMP);
+CAST(COALESCE(DATE_TRUNC('week', CAST("ts" AS TIMESTAMP)), NULL) AS TIMESTAMP);
 
 date_trunc('hour', ts);
-CAST(DATE_TRUNC('hour', CAST("ts" AS TIMESTAMP)) AS TIMESTAMP);
+CAST(COALESCE(DATE_TRUNC('hour', CAST("ts" AS TIMESTAMP)), NULL) AS TIMESTAMP);
 
 date_trunc('year', ts);
-CAST(DATE_TRUNC('year', CAST("ts" AS TIMESTAMP)) AS TIMESTAMP);
+CAST(COALESCE(DATE_TRUNC('year', CAST("ts" AS TIMESTAMP)), NULL) AS TIMESTAMP);
 
 date_trunc('quarter', day::timestamp);
-CAST(DATE_TRUNC('quarter', CAST(CAST("day" AS TIMESTAMP) AS TIMESTAMP)) AS TIMESTAMP);
+CAST(COALESCE(DATE_TRUNC('quarter', CAST(CAST("day" AS TIMESTAMP) AS TIMESTAMP)), NULL) AS TIMESTAMP);
 
 date_trunc('milliseconds', ts);
-CAST(DATE_TRUNC('milliseconds', CAST("ts" AS TIMESTAMP)) AS TIMESTAMP);
+CAST(COALESCE(DATE_TRUNC('milliseconds', CAST("ts" AS TIMESTAMP)), NULL) AS TIMESTAMP);
+
+-- No start of a year: still null of null.
+date_trunc('year', ts) <> timestamp '2021-01-03';
+CAST(COALESCE(DATE_TRUNC('year', CAST("ts" AS TIMESTAMP)), NULL) AS TIMESTAMP) <> CAST('2021-01-03 00:00:00' AS TIMESTAMP);
+
+date_trunc('week', ts) = timestamp '2021-01-03';
+CAST(COALESCE(DATE_TRUNC('week', CAST("ts" AS TIMESTAMP)), NULL) AS TIMESTAMP) = CAST('2021-01-03 00:00:00' AS TIMESTAMP);
 
 extract(year from day);
 CAST(CASE WHEN ISINF(CAST("day" AS DATE)) THEN ERROR('the year of an infinite date has no exact local value') WHEN DATE_PART('year', CAST("day" AS DATE)) <= 0 THEN DATE_PART('year', CAST("day" AS DATE)) - 1 ELSE DATE_PART('year', CAST("day" AS DATE)) END AS DECIMAL(7, 0));
