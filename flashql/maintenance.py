@@ -21,6 +21,7 @@ from flashql.live import LiveQuery
 from flashql.lsn import LSN
 from flashql.planner.steps import WEIGHT, Steps
 from flashql.quoting import qualified, quote
+from flashql.sharing import Parts
 from flashql.stepping import Program, build, known_relations
 from flashql.store import Store
 from flashql.store.copies import next_id
@@ -44,6 +45,7 @@ class Maintenance:
         self._store = store
         self._version = -1
         self._programs: list[Program] = []
+        self._parts = Parts()
         self.watchers = Watchers(store)
         self._lives: list[LiveQuery] = []
         self._joining: LiveQuery | None = None  # with the transaction under way
@@ -74,11 +76,12 @@ class Maintenance:
 
     def _program(self, cursor: duckdb.DuckDBPyConnection, one: Followed) -> Program:
         steps = planned(cursor, one.view, one.inputs, one.prefix)
-        return Program(one, steps, known_relations(self._store), built_milliseconds(self._store))
+        return Program(one, steps, known_relations(self._store), built_milliseconds(self._store), self._parts)
 
     def wanted(self) -> frozenset[str]:
         """The tables whose delta some view follows, or somebody watches."""
-        return self.watchers.tables().union(*(program.kept.tables for program in self.programs()))
+        live = {one.program.steps.last.table for one in self._lives if one.program is not None}
+        return self.watchers.tables().union(live, *(program.kept.tables for program in self.programs()))
 
     def maintain(self, writer: duckdb.DuckDBPyConnection, deltas: Deltas, lsn: LSN) -> None:
         """Bring every view that reads one of the changed tables to what its query returns now, at `lsn`.
@@ -92,6 +95,7 @@ class Maintenance:
             if program in self._programs:
                 _guarded(program.kept.view, partial(program.run, writer, deltas))
         self._each_live(writer, lambda one: one.follow(writer, deltas))
+        self._parts.end_batch(writer, deltas)
         self._note(writer)
         self.watchers.collect(writer, deltas, lsn, {one.kept.view.relation_id: one.steps for one in self.programs()})
 
@@ -100,7 +104,7 @@ class Maintenance:
 
         Raises `ViewNotReady` and `ViewBroken`.
         """
-        live = LiveQuery(self._store, view, watcher)
+        live = LiveQuery(self._store, view, watcher, self._parts)
         with self._store.transaction():
             self._joining = live  # `settle` computes it, after all that it reads
         return live
@@ -184,7 +188,7 @@ class Maintenance:
         self._note(writer)
         moved: dict[str, Steps] = {}  # of the views that followed what was disturbed
         disturbed, self._disturbed = self._disturbed, set()
-        lost = Deltas(writer, disturbed)
+        lost = Deltas(writer, disturbed, all_listed=True)
         for table in disturbed:
             lost.lose(table)
         for one in followed_views(self._store):

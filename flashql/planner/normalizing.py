@@ -9,7 +9,8 @@ from itertools import count
 
 from sqlglot import exp
 
-from flashql.planner.blocks import Recomputed, items, output_names, where
+from flashql.planner.blocks import Recomputed, is_plain, items, output_names, where
+from flashql.planner.flattening import flatten
 
 
 def normalized(tree: exp.Query) -> exp.Query:
@@ -28,9 +29,17 @@ def normalized(tree: exp.Query) -> exp.Query:
             if isinstance(operand, exp.Subquery) and not operand.args.get("limit") and not operand.args.get("order"):
                 operand.replace(operand.this)
     _make_unique(tree)
+    flatten(tree)
     for select in tree.find_all(exp.Select):
+        _show_nothing_where_only_existence_counts(select)
         _join_first(select)
     return tree
+
+
+def _show_nothing_where_only_existence_counts(select: exp.Select) -> None:
+    """EXISTS (SELECT * ...) reads no column of what it finds."""
+    if isinstance(select.parent, exp.Exists) and is_plain(select):
+        select.set("expressions", [exp.alias_(exp.Literal.number(1), "one", quoted=True)])
 
 
 def _join_first(select: exp.Select) -> None:
