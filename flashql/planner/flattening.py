@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from flashql.planner.blocks import is_plain, items
+from flashql.planner.blocks import is_plain, items, own
 
 
 def flatten(tree: exp.Query) -> None:
@@ -24,6 +24,8 @@ def merge(select: exp.Select) -> bool:
     """Merge a derived table that is all a SELECT reads, in place; False when it is none, or not one of that kind."""
     present = items(select)
     if len(present) != 1 or select.args.get("laterals") or not isinstance(present[0].node, exp.Subquery):
+        return False
+    if any(own(select, exp.Window)):  # DuckDB partitions by nothing that may raise an error
         return False
     inner = present[0].query
     if not isinstance(inner, exp.Select) or not is_plain(inner) or inner.args.get("from_") is None:

@@ -10,6 +10,7 @@ from itertools import count
 from sqlglot import exp
 
 from flashql.planner.blocks import Recomputed, is_plain, items, output_names, where
+from flashql.planner.decorrelating import decorrelate
 from flashql.planner.flattening import flatten
 
 
@@ -30,6 +31,7 @@ def normalized(tree: exp.Query) -> exp.Query:
                 operand.replace(operand.this)
     _make_unique(tree)
     flatten(tree)
+    decorrelate(tree)
     for select in tree.find_all(exp.Select):
         _show_nothing_where_only_existence_counts(select)
         _join_first(select)

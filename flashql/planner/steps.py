@@ -105,11 +105,10 @@ def whole(table: str, query: exp.Query, reasons: Sequence[str]) -> Steps:
 def alike(query: exp.Query) -> str:
     """A query as text that is the same for queries that differ in their aliases alone."""
     query = query.copy()
-    named_ = [node for node in query.find_all(exp.Table, exp.Subquery, exp.Lateral) if node.args.get("alias")]
-    numbers = {node.alias: f"a{number}" for number, node in enumerate(named_) if node.args["alias"].this is not None}
-    for node in named_:
-        if node.alias in numbers:
-            node.args["alias"].set("this", exp.to_identifier(numbers[node.alias], quoted=True))
+    known = [one for one in query.find_all(exp.TableAlias) if one.this is not None]
+    numbers = {one.name: f"a{number}" for number, one in enumerate(known)}
+    for one in known:
+        one.set("this", exp.to_identifier(numbers[one.name], quoted=True))
     for one in query.find_all(exp.Column):
         if one.table in numbers:
             one.set("table", exp.to_identifier(numbers[one.table], quoted=True))
