@@ -22,19 +22,11 @@ def flatten(tree: exp.Query) -> None:
 
 def merge(select: exp.Select) -> bool:
     """Merge a derived table that is all a SELECT reads, in place; False when it is none, or not one of that kind."""
-    present = items(select)
-    if len(present) != 1 or select.args.get("laterals") or not isinstance(present[0].node, exp.Subquery):
+    inner = _mergeable(select)
+    if inner is None:
         return False
-    if any(own(select, exp.Window)):  # DuckDB partitions by nothing that may raise an error
-        return False
-    inner = present[0].query
-    if not isinstance(inner, exp.Select) or not is_plain(inner) or inner.args.get("from_") is None:
-        return False
+    alias = items(select)[0].alias
     values = {item.alias_or_name: item.unalias() for item in inner.expressions}
-    # A constant would be a place in GROUP BY; a subquery in an aggregate is not kept.
-    if any(one.find(exp.Query) is not None or one.find(exp.Column) is None for one in values.values()):
-        return False
-    alias = present[0].alias
     if any(column.table == alias and column.name not in values for column in select.find_all(exp.Column)):
         return False
     for item in select.expressions:
@@ -42,10 +34,24 @@ def merge(select: exp.Select) -> bool:
             item.replace(exp.alias_(item.copy(), item.name, quoted=True))
     for column in [column for column in select.find_all(exp.Column) if column.table == alias]:
         value = values[column.name].copy()
-        column.replace(value if isinstance(value, (exp.Column, exp.Func)) else exp.paren(value, copy=False))
+        column.replace(value if isinstance(value, exp.Column) else exp.paren(value, copy=False))
     conditions = [clause.this for query in (inner, select) if (clause := query.args.get("where")) is not None]
     for clause in ("from_", "joins"):
         select.set(clause, inner.args.get(clause))
     if conditions:
         select.set("where", exp.Where(this=exp.and_(*conditions)))
     return True
+
+
+def _mergeable(select: exp.Select) -> exp.Select | None:
+    present = items(select)
+    if len(present) != 1 or select.args.get("laterals") or not isinstance(present[0].node, exp.Subquery):
+        return None
+    if any(own(select, exp.Window)):  # DuckDB partitions by nothing that may raise an error
+        return None
+    inner = present[0].query
+    if not isinstance(inner, exp.Select) or not is_plain(inner) or inner.args.get("from_") is None:
+        return None
+    # A constant would be a place in GROUP BY; a subquery in an aggregate is not kept.
+    fit = all(one.find(exp.Column) is not None and one.find(exp.Query) is None for one in inner.expressions)
+    return inner if fit else None

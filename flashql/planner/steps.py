@@ -105,10 +105,10 @@ def whole(table: str, query: exp.Query, reasons: Sequence[str]) -> Steps:
 def alike(query: exp.Query) -> str:
     """A query as text that is the same for queries that differ in their aliases alone."""
     query = query.copy()
-    known = [one for one in query.find_all(exp.TableAlias) if one.this is not None]
-    numbers = {one.name: f"a{number}" for number, one in enumerate(known)}
-    for one in known:
-        one.set("this", exp.to_identifier(numbers[one.name], quoted=True))
+    known = [alias for alias in query.find_all(exp.TableAlias) if alias.this is not None]
+    numbers = {alias.name: f"a{number}" for number, alias in enumerate(known)}
+    for alias in known:
+        alias.set("this", exp.to_identifier(numbers[alias.name], quoted=True))
     for one in query.find_all(exp.Column):
         if one.table in numbers:
             one.set("table", exp.to_identifier(numbers[one.table], quoted=True))
