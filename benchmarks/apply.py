@@ -27,6 +27,7 @@ from benchmarks.measuring import (
     session,
     table,
 )
+from flashql.lsn import LSN
 
 ROWS, SMALL_TRANSACTIONS, CHANGES_PER_TRANSACTION, PAIRS = 1_000_000, 200_000, 1000, 5
 _AT_MOST_SECONDS = 3600
@@ -121,15 +122,21 @@ def _in_turn(
     return taken
 
 
-def drain(file: Path, dsn: str) -> dict[str, float]:
-    """From `resume()` until the file durably has, and shows, all the origin had committed."""
+def drain(file: Path, dsn: str, end: LSN) -> dict[str, float]:
+    """From `resume()` until the file durably has, and shows, all the origin had committed before `end`.
+
+    That is where the other programs end too. `wait()` would go on to the origin's present: through what checking the
+    runs before has written, which is nobody's backlog (with checksums, reading a page for the first time is logged).
+    """
     with opened(file, dsn) as database:
         before = peak_rss_mb()
         began, began_cpu = time.perf_counter(), time.process_time()
         report = database.sync.resume()
         if report.failed:
             raise SystemExit(f"resume failed: {report.failed}")
-        database.sync.wait()
+        (worker,) = database.sync._workers.values()
+        if not worker.wait(report.realtime, end, time.monotonic() + _AT_MOST_SECONDS):
+            raise SystemExit(f"{end} was not reached")
         seconds, cpu = time.perf_counter() - began, time.process_time() - began_cpu
     return {
         "seconds": round(seconds, 3),
@@ -145,10 +152,10 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=PAIRS)
     parser.add_argument("--quick", action="store_true", help="a tenth of everything")
     parser.add_argument("--only", help="one scenario: inserts, mixed or one_row_transactions")
-    parser.add_argument("--drain", nargs=2, metavar=("FILE", "DSN"), help=argparse.SUPPRESS)
+    parser.add_argument("--drain", nargs=3, metavar=("FILE", "DSN", "LSN"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.drain:
-        print(json.dumps(drain(Path(options.drain[0]), options.drain[1])))
+        print(json.dumps(drain(Path(options.drain[0]), options.drain[1], LSN.parse(options.drain[2]))))
         return
     share = 10 if options.quick else 1
     chosen = scenarios(options.rows // share, SMALL_TRANSACTIONS // share)

@@ -69,7 +69,7 @@ class Backlog:
         file = folder / "run.duckdb"
         shutil.copyfile(self.file, file)
         _copy_slot(origin, self.slot)
-        figures = in_own_process("benchmarks.apply", "--drain", str(file), self.dsn)
+        figures = in_own_process("benchmarks.apply", "--drain", str(file), self.dsn, self.end_lsn)
         require_equal(origin, file, self.scenario.check)
         drop_slot(origin, self.slot)
         file.unlink()

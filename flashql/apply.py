@@ -24,11 +24,11 @@ from flashql.catalog import Copy
 from flashql.deltas import Delta
 from flashql.netting import Netted, netted
 from flashql.origins.base import DELETE, UPDATE, BoolArray, RowChanges
+from flashql.planner.steps import compares_vaguely
 from flashql.quoting import literal, local_name, qualified, quote
 from flashql.store import DATA_SCHEMA, registered
 from flashql.store.prepared import run_over
 from flashql.tabulating import Events, column_array, column_places, events_sql, events_table, is_text
-from flashql.weighing import compares_vaguely
 
 _BATCH, _REPLACED = "flashql_batch", "flashql_replaced"
 # Up to here planning a statement takes longer than running it.

@@ -33,9 +33,10 @@ from flashql.ddl import (
     touch_of,
 )
 from flashql.defining import Definer
-from flashql.maintenance import Maintenance
+from flashql.maintenance import Maintenance, without_broken
 from flashql.origins.postgres import PostgresOrigin
 from flashql.query import Parameters, Preparation, Scratch
+from flashql.rebinding import bind_again
 from flashql.result import Result
 from flashql.scheduling import Schedule
 from flashql.store import Store, translated
@@ -78,6 +79,7 @@ def connect(
 # The first words of statements that change no table, and of those that begin, end or undo a transaction.
 _READING = {"SELECT", "FROM", "VALUES", "TABLE", "DESCRIBE", "SHOW", "SUMMARIZE", "SET", "RESET", "USE", "PRAGMA"}
 _BEGINNING = {"BEGIN", "START"}
+_DEFINING = {"CREATE", "ALTER", "DROP"}
 _UNDOING = {"ROLLBACK", "ABORT"}
 _ENDING = {"COMMIT", "END"} | _UNDOING
 
@@ -153,6 +155,7 @@ class Cursor:
         self._connection = connection
         self._scratch = Scratch(connection)
         self._written: set[str] = set()  # local tables that views follow, written to in the transaction that is open
+        self._redefined = False  # likewise: one of DuckDB's own tables or views was made, altered or dropped
         self._in_transaction = False
         self._namespace = "main"  # where a name without schema belongs; USE changes it
 
@@ -251,12 +254,16 @@ class Cursor:
             return
         maintenance = self._database.maintenance
         self._written |= maintenance.local_tables_named(sql)
+        self._redefined = self._redefined or word in _DEFINING
         if word in _BEGINNING:
             self._in_transaction = True
         elif word in _ENDING:
             self._in_transaction = False
         if word in _UNDOING:
-            self._written = set()
+            self._written, self._redefined = set(), False
+        if self._redefined and not self._in_transaction:
+            self._redefined = False
+            bind_again(self._database.store)
         if self._written and not self._in_transaction:
             written, self._written = self._written, set()
             maintenance.follow_local(written)
@@ -298,7 +305,7 @@ class Cursor:
             return self._query(statement.sql, None)
         self._refuse_in_transaction()
         self._scratch.clear()
-        changed = definer.carry_out(statement)
+        changed = without_broken(lambda: definer.carry_out(statement))
         self._database.schedule.look()
         if changed and self._database.auto_sync:
             sync.sync()
@@ -341,9 +348,11 @@ class Database(Cursor):
         try:
             if not read_only:
                 self.store.before_commit = self.maintenance.settle
+                self.store.left_behind = self.maintenance.leave
                 joining.clear_orphans(self.store)
                 self.sync.show_stopped()
-                self.maintenance.follow_local()  # whatever was written to local tables by other means
+                bind_again(self.store)  # whatever was done to local views and tables by other means
+                self.maintenance.follow_local()
             self.schedule.look()
             super().__init__(self, self.store.cursor())
         except BaseException:

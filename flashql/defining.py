@@ -14,7 +14,7 @@ from itertools import count
 
 import duckdb
 
-from flashql import errors, query
+from flashql import errors
 from flashql.catalog import Persistence, Schema, Table, View, ViewColumn
 from flashql.datatypes import ladder
 from flashql.ddl import (
@@ -30,10 +30,11 @@ from flashql.ddl import (
 )
 from flashql.keeping import kept_locally, view_body
 from flashql.namespaces import alter_schema, create_schema, require_not_reserved
-from flashql.planner.binding import bind, view_names
+from flashql.planner.binding import bind
 from flashql.query import Origins
 from flashql.quoting import local_name, qualified, quote
-from flashql.store import Store, translated
+from flashql.rebinding import bound_locally
+from flashql.store import Store
 from flashql.store.definitions import (
     delete_view,
     realtime_views,
@@ -164,30 +165,16 @@ class Definer:
                 f"origin view {view.relation_id} has no origin to be read at",
                 hint="Give it WITH (replication_origin = '...'), or its schema: ALTER SCHEMA ... SET (...).",
             )
-        bound_locally = self._bound_locally(view, column_names)
+        bound_here = bound_locally(self._store, view, column_names)
         if view.persistence is Persistence.REALTIME:
-            bound_locally = kept_locally(self._store, bound_locally)
-        return bound_locally, ()
+            bound_here = kept_locally(self._store, bound_here)
+        return bound_here, ()
 
     def live_view(self, text: str) -> View:
         """A query over local names as a realtime view that no catalog has. Raises what keeps it from being one."""
         name = f"live_{next(self._live_numbers)}"
         view = View("flashql", name, Persistence.REALTIME, None, text, ())
-        return kept_locally(self._store, self._bound_locally(view, ()))
-
-    def _bound_locally(self, view: View, column_names: Sequence[str]) -> View:
-        cursor = self._store.cursor()
-        try:
-            with translated():
-                found = query.describe_local(cursor, view.query)
-                names = view_names([name for name, _ in found], column_names)
-                reads, local_tables = query.reads(self._store, view.query)
-        except errors.QueryFailed as error:
-            raise errors.DefinitionError(f"the query of {view.relation_id} cannot be run: {error.message}") from error
-        finally:
-            cursor.close()
-        columns = tuple(ViewColumn(name, kind) for name, (_, kind) in zip(names, found, strict=True))
-        return replace(view, columns=columns, reads=reads, local_tables=local_tables)
+        return kept_locally(self._store, bound_locally(self._store, view, ()))
 
     def _computed_columns(
         self, writer: duckdb.DuckDBPyConnection, view: View, tables: Sequence[Table]

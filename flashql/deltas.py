@@ -6,6 +6,7 @@ rows: new = old + delta, as bags. A row may be in it with both weights, which ca
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from flashql.store.relations import described
 from flashql.weighing import Columns, consolidated, exact
 
 _MOVED = "flashql_moved"
+_OUTER_JOIN = re.compile(r"\b(LEFT|RIGHT|FULL)\s+(OUTER\s+)?JOIN\b", re.IGNORECASE)
 # DuckDB 2 lets a statement read what another within it deleted or inserted; DuckDB 1 hands that to Python.
 NESTS = not duckdb.__version__.startswith("1.")
 
@@ -169,6 +171,9 @@ def fill(writer: duckdb.DuckDBPyConnection, delta: Delta, columns: Columns, weig
 def difference(writer: duckdb.DuckDBPyConnection, query: str, delta: Delta, columns: Columns) -> None:
     """Make the delta what its table lacks of a query with the same columns, and has beyond it."""
     names = ", ".join(quote(name) for name, _ in columns)
+    if _OUTER_JOIN.search(query):  # see planner.delta.joins_outer
+        writer.execute(f"CREATE OR REPLACE TEMP TABLE flashql_rows AS {query}")
+        query = "FROM flashql_rows"
     weighted = (
         f"SELECT {names}, 1 AS {WEIGHT} FROM ({query}) UNION ALL "
         f"SELECT {names}, -1 FROM {qualified(DATA_SCHEMA, delta.table)}"
@@ -176,11 +181,20 @@ def difference(writer: duckdb.DuckDBPyConnection, query: str, delta: Delta, colu
     fill(writer, delta, columns, weighted)
 
 
+class Strayed(Exception):
+    """A delta takes rows from its table that are not there: nothing was changed."""
+
+
 def apply_delta(writer: duckdb.DuckDBPyConnection, delta: Delta, columns: Columns) -> int:
-    """Delete from the delta's table what left, insert what arrived; how many rows that is."""
+    """Delete from the delta's table what left, insert what arrived; how many rows that is. Raises `Strayed`."""
     table = qualified(DATA_SCHEMA, delta.table)
     if delta.left:
-        writer.execute(f"DELETE FROM {table} WHERE rowid IN ({_leaving(table, columns, delta)})")
+        gone = writer.execute(
+            f"WITH gone AS MATERIALIZED ({_leaving(table, columns, delta)}) DELETE FROM {table} "
+            f"WHERE rowid IN (SELECT id FROM gone) AND (SELECT count(*) FROM gone) = {delta.left}"
+        ).fetchone()
+        if gone != (delta.left,):
+            raise Strayed
     if delta.arrived:
         names = ", ".join(quote(name) for name, _ in columns)
         writer.execute(f"INSERT INTO {table} SELECT {names} FROM {delta.name} WHERE {WEIGHT} > 0")

@@ -10,7 +10,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.qualify import qualify
 
-from flashql.planner.blocks import Recomputed, sql
+from flashql.planner.blocks import Recomputed, named_by, sql
 from flashql.store.relations import described
 
 _DEEPEST = 32
@@ -37,10 +37,9 @@ def expanded(cursor: duckdb.DuckDBPyConnection, query: str) -> exp.Query:
 def _over_tables(query: str, shown: Mapping[tuple[str, str], exp.Expr]) -> exp.Expr:
     tree = sqlglot.parse_one(query, read="duckdb")
     for _ in range(_DEEPEST):
-        names = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
         views = []
         for table in tree.find_all(exp.Table):
-            if not isinstance(table.this, exp.Identifier) or (not table.db and table.name.lower() in names):
+            if not isinstance(table.this, exp.Identifier) or named_by(table) is not None:
                 continue
             if table.catalog:
                 raise Recomputed("it names a database")

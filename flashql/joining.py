@@ -18,7 +18,7 @@ from flashql.catalog import Copy, CopyColumn, CopyState, Table, View
 from flashql.copying import Copied
 from flashql.lifecycle import Event, moved
 from flashql.lsn import LSN
-from flashql.maintenance import keep_up
+from flashql.maintenance import keep_up, mark_running
 from flashql.origins.base import Publication
 from flashql.origins.postgres.forms import binary_form
 from flashql.shapes import shape_of, undisturbed
@@ -284,24 +284,6 @@ def follow(
     else:
         show_copy(writer, store, view, live[view.sources[0].table])
     mark_running(writer, store, view, max([position, *(live[table].lsn for table in view.tables)]))
-
-
-def mark_running(writer: duckdb.DuckDBPyConnection, store: Store, view: View, lsn: LSN) -> None:
-    """The view follows the stream and contains every transaction that ends at or before `lsn`."""
-    job = jobs(store).get(view.relation_id)
-    if job is None or (job.state == "running" and job.phase == "stream"):
-        return
-    set_job(
-        writer,
-        view.relation_id,
-        state=moved(job.state, Event.START).value,
-        phase="stream",
-        last_seen_commit=str(lsn) if lsn else job.last_seen_commit,
-        retry_count=0,
-        last_error=None,
-        next_retry_at=None,
-    )
-    writer.execute("UPDATE flashql.sync_jobs SET last_success_at = now() WHERE relation_id = ?", [view.relation_id])
 
 
 def level(writer: duckdb.DuckDBPyConnection, store: Store, origin: str) -> None:

@@ -7,6 +7,7 @@ origin's copies (a view with an origin), or what other views show and DuckDB's o
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -18,7 +19,7 @@ from sqlglot import TokenType, exp, serde
 from flashql import errors
 from flashql.catalog import CopyState, Persistence, View
 from flashql.expanding import expanded
-from flashql.planner.blocks import Recomputed
+from flashql.planner.blocks import Recomputed, sql
 from flashql.planner.reasons import reason
 from flashql.planner.splitting import shown_sql, split
 from flashql.planner.steps import Step, Steps
@@ -29,6 +30,8 @@ from flashql.store.definitions import views
 from flashql.store.inputs import inputs
 from flashql.store.relations import described, realtime_body, shown_tables
 from flashql.store.steps import StepRow, step_rows
+
+_log = logging.getLogger(__name__)
 
 _FLEETING_WORDS = {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}
 
@@ -113,17 +116,54 @@ def local_body(view: View, read: Mapping[str, str | None]) -> str:
 
 
 def planned(cursor: duckdb.DuckDBPyConnection, view: View, read: Mapping[str, str | None], prefix: str) -> Steps:
-    """The steps of a view over what it reads; their tables' names begin with `prefix`. `cursor` describes queries."""
+    """The steps of a view over what it reads; their tables' names begin with `prefix`. `cursor` describes queries.
+
+    Where the planner fails, the view is computed anew each time: that costs time, and its rows are right. Raises
+    `ViewBroken` when only the next try can be without steps, for DuckDB 2 ends a transaction in which SQL was wrong.
+    """
     assert view.local_query is not None
 
     def describe(query: str) -> dict[str, str]:
         return dict(described(cursor, query))
 
-    if view.origin is None:
+    identity = view.relation_id, view.local_query
+    try:
+        if identity in _faulty:
+            raise Recomputed(_FAULT)
+        tree = expanded(cursor, view.local_query) if view.origin is None else _over_tables(view, read)
+        return split(tree, prefix, DATA_SCHEMA, describe)
+    except Recomputed as known:
+        why = str(known)
+    except Exception as fault:
+        if isinstance(fault, duckdb.Error) and not isinstance(fault, UNBOUND):
+            raise
+        _log.warning("%s is computed anew each time, for no steps of it could be planned: %r", view.relation_id, fault)
+        _faulty.add(identity)
+        why = _FAULT
         try:
-            return split(expanded(cursor, view.local_query), prefix, DATA_SCHEMA, describe)
-        except Recomputed as why:
-            return Steps((Step(prefix, None, (str(why),), view.local_query),), None)
+            cursor.execute("SELECT 1")
+        except duckdb.TransactionException:
+            raise errors.ViewBroken(
+                view.relation_id, f"{why}. It is kept without steps from the next try on"
+            ) from fault
+    text = view.local_query if view.origin is None else sql(_over_tables(view, read))
+    return Steps((Step(prefix, None, (why,), text),), None)
+
+
+# What DuckDB says of SQL that it cannot plan.
+UNBOUND = (
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.InternalException,
+    duckdb.NotImplementedException,
+    duckdb.ParserException,
+)
+_FAULT = "no steps could be planned: a fault of FlashQL's, which its log tells"
+_faulty: set[tuple[str, str]] = set()  # views, and their queries, for which that is so
+
+
+def _over_tables(view: View, read: Mapping[str, str | None]) -> exp.Query:
+    """The query of a view with an origin over the tables of schema flashql_data that hold what it reads."""
     tree = _tree(view)
     for table in list(tree.find_all(exp.Table)):
         if table.db:
@@ -131,7 +171,7 @@ def planned(cursor: duckdb.DuckDBPyConnection, view: View, read: Mapping[str, st
             table.set("alias", exp.TableAlias(this=exp.to_identifier(table.alias_or_name, quoted=True)))
             table.set("db", exp.to_identifier(DATA_SCHEMA, quoted=True))
             table.set("this", exp.to_identifier(local, quoted=True))
-    return split(tree, prefix, DATA_SCHEMA, describe)
+    return tree
 
 
 def step_rows_of(steps: Steps, read: Mapping[str, str | None]) -> list[StepRow]:

@@ -6,24 +6,30 @@ import time
 from collections.abc import Iterable
 
 from flashql import errors
-from flashql.catalog import View
 
 _SECONDS = 60.0
 
-# When and why each view's query failed last, over all sessions of this process, by (slot, relation id).
-_failures: dict[tuple[str, str], tuple[float, errors.ViewBroken]] = {}
 
+class Leaving:
+    """The views of one database that stand still because their queries failed, and why."""
 
-def note(slot: str, broken: errors.ViewBroken) -> None:
-    """The view's query has just failed."""
-    _failures[slot, broken.relation_id] = time.monotonic(), broken
+    def __init__(self) -> None:
+        self._failures: dict[str, tuple[float, errors.ViewBroken]] = {}  # by relation id: when last, and how
 
+    def note(self, broken: errors.ViewBroken) -> None:
+        """The view's query has just failed."""
+        self._failures[broken.relation_id] = time.monotonic(), broken
 
-def left(slot: str, views: Iterable[View]) -> dict[str, errors.FlashQLError]:
-    """Those of the views that are left alone now, by relation id, and why."""
-    found: dict[str, errors.FlashQLError] = {}
-    for view in views:
-        at, broken = _failures.get((slot, view.relation_id), (0.0, None))
-        if broken is not None and time.monotonic() - at < _SECONDS:
-            found[view.relation_id] = broken
-    return found
+    def left(self, names: Iterable[str]) -> dict[str, errors.FlashQLError]:
+        """Those of the views that are left alone now, and why."""
+        found: dict[str, errors.FlashQLError] = {}
+        for name in names:
+            at, broken = self._failures.get(name, (0.0, None))
+            if broken is not None and time.monotonic() - at < _SECONDS:
+                found[name] = broken
+        return found
+
+    def forgive(self, names: Iterable[str]) -> None:
+        """Somebody asks for these views: they are tried again at once."""
+        for name in names:
+            self._failures.pop(name, None)

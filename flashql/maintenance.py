@@ -6,7 +6,9 @@ stream was applied, `settle` at the end of any other transaction, and `keep_up` 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 from weakref import WeakKeyDictionary
@@ -16,24 +18,38 @@ import duckdb
 from flashql import errors
 from flashql.catalog import View
 from flashql.deltas import Deltas
-from flashql.keeping import Followed, followed_views, found_inputs, local_body, planned, shown_body, step_rows_of
+from flashql.keeping import (
+    Followed,
+    followed_views,
+    found_inputs,
+    in_order,
+    local_body,
+    planned,
+    shown_body,
+    step_rows_of,
+)
+from flashql.leaving import Leaving
+from flashql.lifecycle import Event, State, moved
 from flashql.live import LiveQuery
-from flashql.lsn import LSN
+from flashql.lsn import LSN, NOWHERE
 from flashql.planner.steps import WEIGHT, Steps
 from flashql.quoting import qualified, quote
 from flashql.sharing import Parts
-from flashql.stepping import Program, build, known_relations
+from flashql.stepping import Failures, Program, build, known_relations
 from flashql.store import Store
 from flashql.store.copies import next_id
+from flashql.store.definitions import views
 from flashql.store.duck import as_ours
 from flashql.store.inputs import inputs, let_stand, save_inputs
-from flashql.store.jobs import set_job
+from flashql.store.jobs import jobs, set_job
 from flashql.store.relations import described, show_own
 from flashql.store.steps import add_measured, built_milliseconds, save_steps, step_rows
 from flashql.watching import Watcher, Watchers
 from flashql.weighing import consolidated
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 _known: WeakKeyDictionary[Store, Maintenance] = WeakKeyDictionary()
 
@@ -47,6 +63,8 @@ class Maintenance:
         self._programs: list[Program] = []
         self._parts = Parts()
         self.watchers = Watchers(store)
+        self.leaving = Leaving()
+        self._failures = Failures()
         self._lives: list[LiveQuery] = []
         self._joining: LiveQuery | None = None  # with the transaction under way
         self._disturbed: set[str] = set()  # tables that changed in this transaction, and whose readers did not yet
@@ -76,7 +94,8 @@ class Maintenance:
 
     def _program(self, cursor: duckdb.DuckDBPyConnection, one: Followed) -> Program:
         steps = planned(cursor, one.view, one.inputs, one.prefix)
-        return Program(one, steps, known_relations(self._store), built_milliseconds(self._store), self._parts)
+        built = built_milliseconds(self._store)
+        return Program(one, steps, known_relations(self._store), built, self._parts, self._failures)
 
     def wanted(self) -> frozenset[str]:
         """The tables whose delta some view follows, or somebody watches."""
@@ -165,19 +184,43 @@ class Maintenance:
 
         One whose query fails stands still, and its job says why.
         """
-        while True:
-            if written is None:
-                written = {name for program in self.programs() for name in program.kept.view.local_tables}
-            if not written:
-                return
-            try:
-                with self._store.transaction():
-                    self.disturb(written)
-                return
-            except errors.ViewBroken as broken:
-                with self._store.transaction() as writer:
-                    let_stand(writer, broken.relation_id)
-                    set_job(writer, broken.relation_id, state="failed", phase=None, last_error=str(broken))
+        if written is None:
+            written = {name for program in self.programs() for name in program.kept.view.local_tables}
+        if written:
+            without_broken(partial(self._settle_disturbed, written))
+        self.try_again(written)
+
+    def _settle_disturbed(self, tables: Collection[str]) -> None:
+        with self._store.transaction():
+            self.disturb(tables)
+
+    def leave(self, broken: errors.ViewBroken) -> None:
+        """Let a view whose query has just failed stand still; its job says why."""
+        self.leaving.note(broken)
+        with self._store.transaction() as writer:
+            let_stand(writer, broken.relation_id)
+            job = jobs(self._store).get(broken.relation_id)
+            if job is not None:
+                state = moved(job.state, Event.FAIL).value
+                failed = {"state": state, "phase": None, "retry_count": job.retry_count + 1, "last_error": str(broken)}
+                set_job(writer, broken.relation_id, **failed)
+
+    def try_again(self, changed: Collection[str] | None = None) -> None:
+        """Let views without an origin that failed follow again where their queries work again.
+
+        Those that read what has `changed` (relation ids of views and local tables), or that were left for long enough.
+        """
+        known, following = jobs(self._store), inputs(self._store)
+        for view in in_order(views(self._store).values()):
+            job = known.get(view.relation_id)
+            standing = view.is_kept and view.origin is None and view.relation_id not in following
+            if not standing or job is None or not job.enabled or job.state != State.FAILED:
+                continue
+            due = not self.leaving.left([view.relation_id])
+            if due if changed is None else not {*view.reads, *view.local_tables}.isdisjoint(changed):
+                with suppress(errors.ViewBroken, errors.ViewNotReady), self._store.transaction() as writer:
+                    self.keep_up(writer, view)
+                    mark_running(writer, self._store, view, NOWHERE)
 
     def settle(self, writer: duckdb.DuckDBPyConnection) -> None:
         """At the end of a transaction: views follow what changed in it, and those without an origin what is shown.
@@ -213,6 +256,39 @@ def keep_up(writer: duckdb.DuckDBPyConnection, store: Store, view: View) -> None
     Maintenance.of(store).keep_up(writer, view)
 
 
+def mark_running(writer: duckdb.DuckDBPyConnection, store: Store, view: View, lsn: LSN) -> None:
+    """The view follows the stream and contains every transaction that ends at or before `lsn`."""
+    job = jobs(store).get(view.relation_id)
+    if job is None or (job.state == "running" and job.phase == "stream"):
+        return
+    set_job(
+        writer,
+        view.relation_id,
+        state=moved(job.state, Event.START).value,
+        phase="stream",
+        last_seen_commit=str(lsn) if lsn else job.last_seen_commit,
+        retry_count=0,
+        last_error=None,
+        next_retry_at=None,
+    )
+    writer.execute("UPDATE flashql.sync_jobs SET last_success_at = now() WHERE relation_id = ?", [view.relation_id])
+
+
+def without_broken(act: Callable[[], T], view: View | None = None) -> T:
+    """What `act` returns, which is done again without each view whose query turns out to fail in its transactions.
+
+    When that is `view` itself, or one fails although it stands still, it is raised: `ViewBroken`.
+    """
+    broke = set() if view is None else {view.relation_id}
+    while True:
+        try:
+            return act()
+        except errors.ViewBroken as broken:
+            if broken.relation_id in broke:
+                raise
+            broke.add(broken.relation_id)
+
+
 def stray_rows(
     store: Store, cursor: duckdb.DuckDBPyConnection, view: View, most: int = 10_000
 ) -> tuple[tuple[object, ...], ...]:
@@ -240,13 +316,19 @@ def _inputs_now(store: Store, view: View) -> dict[str, str | None] | None:
 
 
 def _guarded(view: View, act: Callable[[], T]) -> T:
-    """What `act` returns. What cannot be computed breaks the view; what fails for want of disk or memory does not."""
+    """What `act` returns. What cannot be computed breaks the view, a fault of ours too, and no other view.
+
+    What fails for want of disk or memory does not.
+    """
     try:
         return act()
-    except duckdb.InterruptException:
+    except (duckdb.InterruptException, errors.FlashQLError, MemoryError):
         raise
     except duckdb.Error as error:
         ours = as_ours(error)
         if ours.retry is errors.Retry.BACKOFF:
             raise
         raise errors.ViewBroken(view.relation_id, ours.message) from error
+    except Exception as fault:
+        _log.exception("%s could not be kept", view.relation_id)
+        raise errors.ViewBroken(view.relation_id, f"a fault of FlashQL's: {fault!r}") from fault

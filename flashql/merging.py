@@ -73,8 +73,10 @@ def _moved(grouping: Grouping, rows_delta: str) -> str:
     """For each group that rows moved in: how many more it has, and what the aggregates gain or lose by it."""
     source, changed = f"({rows_delta})", [f"sum({WEIGHT}) <> 0"]
     if not grouping.merges:  # a row that came and went is no row that came
-        columns = ", ".join([*_keys(grouping), *_arguments(grouping)])
-        also, by = (f"{columns}, ", f" GROUP BY {columns}") if columns else ("", "")
+        names = [*_keys(grouping), *_arguments(grouping)]
+        exactly = [f"CAST({quote(name)} AS VARCHAR)" for name in sorted(grouping.vague)]
+        columns = ", ".join(names)
+        also, by = (f"{columns}, ", f" GROUP BY {', '.join([*names, *exactly])}") if columns else ("", "")
         source = (
             f"(SELECT {also}sign({WEIGHT})::TINYINT AS {WEIGHT} FROM (SELECT {also}sum({WEIGHT}) AS {WEIGHT} "
             f"FROM {source}{by} HAVING sum({WEIGHT}) <> 0), range(abs({WEIGHT})::BIGINT))"

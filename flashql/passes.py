@@ -15,7 +15,7 @@ from flashql import errors, joining
 from flashql.catalog import Persistence, View
 from flashql.keeping import in_order
 from flashql.lsn import NOWHERE
-from flashql.maintenance import keep_up
+from flashql.maintenance import Maintenance, keep_up, mark_running, without_broken
 from flashql.origins.base import Progress
 from flashql.origins.postgres import PostgresOrigin
 from flashql.populating import populate
@@ -156,18 +156,25 @@ class Passes:
         return SyncReport(tuple(materialized), following, failed)
 
     def _ensure(self, origin: str, of_origin: Sequence[View]) -> dict[str, errors.FlashQLError]:
+        names = [view.relation_id for view in of_origin]
+        Maintenance.of(self._store).leaving.forgive(names)
         try:
-            return self._worker(origin).ensure([view.relation_id for view in of_origin])
+            return self._worker(origin).ensure(names)
         except errors.FlashQLError as error:
             joining.mark_failed(self._store, of_origin, error)
             return {view.relation_id: error for view in of_origin}
 
     def _keep(self, view: View, failed: dict[str, errors.FlashQLError]) -> None:
-        try:
+        def keep() -> None:
             with self._store.transaction() as writer:
                 if views(self._store).get(view.relation_id) == view:
                     keep_up(writer, self._store, view)
-                    joining.mark_running(writer, self._store, view, NOWHERE)
+                    mark_running(writer, self._store, view, NOWHERE)
+
+        try:
+            without_broken(keep, view)
+        except errors.ViewBroken as broken:  # its job says so already
+            failed[view.relation_id] = broken
         except errors.FlashQLError as error:
             failed[view.relation_id] = error
             joining.mark_failed(self._store, [view], error)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 import pyarrow as pa
 
 from flashql import errors, query
 from flashql.catalog import View
 from flashql.lifecycle import Event, moved
+from flashql.maintenance import Maintenance, without_broken
 from flashql.origins.base import Progress
 from flashql.origins.postgres import PostgresOrigin
 from flashql.query import Origins
@@ -34,23 +36,7 @@ def populate(store: Store, origins: Origins, view: View, progress: Progress) -> 
         table = f"m{next_id(writer)}"
     try:
         rows = _fill(store, origins, view, table, progress)
-        with store.transaction() as writer:
-            _require_current(store, view)
-            show_own(writer, store, view, table)
-            job = jobs(store)[view.relation_id]
-            set_job(
-                writer,
-                view.relation_id,
-                state=moved(job.state, Event.POPULATE).value,
-                phase=None,
-                rows=rows,
-                retry_count=0,
-                last_error=None,
-                next_retry_at=None,
-            )
-            writer.execute(
-                "UPDATE flashql.sync_jobs SET last_success_at = now() WHERE relation_id = ?", [view.relation_id]
-            )
+        without_broken(partial(_show, store, view, table, rows))
     except errors.FlashQLError as error:
         with store.transaction() as writer:
             drop_table(writer, table)
@@ -65,6 +51,26 @@ def populate(store: Store, origins: Origins, view: View, progress: Progress) -> 
                     last_error=str(error),
                 )
         raise
+
+
+def _show(store: Store, view: View, table: str, rows: int) -> None:
+    """Let the view show its new rows, and the views that read it follow."""
+    with store.transaction() as writer:
+        _require_current(store, view)
+        show_own(writer, store, view, table)
+        job = jobs(store)[view.relation_id]
+        set_job(
+            writer,
+            view.relation_id,
+            state=moved(job.state, Event.POPULATE).value,
+            phase=None,
+            rows=rows,
+            retry_count=0,
+            last_error=None,
+            next_retry_at=None,
+        )
+        writer.execute("UPDATE flashql.sync_jobs SET last_success_at = now() WHERE relation_id = ?", [view.relation_id])
+    Maintenance.of(store).try_again([view.relation_id])
 
 
 def _require_current(store: Store, view: View) -> None:

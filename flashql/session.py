@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from flashql import detaching, errors, joining, leaving, recopies
+from flashql import detaching, errors, joining, recopies
 from flashql.attaching import attach, publish, require_alone
 from flashql.boss import Boss
 from flashql.catalog import Copy, CopyState, Table, View
@@ -15,6 +15,7 @@ from flashql.feeding import Feed, Stopped
 from flashql.following import MISFIT, CopyBroken, Follower
 from flashql.joining import Need
 from flashql.lifecycle import Event, backoff_seconds, moved
+from flashql.maintenance import Maintenance
 from flashql.moments import Moment, Moments
 from flashql.origins.base import NeedsText, Progress, Received
 from flashql.origins.postgres.origin import HeldSlot, PostgresOrigin
@@ -23,7 +24,6 @@ from flashql.origins.postgres.stream import Stream
 from flashql.retention import Watch
 from flashql.store import Store
 from flashql.store.copies import copies, delete_copy
-from flashql.store.inputs import let_stand
 from flashql.widening import widened_by_waiting
 
 # The origin's catalog is compared this often, since many changes of a table say nothing in the stream.
@@ -42,6 +42,7 @@ class Session:
         self._binary = binary  # whether values may come in binary form
         self._progress = progress
         self._slot = slot_name(store.database_id, origin.name)
+        self._maintenance = Maintenance.of(store)
         self._stream: Stream | None = None
         self._follower: Follower | None = None
         self._pass: CopyPass | None = None
@@ -149,7 +150,7 @@ class Session:
             return False
         with self._store.transaction() as writer:
             joining.park(writer, self._store, self._origin.name, self._active)
-        self._failed = leaving.left(self._slot, self._active)
+        self._failed = self._maintenance.leaving.left(view.relation_id for view in self._active)
         self._tables: dict[tuple[str, str], Table] = {}
         needs = joining.needs(self._active)
         for name, need in needs.items():
@@ -219,6 +220,7 @@ class Session:
     def _start_pass(self) -> None:
         """Let views show the live copies that serve them, and begin to copy what none serves."""
         self._without_broken(self._change_over)
+        self._maintenance.try_again()
         if self._pass is None:
             self._retry_at = 0.0
             self._copy_missing()
@@ -378,12 +380,8 @@ class Session:
             raise CopyBroken((misfits or wider)[0], errors.ValueUnrepresentable(str(error))) from error
 
     def _leave(self, broken: errors.ViewBroken) -> None:
-        """Let a view whose query fails stand still for a while, and go on without it."""
-        leaving.note(self._slot, broken)
-        views = [view for view in self._active if view.relation_id == broken.relation_id]
-        with self._store.transaction() as writer:
-            let_stand(writer, broken.relation_id)
-        self._fail(views, broken)
+        """Go on without a view whose query fails, which stands still now."""
+        self._failed[broken.relation_id] = broken
 
     def _join(self, good: list[tuple[Copied, Table]]) -> None:
         assert self._feed is not None

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from time import perf_counter
 
 import duckdb
 from sqlglot import exp
 
-from flashql.deltas import Delta, Deltas, apply_delta, delta_name, difference, fill
-from flashql.keeping import Followed
+from flashql.deltas import Delta, Deltas, Strayed, apply_delta, delta_name, difference, fill
+from flashql.keeping import UNBOUND, Followed
 from flashql.merging import merge
 from flashql.pacing import Measured, Pace
-from flashql.planner.blocks import Recomputed, tables
+from flashql.planner.blocks import tables
 from flashql.planner.delta import Relation, Written, delta_sql
-from flashql.planner.steps import Step, Steps
+from flashql.planner.steps import Step, Steps, compares_vaguely
 from flashql.quoting import qualified
 from flashql.sharing import Parts
 from flashql.store import DATA_SCHEMA, Store
@@ -50,6 +52,12 @@ def _relation(table: str, unique: tuple[str, ...]) -> Relation:
     return Relation(qualified(DATA_SCHEMA, table), delta_name(table), unique)
 
 
+# How often following failed, by view, number of the step, and the aliases of what changed.
+Failures = Counter[tuple[str, int, frozenset[str]]]
+# So often it may be for want of a value, as when a divisor is 0. Then it is DuckDB's fault or ours: computed anew.
+_FAILURES = 2
+
+
 class Program:
     """A kept view that follows. The SQL of each step for each set of changed tables is written once."""
 
@@ -60,7 +68,9 @@ class Program:
         copies: Mapping[str, Relation],
         built_ms: Mapping[str, float],
         parts: Parts,
+        failures: Failures | None = None,
     ) -> None:
+        self._failures = failures if failures is not None else Failures()
         self.kept = kept
         self.steps = steps
         self._parts = parts
@@ -98,19 +108,32 @@ class Program:
         delta, pace = Delta(writer, step.table), self._paces[step.table]
         known = not any(deltas[table].lost for table in changed) and step.follows(changed)
         moved = sum(deltas[table].moved for table in set(changed)) if known else 0
-        anew = not known or pace.better_anew(moved) or self._delta_sql(writer, step, aliases, deltas) is None
+        way = self.kept.view.relation_id, self.steps.steps.index(step), aliases
+        anew = not known or self._failures[way] >= _FAILURES or pace.better_anew(moved)
+        anew = anew or self._delta_sql(writer, step, aliases, deltas) is None
         started, own = perf_counter(), 0.0
         if anew:
             difference(writer, step.text, delta, self._columns_of(writer, step))
         else:
+            self._failures[way] += 1
             own = self._follow(writer, step, aliases, delta, deltas)
-        applied = not anew and step.grouping is not None
-        if delta.moved if applied else apply_delta(writer, delta, self._columns_of(writer, step)):
+            self._failures[way] -= 1
+        if delta.moved if not anew and step.grouping is not None else self._apply(writer, step, delta):
             deltas.add(delta)
         milliseconds = 1000 * (perf_counter() - started) + own
         if known:
             pace.took(moved, milliseconds, anew=anew)
         self.measured.setdefault(step.table, Measured()).add(anew=anew, rows=delta.moved, milliseconds=milliseconds)
+
+    def _apply(self, writer: duckdb.DuckDBPyConnection, step: Step, delta: Delta) -> int:
+        """Apply the delta to the step's table; how many rows moved. One that cannot be right is not believed."""
+        columns = self._columns_of(writer, step)
+        try:
+            return apply_delta(writer, delta, columns)
+        except Strayed:
+            _log.warning("%s is computed anew, for rows left it that were not there: %s", step.table, step.text)
+            difference(writer, step.text, delta, columns)
+            return apply_delta(writer, delta, columns)
 
     def _follow(
         self, writer: duckdb.DuckDBPyConnection, step: Step, aliases: frozenset[str], delta: Delta, deltas: Deltas
@@ -133,6 +156,13 @@ class Program:
             delta.net(self._columns_of(writer, step))
         return own
 
+    def _relation_of(self, writer: duckdb.DuckDBPyConnection, table: str) -> Relation:
+        known = self._relations.get(table) or _relation(table, ())
+        if known.unique:
+            return known
+        kinds = described(writer, f"FROM {known.table}")
+        return replace(known, vague=frozenset(name for name, kind in kinds if compares_vaguely(kind)))
+
     def _columns_of(self, writer: duckdb.DuckDBPyConnection, step: Step) -> Columns:
         if step.table not in self._columns:
             self._columns[step.table] = described(writer, f"FROM {qualified(DATA_SCHEMA, step.table)}")
@@ -149,7 +179,7 @@ class Program:
         if key not in self._written:
             assert step.source is not None
             by_alias = {
-                table.alias_or_name: self._relations.get(table.name) or _relation(table.name, ())
+                table.alias_or_name: self._relation_of(writer, table.name)
                 for table in tables(step.source)
                 if table.db == DATA_SCHEMA
             }
@@ -158,7 +188,9 @@ class Program:
                 for part in written.before:
                     self._parts.make(writer, deltas, part)
                 described(writer, written.query)
-            except (Recomputed, KeyError, duckdb.BinderException, duckdb.ParserException) as error:
+            except Exception as error:
+                if isinstance(error, duckdb.Error) and not isinstance(error, UNBOUND):
+                    raise
                 _log.warning("%s is computed anew, for its delta could not be written: %r", step.table, error)
                 self._written[key] = None
         return self._written[key]

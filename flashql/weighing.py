@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flashql.planner.steps import WEIGHT
+from flashql.planner.steps import WEIGHT, compares_vaguely
 from flashql.quoting import quote
 
 Columns = Sequence[tuple[str, str]]  # name and type
@@ -28,8 +28,3 @@ def consolidated(columns: Columns, weighted: str) -> str:
 def exact(expression: str, kind: str) -> str:
     """An expression that is equal exactly when the value is."""
     return f"CAST({expression} AS VARCHAR)" if compares_vaguely(kind) else expression
-
-
-def compares_vaguely(kind: str) -> bool:
-    """Whether DuckDB holds different values of a type for equal: 30 days and 1 month, 0 and -0."""
-    return any(vague in kind for vague in ("INTERVAL", "FLOAT", "DOUBLE"))

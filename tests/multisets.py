@@ -29,8 +29,8 @@ def differing(oracle: Connection, db: Queryable, query: str, local: str | None =
     found = [str(column[0]) for column in result.description or ()]
     if found != names:
         return f"columns {found}, where the origin has {names}"
-    expected = Counter(_comparable(row, json_columns) for row in there)
-    got = Counter(_comparable(row, json_columns) for row in here)
+    expected = Counter(comparable(row, json_columns) for row in there)
+    got = Counter(comparable(row, json_columns) for row in here)
     if expected == got:
         return None
     lacking, surplus = expected - got, got - expected
@@ -44,7 +44,8 @@ def _fetched(oracle: Connection, query: str) -> tuple[list[tuple[Any, ...]], lis
     return cursor.fetchall(), [one.name for one in cursor.description], json_columns
 
 
-def _comparable(row: Sequence[Any], json_columns: frozenset[int]) -> tuple[Any, ...]:
+def comparable(row: Sequence[Any], json_columns: frozenset[int] = frozenset()) -> tuple[Any, ...]:
+    """A row as something hashable that is equal exactly when the row is."""
     return tuple(
         _value(json.loads(value) if at in json_columns and isinstance(value, str) else value)
         for at, value in enumerate(row)
@@ -62,6 +63,6 @@ def _value(value: Any) -> Any:
             return frozenset((key, _value(one)) for key, one in value.items())
         case memoryview() | bytearray():
             return bytes(value)
-        case _ if isinstance(value, float) and math.isnan(value):
-            return "NaN"
+        case float():
+            return value if value and not math.isnan(value) else str(value)  # NaN is equal to itself, 0 is not -0
     return value

@@ -206,6 +206,36 @@ def test_a_view_over_views_and_local_tables_follows_them_in_one_commit(origin: O
         assert pair.leftover_tables() == set()
 
 
+def test_ties_are_told_apart_alike_each_time(origin: Origin, database_path: str) -> None:
+    """Which of two rows comes first is not said; but rows that stay keep what they have been told apart by."""
+    random_ = seeded()
+    origin.execute("CREATE TABLE t (id int PRIMARY KEY, g int, x int)")
+    origin.execute("INSERT INTO t SELECT n, n % 4, n % 2 FROM generate_series(1, 40) AS n")
+    with following(origin, database_path, t="SELECT id, g, x FROM t") as pair:
+        pair.db.execute("CREATE SCHEMA l")
+        pair.db.execute(
+            "CREATE REALTIME VIEW l.numbered AS "
+            "SELECT g, id, row_number() OVER (PARTITION BY g ORDER BY x) AS n FROM s.t;"
+            "CREATE REALTIME VIEW l.one AS SELECT DISTINCT ON (g) g, id FROM s.t ORDER BY g, x"
+        )
+        assert not pair.db.sync.sync().failed
+        for _ in range(30):
+            one, other = random_.randrange(1, 60), random_.randrange(4)
+            origin.execute(f"DELETE FROM t WHERE id = {one}; INSERT INTO t VALUES ({one}, {other}, {one % 2})")
+            origin.execute(f"DELETE FROM t WHERE id = {(one + 7) % 60}; UPDATE t SET x = 1 - x WHERE id = {other}")
+            pair.db.sync.wait(timeout=60)
+            there = sorted(pair.db.execute("SELECT g, id, x FROM s.t").fetchall())
+            groups = {g: [(id_, x) for one, id_, x in there if one == g] for g, _, _ in there}
+            for g, members in groups.items():
+                found = pair.db.execute(f"SELECT id FROM l.numbered WHERE g = {g} ORDER BY n").fetchall()
+                places = dict(members)
+                assert sorted(id_ for (id_,) in found) == sorted(places)
+                assert [places[id_] for (id_,) in found] == sorted(places.values())
+            chosen = pair.db.execute("SELECT g, id FROM l.one ORDER BY g").fetchall()
+            assert [g for g, _ in chosen] == sorted(groups)
+            assert all((id_, min(x for _, x in groups[g])) in groups[g] for g, id_ in chosen)
+
+
 def test_a_view_spans_origins(origin: Origin, database_path: str) -> None:
     origin.execute("CREATE TABLE a (id int PRIMARY KEY, v int); CREATE TABLE b (id int PRIMARY KEY, v int)")
     with flashql.connect(database_path, origins={"one": origin.dsn, "two": origin.dsn}) as db:

@@ -134,13 +134,51 @@ def columns_of(tree: exp.Expr, alias: str) -> list[str]:
     return sorted({column.name for column in tree.find_all(exp.Column) if column.table == alias})
 
 
+def has_grouping_sets(select: exp.Select) -> bool:
+    """Whether it groups by several lists of keys, so that a row is in several groups, or by keys not written out."""
+    group = select.args.get("group")
+    if group is None:
+        return False
+    several = any(isinstance(one, (exp.GroupingSets, exp.Rollup, exp.Cube, exp.Tuple)) for one in group.expressions)
+    return several or any(value for clause, value in group.args.items() if clause != "expressions")
+
+
+def named_by(table: exp.Table) -> exp.CTE | None:
+    """The common table expression that a name in FROM means; None for a stored table or view."""
+    if table.db:
+        return None
+    within: exp.Expr = table
+    around = table.parent
+    while around is not None:
+        clause = around.args.get("with_")
+        for one in clause.expressions if clause is not None else ():
+            if within is clause and is_within(table, one) and not clause.args.get("recursive"):
+                break  # it reads those before it
+            if one.alias.lower() == table.name.lower():
+                assert isinstance(one, exp.CTE)
+                return one
+        within, around = around, around.parent
+    return None
+
+
+def is_within(node: exp.Expr, other: exp.Expr) -> bool:
+    """Whether a node is another, or a part of it."""
+    around: exp.Expr | None = node
+    while around is not None and around is not other:
+        around = around.parent
+    return around is not None
+
+
 def output_names(query: exp.Query) -> list[str]:
     """The names of a query's columns."""
-    while isinstance(query, exp.SetOperation):
-        query = query.left
-    while isinstance(query, exp.Subquery):
-        query = query.this
-    return [item.alias_or_name for item in query.expressions]
+    return [item.alias_or_name for item in first_select(query).expressions]
+
+
+def first_select(query: exp.Expr) -> exp.Expr:
+    """The SELECT that names a query's columns."""
+    while isinstance(query, (exp.SetOperation, exp.Subquery)):
+        query = query.left if isinstance(query, exp.SetOperation) else query.this
+    return query
 
 
 def column(alias: str, name: str) -> exp.Column:

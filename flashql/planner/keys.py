@@ -22,6 +22,7 @@ from flashql.planner.blocks import (
     Item,
     column_of,
     conjuncts,
+    has_grouping_sets,
     is_aggregate,
     items,
     output_names,
@@ -130,7 +131,7 @@ class _Level:
     def _correlated(self) -> list[Column]:
         """The columns that subqueries compare theirs with."""
         mine = {item.alias for item in items(self.select)}
-        inside = [query for query in subqueries(self.select) if isinstance(query, exp.Select)]
+        inside = [one for one in [*subqueries(self.select), *_laterals(self.select)] if isinstance(one, exp.Select)]
         pairs = [pair for query in inside for pair in _equalities(where(query))]
         return [side for pair in pairs for side in pair if side[0] in mine]
 
@@ -145,6 +146,10 @@ def _equalities(parts: Iterable[exp.Expr]) -> Iterator[tuple[Column, Column]]:
             left, right = column_of(part.this), column_of(part.expression)
             if left is not None and right is not None:
                 yield left, right
+
+
+def _laterals(select: exp.Select) -> list[exp.Query]:
+    return [item.query for item in items(select) if isinstance(item.node, exp.Lateral) and item.query is not None]
 
 
 def _changed_in(tree: exp.Expr, changed: frozenset[str]) -> bool:
@@ -162,8 +167,7 @@ def _cut(
     found: Cuts = {}
     required: set[str] = set()
     present = items(select)
-    lateral = [item.query for item in present if isinstance(item.node, exp.Lateral) and item.query is not None]
-    for query in [*subqueries(select), *lateral]:
+    for query in [*subqueries(select), *_laterals(select)]:
         if _changed_in(query, changed):
             found |= _cut_subquery(select, query, key, changed, required)
     if not inner:
@@ -265,7 +269,7 @@ def _require_divided(select: exp.Select, key: list[set[Column]]) -> None:
     looks_at = [window.args.get("partition_by") or () for window in own(select, exp.Window)]
     group, distinct = select.args.get("group"), select.args.get("distinct")
     if group is not None:
-        if any(value for clause, value in group.args.items() if clause != "expressions"):
+        if has_grouping_sets(select):
             raise _Undivided
         looks_at.append(group.expressions)
     elif select.args.get("having") or any(is_aggregate(node) for node in own(select, exp.Func)):

@@ -5,11 +5,26 @@ Raises `Recomputed` for queries whose parts cannot be told apart so.
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping, Sequence
 from itertools import count
 
 from sqlglot import exp
 
-from flashql.planner.blocks import Recomputed, is_plain, items, output_names, where
+from flashql.planner.blocks import (
+    Recomputed,
+    column,
+    first_select,
+    has_grouping_sets,
+    is_aggregate,
+    is_plain,
+    is_within,
+    items,
+    named_by,
+    output_names,
+    own,
+    sql,
+    where,
+)
 from flashql.planner.decorrelating import decorrelate
 from flashql.planner.flattening import flatten
 
@@ -24,17 +39,23 @@ def normalized(tree: exp.Query) -> exp.Query:
         if isinstance(alias, exp.TableAlias) and alias.columns:  # a value of the select list has a plain name
             _rename_outputs(derived.this, [one.name for one in alias.columns])
             alias.set("columns", None)
+    for subquery in reversed(list(tree.find_all(exp.Subquery))):
+        _push_clauses(subquery)
     for operation in list(tree.find_all(exp.SetOperation)):
         for side in ("this", "expression"):
             operand = operation.args[side]
-            if isinstance(operand, exp.Subquery) and not operand.args.get("limit") and not operand.args.get("order"):
-                operand.replace(operand.this)
+            if isinstance(operand, exp.Subquery):
+                operand.replace(_unwrapped(operand, operation))
     _make_unique(tree)
     flatten(tree)
     decorrelate(tree)
     for select in tree.find_all(exp.Select):
         _show_nothing_where_only_existence_counts(select)
+        _write_out_groups(select)
+        _complete_orders(select)
         _join_first(select)
+    for query in tree.find_all(exp.Query):
+        _write_out_order(query)
     return tree
 
 
@@ -42,6 +63,52 @@ def _show_nothing_where_only_existence_counts(select: exp.Select) -> None:
     """EXISTS (SELECT * ...) reads no column of what it finds."""
     if isinstance(select.parent, exp.Exists) and is_plain(select):
         select.set("expressions", [exp.alias_(exp.Literal.number(1), "one", quoted=True)])
+
+
+_ENDS = ("order", "limit", "offset")
+
+
+def _ends(query: exp.Expr) -> dict[str, exp.Expr]:
+    """The clauses that may stand after a query in parentheses too."""
+    return {clause: query.args[clause] for clause in _ENDS if query.args.get(clause)}
+
+
+def _push_clauses(subquery: exp.Subquery) -> None:
+    """Let ORDER BY, LIMIT and OFFSET after a query in parentheses be that query's, or that of one around it."""
+    clauses = _ends(subquery)
+    query = subquery.this
+    while isinstance(query, exp.Subquery):
+        query = query.this
+    if not clauses or not isinstance(query, exp.Query):
+        return
+    if _ends(query):
+        query = _around(query)
+    for clause, value in clauses.items():
+        subquery.set(clause, None)
+        query.set(clause, value)
+    subquery.set("this", query)
+
+
+def _unwrapped(operand: exp.Subquery, operation: exp.SetOperation) -> exp.Query:
+    """A side of a set operation without its parentheses; a derived table where they mean something."""
+    query = operand.this
+    while isinstance(query, exp.Subquery):
+        query = query.this
+    first = operation.args["this"] is operand
+    leveled = isinstance(operation, (exp.Union, exp.Except)) and isinstance(query, (exp.Union, exp.Except)) and first
+    plain = not _ends(query) and (isinstance(query, exp.Select) or leveled)
+    return query if plain else _around(query)
+
+
+def _around(query: exp.Query) -> exp.Select:
+    """All rows of a query, as a derived table."""
+    alias = "flashql_inner"
+    derived = exp.Subquery(this=query.copy(), alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
+    select = exp.Select(
+        expressions=[exp.alias_(column(alias, name), name, quoted=True) for name in output_names(query)]
+    )
+    select.set("from_", exp.From(this=derived))
+    return select
 
 
 def _join_first(select: exp.Select) -> None:
@@ -60,50 +127,118 @@ def _join_first(select: exp.Select) -> None:
         join = present[max(at, 1)].join
         assert join is not None
         on = join.args.get("on")
-        join.set("on", condition.copy() if on is None else exp.And(this=exp.paren(on), expression=condition.copy()))
+        join.set("on", exp.and_(on, condition))
         join.set("kind", None)
     rest = [one.copy() for one in conditions if one.find(exp.Query) is not None]
     select.set("where", exp.Where(this=exp.and_(*rest, copy=False)))
 
 
 def _reads_itself(clause: exp.With) -> bool:
-    return any(
-        table.name == cte.alias and not table.db for cte in clause.expressions for table in cte.find_all(exp.Table)
-    )
+    return any(named_by(table) is cte for cte in clause.expressions for table in cte.find_all(exp.Table))
 
 
 def _without_ctes(tree: exp.Query) -> exp.Query:
-    while (clause := tree.find(exp.With)) is not None:
-        owner = clause.parent
-        assert owner is not None
-        clause.pop()
-        for at, cte in enumerate(clause.expressions):
-            body = cte.this
+    for clause in reversed(list(tree.find_all(exp.With))):  # those within others first: their names hide outer ones
+        assert clause.parent is not None
+        found = [(table, named_by(table)) for table in clause.parent.find_all(exp.Table)]
+        waiting = {id(cte): cte for cte in clause.expressions}
+        while waiting:
+            cte = next((one for one in waiting.values() if not _reads_one_of(one, found, waiting)), None)
+            if cte is None:
+                raise Recomputed("a recursive query looks at all of its own result")
+            del waiting[id(cte)]
             if cte.args["alias"].columns:
-                _rename_outputs(body, [one.name for one in cte.args["alias"].columns])
-            for place in (owner, *clause.expressions[at + 1 :]):
-                _replace_references(place, cte.alias, body)
+                _rename_outputs(cte.this, [one.name for one in cte.args["alias"].columns])
+            for table in [table for table, meant in found if meant is cte]:
+                _replace_reference(table, cte.this)
+        clause.pop()
     return tree
 
 
-def _replace_references(place: exp.Expr, name: str, body: exp.Query) -> None:
-    for table in list(place.find_all(exp.Table)):
-        if table.name == name and not table.db:
-            alias = exp.TableAlias(this=exp.to_identifier(table.alias_or_name, quoted=True))
-            if table.args.get("alias") is not None and table.args["alias"].columns:
-                alias = table.args["alias"]
-            derived = exp.Subquery(this=body.copy(), alias=alias)
-            for clause in ("joins", "laterals", "sample"):
-                if table.args.get(clause):
-                    raise Recomputed("the query joins in an unusual way")
-            table.replace(derived)
+def _reads_one_of(cte: exp.CTE, found: Sequence[tuple[exp.Table, exp.CTE | None]], others: Container[int]) -> bool:
+    return any(id(meant) in others and is_within(table, cte) for table, meant in found)
+
+
+def _replace_reference(table: exp.Table, body: exp.Query) -> None:
+    alias = exp.TableAlias(this=exp.to_identifier(table.alias_or_name, quoted=True))
+    if table.args.get("alias") is not None and table.args["alias"].columns:
+        alias = table.args["alias"]
+    if any(table.args.get(clause) for clause in ("joins", "laterals", "sample", "pivots")):
+        raise Recomputed("the query joins in an unusual way")
+    table.replace(exp.Subquery(this=body.copy(), alias=alias))
+
+
+def _write_out_groups(select: exp.Select) -> None:
+    """GROUP BY ALL, and keys in parentheses, as a list of keys; without a list there is one group."""
+    group = select.args.get("group")
+    if group is None:
+        return
+    if group.args.get("all") and not any(own(select, exp.Window)):
+        keys = [item.unalias() for item in select.expressions]
+        keys = [key.copy() for key in keys if not any(is_aggregate(node) for node in key.find_all(exp.Func))]
+        select.set("group", exp.Group(expressions=keys) if keys else None)
+        return
+    listed = [key for one in group.expressions for key in (one.expressions if isinstance(one, exp.Tuple) else [one])]
+    group.set("expressions", listed)
+
+
+# Window functions that tell rows apart that are peers in their order.
+_OF_ROWS = (exp.RowNumber, exp.Ntile, exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue, exp.NthValue)
+
+
+def _complete_orders(select: exp.Select) -> None:
+    """Let orders that decide what the rows are be of all that is read: the same rows give the same result each time.
+
+    Rows alike in all that is read are the same to the query, so what it returns is one of its results still.
+    """
+    if has_grouping_sets(select):
+        return
+    group = select.args.get("group")
+    if group is not None or select.args.get("having") or any(is_aggregate(node) for node in own(select, exp.Func)):
+        total = {sql(one): one for one in (group.expressions if group is not None else ())}
+    else:
+        aliases = {item.alias for item in items(select)}
+        total = {sql(one): one for one in select.find_all(exp.Column) if one.table in aliases}
+    ordered: list[exp.Expr] = []
+    for window in own(select, exp.Window):
+        call = window.this
+        while isinstance(call, (exp.Filter, exp.IgnoreNulls, exp.RespectNulls)):
+            call = call.this
+        spec = window.args.get("spec")
+        if isinstance(call, _OF_ROWS) or (spec is not None and spec.args.get("kind") == "ROWS"):
+            ordered.append(window)
+    distinct = select.args.get("distinct")
+    on = distinct.args.get("on") if distinct is not None else None
+    if on is not None:
+        shown = {item.alias_or_name: item.unalias() for item in select.expressions}
+        on.set("expressions", [_meant(one, shown) for one in on.expressions])
+        ordered.append(select)
+    for node in ordered:
+        order = node.args.get("order") or exp.Order(expressions=[])
+        there = {sql(term.this) for term in order.expressions}
+        for text in sorted(total.keys() - there):
+            order.append("expressions", exp.Ordered(this=total[text].copy()))
+        node.set("order", order if order.expressions else None)
+
+
+def _meant(term: exp.Expr, shown: Mapping[str, exp.Expr]) -> exp.Expr:
+    """The column that a term is: a name alone is one of the select list."""
+    meant = shown.get(term.name) if isinstance(term, exp.Column) and not term.table else None
+    return meant.copy() if isinstance(meant, exp.Column) else term
+
+
+def _write_out_order(query: exp.Query) -> None:
+    """ORDER BY ALL as a list of all columns."""
+    order = query.args.get("order")
+    if order is None or not any(isinstance(term.this, exp.Var) for term in order.expressions):
+        return
+    (term,) = order.expressions
+    names = [exp.column(exp.to_identifier(name, quoted=True)) for name in output_names(query)]
+    order.set("expressions", [exp.Ordered(**{**term.args, "this": name}) for name in names])
 
 
 def _rename_outputs(query: exp.Expr, names: list[str]) -> None:
-    while isinstance(query, exp.SetOperation):
-        query = query.left
-    while isinstance(query, exp.Subquery):
-        query = query.this
+    query = first_select(query)
     if not isinstance(query, exp.Select) or len(query.expressions) < len(names):
         raise Recomputed("the query names columns in an unusual way")
     renamed = [
@@ -147,6 +282,11 @@ def outputs_known(tree: exp.Query) -> bool:
     for query in tree.find_all(exp.Query):
         if isinstance(query, exp.Select):
             names = output_names(query)
-            if "*" in names or any(not name for name in names) or len({name.lower() for name in names}) < len(names):
+            if (
+                query.find(exp.Columns)
+                or "*" in names
+                or any(not name for name in names)
+                or len({name.lower() for name in names}) < len(names)
+            ):
                 return False
     return True

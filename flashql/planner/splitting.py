@@ -14,8 +14,10 @@ from sqlglot import exp
 from flashql.planner.blocks import (
     Recomputed,
     column,
+    has_grouping_sets,
     is_aggregate,
     is_plain,
+    is_within,
     items,
     output_names,
     own,
@@ -27,21 +29,27 @@ from flashql.planner.delta import follows
 from flashql.planner.flattening import merge
 from flashql.planner.folding import Folded, exactly, named, state
 from flashql.planner.normalizing import normalized, outputs_known
-from flashql.planner.steps import Aggregate, Grouping, Step, Steps, alike, whole
-from flashql.quoting import quote
+from flashql.planner.steps import Aggregate, Grouping, Step, Steps, alike, compares_vaguely, whole
 
 # The columns and types of a query, by name; nothing is run.
 Describe = Callable[[str], Mapping[str, str]]
 
 
 def split(tree: exp.Query, prefix: str, schema: str, describe: Describe) -> Steps:
-    """The steps of a query over stored tables of `schema`; their tables are named `prefix`, `prefix`_1, ..."""
+    """The steps of a query over stored tables of `schema`; their tables are named `prefix`, `prefix`_1, ...
+
+    They are tried on the database's binder: raises what `describe` does when they are no valid SQL, and AssertionError
+    when they show other columns than the query.
+    """
     try:
         known = normalized(tree)
         if not outputs_known(known):
             raise Recomputed("columns of the query have no names of their own")
         splitter = _Splitter(prefix, schema, describe)
-        return splitter.root(known)
+        steps = splitter.root(known)
+        shown = splitter.written_out(steps.shown or _all_of(steps, schema))
+        assert [*describe(sql(shown)).values()] == [*describe(sql(tree)).values()], "other columns than the query's"
+        return steps
     except Recomputed as why:
         return whole(prefix, tree, [str(why)])
 
@@ -188,8 +196,8 @@ class _Splitter:
 
     def _grouped(self, select: exp.Select) -> exp.Query:
         group = select.args.get("group")
-        if group is not None and any(value for clause, value in group.args.items() if clause != "expressions"):
-            return select  # GROUPING SETS and their like: computed as a whole
+        if has_grouping_sets(select) or select.args.get("windows"):
+            return select
         rows = exp.Select()
         for clause in ("from_", "joins", "where", "laterals"):
             rows.set(clause, select.args.get(clause))
@@ -212,7 +220,7 @@ class _Splitter:
         having = select.args.get("having")
         if having is not None:
             top.set("where", exp.Where(this=builder.replaced(having.this, keys, alias)))
-        for clause in ("distinct", "qualify"):
+        for clause in ("distinct", "qualify", "order"):  # placed() has left an order only where DISTINCT ON takes it
             if select.args.get(clause):
                 top.set(clause, builder.replaced(select.args[clause], keys, alias))
         table = self._groups(rows, columns, tuple(keys.values()), builder.aggregates)
@@ -223,13 +231,14 @@ class _Splitter:
         self, rows: exp.Select, columns: list[exp.Expr], keys: tuple[str, ...], aggregates: list[Aggregate]
     ) -> str:
         rows.set("expressions", columns or [named(exp.Literal.number(1), "one")])
-        kinds = self._describe(sql(self._with_steps_written_out(rows)))
+        kinds = self._describe(sql(self.written_out(rows)))
         exact = [exactly(one, kinds) for one in aggregates]
         source, reasons = self.following(rows)
         assert isinstance(source, exp.Select)
-        return self._step(state(source, keys, exact), Grouping(source, keys, tuple(exact)), reasons)
+        vague = frozenset(name for name, kind in kinds.items() if compares_vaguely(kind))
+        return self._step(state(source, keys, exact), Grouping(source, keys, tuple(exact), vague), reasons)
 
-    def _with_steps_written_out(self, query: exp.Query) -> exp.Query:
+    def written_out(self, query: exp.Query) -> exp.Query:
         """The query with the tables of steps, which are not there yet, replaced by what they will hold."""
         query = query.copy()
         for step in reversed(self._steps):
@@ -325,7 +334,7 @@ def _place_of(term: exp.Expr, query: exp.Query, names: list[str]) -> str | None:
         for item in query.expressions:
             if sql(item.unalias()) == sql(term):
                 return str(item.alias_or_name)
-    elif isinstance(term, exp.Column) and term.name in names:
+    if isinstance(term, exp.Column) and not term.table and term.name in names:
         return str(term.name)
     return None
 
@@ -344,16 +353,7 @@ def _derived_groups(query: exp.Query) -> list[exp.Query]:
         )
         if inner.args.get("group") is not None and merges and not inner.args.get("limit"):
             found.append(inner)
-    return [one for one in found if not any(one is not other and _is_within(one, other) for other in found)]
-
-
-def _is_within(one: exp.Expr, other: exp.Expr) -> bool:
-    around = one.parent
-    while around is not None:
-        if around is other:
-            return True
-        around = around.parent
-    return False
+    return [one for one in found if not any(one is not other and is_within(one, other) for other in found)]
 
 
 def _part_around(query: exp.Query, table: exp.Table) -> exp.Query | None:
@@ -383,6 +383,8 @@ def _is_table(query: exp.Query) -> bool:
 
 def shown_sql(steps: Steps, schema: str) -> str:
     """What the view shows, as SQL."""
-    if steps.shown is not None:
-        return sql(steps.shown)
-    return f"SELECT * FROM {quote(schema)}.{quote(steps.last.table)}"
+    return sql(steps.shown or _all_of(steps, schema))
+
+
+def _all_of(steps: Steps, schema: str) -> exp.Select:
+    return exp.select("*").from_(exp.table_(steps.last.table, db=schema, alias=steps.last.table, quoted=True))

@@ -20,6 +20,11 @@ WEIGHT = "flashql_weight"
 ROWS = "flashql_rows"  # of a group: how many rows it was made of
 
 
+def compares_vaguely(kind: str) -> bool:
+    """Whether DuckDB holds different values of a type for equal: 30 days and 1 month, 0 and -0."""
+    return any(vague in kind for vague in ("INTERVAL", "FLOAT", "DOUBLE"))
+
+
 @dataclass(frozen=True)
 class Aggregate:
     """An aggregate of a step of groups.
@@ -44,6 +49,7 @@ class Grouping:
     rows: exp.Select
     keys: tuple[str, ...]
     aggregates: tuple[Aggregate, ...]
+    vague: frozenset[str] = frozenset()  # the columns of `rows` whose type `compares_vaguely`
 
     @property
     def merges(self) -> bool:

@@ -58,6 +58,8 @@ class Store:
         self.version = 0  # grows with every local commit that is not a batch from a stream
         # Called with the writer at the end of each transaction that is not a batch from a stream, within it.
         self.before_commit: Callable[[duckdb.DuckDBPyConnection], None] = lambda _: None
+        # Told of a view that broke a transaction, when that has rolled back and before the next begins.
+        self.left_behind: Callable[[errors.ViewBroken], None] = lambda _: None
         self._once_committed: list[Callable[[], None]] = []
         self._guard = threading.Lock()  # guards the two below
         self._ending = False
@@ -112,10 +114,14 @@ class Store:
                 self.version += not of_stream
                 for act in self._once_committed:
                     act()
-            except BaseException:
+            except BaseException as error:
                 with suppress(duckdb.Error):  # a failed COMMIT has rolled back already
                     self._writer.execute("ROLLBACK")
                 forget_prepared(self._writer)
+                self._owner = None
+                if isinstance(error, errors.ViewBroken):
+                    with suppress(errors.FlashQLError):
+                        self.left_behind(error)
                 raise
             finally:
                 self._owner = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import duckdb
 
@@ -70,14 +71,24 @@ class Retained:
 
 _STALE = "mode = 'stream' AND last_seen_commit IS NOT NULL AND phase IS DISTINCT FROM 'stream' AS stale"
 _COMPUTED = {"stale": _STALE, "unfit_values": "NULL AS unfit_values"}
+# Times as numbers: what DuckDB makes of them for Python is in the zone of whoever asks, by way of a library of zones.
+_TIMES = ("updated_at", "next_retry_at", "last_success_at")
+_COMPUTED |= {name: f"epoch_us({name}) AS {name}" for name in _TIMES}
 _FIELDS = ", ".join(_COMPUTED.get(name, name) for name in JobStatus.__dataclass_fields__)
+_PLACES = frozenset(list(JobStatus.__dataclass_fields__).index(name) for name in _TIMES)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def jobs(store: Store) -> dict[str, JobStatus]:
     """Every job row, by relation id."""
     if not store.has_catalog:
         return {}
-    return {row[0]: JobStatus(*row) for row in store.rows(f"SELECT {_FIELDS} FROM flashql.sync_jobs")}
+    return {row[0]: _status(row) for row in store.rows(f"SELECT {_FIELDS} FROM flashql.sync_jobs")}
+
+
+def _status(row: Sequence[Any]) -> JobStatus:
+    times = {at: _EPOCH + timedelta(microseconds=row[at]) for at in _PLACES if row[at] is not None}
+    return JobStatus(*(times.get(at, value) for at, value in enumerate(row)))
 
 
 def blank(view: View) -> JobStatus:

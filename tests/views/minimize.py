@@ -213,5 +213,5 @@ def main(argument: str) -> str:
 
 
 if __name__ == "__main__":
-    logging.disable(logging.CRITICAL)
+    logging.getLogger("flashql").addHandler(logging.NullHandler())
     sys.stdout.write(main(sys.argv[1]))

@@ -84,7 +84,8 @@ class Queries:
         """Perhaps with ORDER BY all columns, LIMIT and OFFSET."""
         if not self._some(probability):
             return drawn.sql
-        positions = [str(at + 1) for at in range(len(drawn.kinds))]
+        named = self._some(0.3)
+        positions = [f"c{at}" if named else str(at + 1) for at in range(len(drawn.kinds))]
         self.chance.shuffle(positions)
         limit = f" LIMIT {self.chance.randint(1, 8)}" if self._some(0.9) else ""
         if drawn.ordered:
@@ -105,7 +106,13 @@ class Queries:
             sql = f"({parts[0].sql})" if self._some(0.2) else parts[0].sql
             for part in parts[1:]:
                 operator = self.chance.choice(["UNION", "UNION", "INTERSECT", "EXCEPT"])
-                sql = f"{sql} {operator}{self.chance.choice(['', ' ALL'])} {part.sql}"
+                right = part.sql
+                if self._some(0.15):
+                    other = self.chance.choice(["UNION", "INTERSECT", "EXCEPT", "UNION ALL", "EXCEPT ALL"])
+                    right = f"({right} {other} {self._of_kinds(kinds, 0, outer).sql})"
+                elif self._some(0.2):
+                    right = f"({self._cut(part, 0.3)})"
+                sql = f"{sql} {operator}{self.chance.choice(['', ' ALL'])} {right}"
             return Drawn(sql, tuple(kinds))
         shapes: list[Callable[[int, Scope], Drawn]] = [
             self._plain, self._plain, self._grouped, self._grouped, self._windowed, self._distinct,
@@ -152,12 +159,24 @@ class Queries:
             items.append((self.draw.of(kind, after, 1), kind))
         if self._some(0.08):
             items.append(window(self.draw, [one for one in after if one.kind != INTS] or after))
-        sql = f"SELECT {_named([name for name, _ in items])} FROM {from_}{self._where(scope, depth, outer)}"
+        names = [name for name, _ in items]
+        distinct, ordered = self._distinct_groups(names) if self._some(0.1) else ("", "")
+        sql = f"SELECT {distinct}{_named(names)} FROM {from_}{self._where(scope, depth, outer)}"
         if keys:
             sql += f" GROUP BY {self._grouping([one.name for one in keys])}"
         if self._some(0.25):
             sql += f" HAVING {self.draw.predicate(after)}"
-        return Drawn(sql, tuple(kind for _, kind in items))
+        if depth and self._some(0.06):
+            sql += f"{' AND' if ' HAVING ' in sql else ' HAVING'} count(*) >= {self._scalar(BIG, ())}"
+        return Drawn(sql + ordered, tuple(kind for _, kind in items), ordered=bool(ordered))
+
+    def _distinct_groups(self, names: Sequence[str]) -> tuple[str, str]:
+        """DISTINCT of groups, or the first group of each value of the first column in an order of all."""
+        if self._some(0.4):
+            return "DISTINCT ", ""
+        rest = [f"c{at}" for at in range(1, len(names))]
+        self.chance.shuffle(rest)
+        return f"DISTINCT ON ({names[0]}) ", f" ORDER BY {self.draw.order([names[0], *rest])}"
 
     def _key(self, scope: Scope) -> tuple[str, str]:
         column = self.chance.choice([one for one in scope if one.kind != INTS] or list(scope))
@@ -236,6 +255,8 @@ class Queries:
         if depth and self._some(0.15):
             drawn = self._body(depth - 1)
             return f"({self._cut(drawn)}) AS {alias}", _in(alias, _columns(drawn.kinds))
+        if depth and self._some(0.04):
+            return self._with_its_own(alias)
         if self._ctes and self._some(0.6):
             name = self.chance.choice(sorted(self._ctes))
             return f"{name} AS {alias}", _in(alias, self._ctes[name])
@@ -245,10 +266,22 @@ class Queries:
         name = self.chance.choice(sorted(self.relations))
         return f"{name} AS {alias}", _in(alias, self.relations[name])
 
+    def _with_its_own(self, alias: str) -> tuple[str, list[Column]]:
+        """A derived table with a CTE of its own, whose name may hide that of another."""
+        outer = dict(self._ctes)
+        name = self.chance.choice(sorted(outer)) if outer and self._some(0.6) else self._alias("q")
+        first = self._of_kinds([self.chance.choice(PLAIN)], 0)
+        self._ctes = {name: _columns(first.kinds)}
+        drawn = self._body(depth=0)
+        self._ctes = outer
+        return f"(WITH {name} AS ({first.sql}) {drawn.sql}) AS {alias}", _in(alias, _columns(drawn.kinds))
+
     def _join(self, left: str, scope: list[Column], depth: int) -> tuple[str, list[Column]]:
         if depth and self._some(0.1):
             alias = self._alias()
             drawn = self._of_kinds([self.chance.choice(PLAIN)], 0, scope)
+            if self._some(0.4):
+                drawn = self._grouped(0, scope)
             limited = self._cut(drawn, 0.5)
             kind, on = self.chance.choice([("CROSS JOIN", ""), ("LEFT JOIN", " ON true")])
             return f"{left} {kind} LATERAL ({limited}) AS {alias}{on}", [*scope, *_in(alias, _columns(drawn.kinds))]
@@ -278,7 +311,8 @@ class Queries:
         if self._some(0.3):
             conditions.append(self.draw.predicate(scope))
         if depth and self._some(0.25):
-            conditions.append(self._subquery(scope, depth))
+            found = self._subquery(scope, depth)
+            conditions.append(f"({found} OR {self.draw.predicate(scope)})" if self._some(0.2) else found)
         return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
     def _subquery(self, scope: Scope, depth: int) -> str:
@@ -302,9 +336,12 @@ class Queries:
         return self.chance.choice(choices)()
 
     def _scalar(self, kind: str, outer: Scope) -> str:
-        """A scalar subquery: an aggregate without GROUP BY, so one row."""
+        """A scalar subquery: an aggregate without GROUP BY, or the first row in some order."""
         from_, scope = self._from(0)
         where = self._where(scope, 0, outer)
+        if self._some(0.2):
+            value = self.draw.of(kind, scope, 1)
+            return f"(SELECT {value} AS c0 FROM {from_}{where} ORDER BY {self.draw.order(['c0'])} LIMIT 1)"
         if kind == BIG:
             return f"(SELECT count(*) FROM {from_}{where})"
         if kind in ORDERED:

@@ -143,7 +143,7 @@ def test_killed_while_views_are_maintained(origin: Origin, postgres_dsn: str, tm
             with load.resting:
                 now = reached(path, origin.dsn, shadow, load, at)
             moved, at = moved + (now > at), now
-        assert moved > KILLS / 4, "it never got anywhere"
+        assert moved >= KILLS // 6, "it hardly got anywhere"
         with load.resting, flashql.connect(path, origins={"primary": origin.dsn}) as db:
             db.execute(views.read_text(encoding="utf-8"))
             assert not (report := db.sync.sync()).failed, report.failed

@@ -109,7 +109,7 @@ class World:
         columns += [Column(f"{kind[0]}{at}", kind) for at, kind in enumerate(kinds)]
         return Table(name, tuple(columns), key)
 
-    def _value(self, table: Table, column: Column) -> str:
+    def value(self, table: Table, column: Column) -> str:
         chance = self.chance
         if column.name in table.key:
             return str(chance.randint(0, 25)) if column.kind == INT else self.draw.literal(column.kind)
@@ -122,14 +122,14 @@ class World:
     def _statement(self, table: Table) -> str:
         chance = self.chance
         others = [one for one in table.columns if one.name not in table.key]
-        some = self._some(table)
+        some = self.some(table)
         kinds = ["insert", "update", "delete", "key", "empty", "refill"]
         match chance.choices(kinds, [8, 6, 3, 2, 0.2, 0.2])[0]:
             case "insert":
                 return self._insert(table, chance.randint(1, 6))
             case "update":
                 changed = chance.sample(others, chance.randint(1, min(2, len(others))))
-                assigned = ", ".join(f"{one.name} = {self._value(table, one)}" for one in changed)
+                assigned = ", ".join(f"{one.name} = {self.value(table, one)}" for one in changed)
                 return f"UPDATE {table.name} SET {assigned} WHERE {some}"
             case "key" if table.key:
                 moved = chance.choice(["k + 30", "k - 30", "k + 1", "12 - k", str(chance.randint(0, 25))])
@@ -137,15 +137,15 @@ class World:
             case "empty" if not table.local:
                 return f"TRUNCATE {table.name}"
             case "refill":
-                return f"UPDATE {table.name} SET {others[0].name} = {self._value(table, others[0])}"
+                return f"UPDATE {table.name} SET {others[0].name} = {self.value(table, others[0])}"
             case _:
                 return f"DELETE FROM {table.name} WHERE {some}"
 
     def _insert(self, table: Table, count: int) -> str:
-        rows = [f"({', '.join(self._value(table, one) for one in table.columns)})" for _ in range(count)]
+        rows = [f"({', '.join(self.value(table, one) for one in table.columns)})" for _ in range(count)]
         return f"INSERT INTO {table.name} VALUES {', '.join(rows)}{' ON CONFLICT DO NOTHING' if table.key else ''}"
 
-    def _some(self, table: Table) -> str:
+    def some(self, table: Table) -> str:
         """A condition that a few rows meet."""
         chance = self.chance
         first = chance.randint(0, 25)
