@@ -49,6 +49,8 @@ def _mergeable(select: exp.Select) -> exp.Select | None:
         return None
     if any(own(select, exp.Window)):  # DuckDB partitions by nothing that may raise an error
         return None
+    if any(not one.table for one in select.find_all(exp.Column)):  # ORDER BY a name of the select list
+        return None
     inner = present[0].query
     if not isinstance(inner, exp.Select) or not is_plain(inner) or inner.args.get("from_") is None:
         return None
