@@ -180,8 +180,9 @@ class Program:
             assert step.source is not None
             by_alias = {
                 table.alias_or_name: self._relation_of(writer, table.name)
-                for table in tables(step.source)
                 if table.db == DATA_SCHEMA
+                else Relation(qualified(table.db, table.name), "")  # a local table, which has no delta
+                for table in tables(step.source)
             }
             try:
                 self._written[key] = written = delta_sql(step.source, changed, by_alias)
