@@ -65,13 +65,23 @@ def row_values(number: str) -> str:
 
 
 @contextmanager
-def origin_database(**settings: Setting) -> Iterator[str]:
+def origin_database(template: str = "", **settings: Setting) -> Iterator[str]:
     """The DSN of a fresh database: at the server of FLASHQL_BENCH_POSTGRES_URL, else at an embedded Postgres 18.
 
-    `settings` are the embedded server's, over `SERVER`.
+    `settings` are the embedded server's, over `SERVER`. The database is a copy of the one named `template`, if there is
+    one: `keep_as_template` leaves it there.
     """
-    with _fresh_database(os.environ.get("FLASHQL_BENCH_POSTGRES_URL"), {**SERVER, **settings}) as dsn:
+    with _fresh_database(os.environ.get("FLASHQL_BENCH_POSTGRES_URL"), {**SERVER, **settings}, template) as dsn:
         yield dsn
+
+
+def keep_as_template(dsn: str, name: str) -> None:
+    """Leave a copy of the database, which nobody else may use meanwhile, for later runs at the same server."""
+    if "FLASHQL_BENCH_POSTGRES_URL" not in os.environ:
+        return
+    with psycopg.connect(make_conninfo(dsn, dbname="template1"), autocommit=True) as admin:
+        source = psycopg.conninfo.conninfo_to_dict(dsn)["dbname"]
+        admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{source}" STRATEGY file_copy'.encode())
 
 
 @contextmanager
@@ -89,14 +99,16 @@ def subscriber_database() -> Iterator[str | None]:
 
 
 @contextmanager
-def _fresh_database(given: str | None, settings: Mapping[str, Setting]) -> Iterator[str]:
+def _fresh_database(given: str | None, settings: Mapping[str, Setting], template: str = "") -> Iterator[str]:
     if given is None:
         with embedded_postgres(18, **settings) as server:
             yield server.dsn
         return
     name = f"flashql_bench_{uuid.uuid4().hex[:8]}"
     with psycopg.connect(given, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}".encode())
+        known = admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [template]).fetchone()
+        copied = f' TEMPLATE "{template}" STRATEGY file_copy' if known else ""
+        admin.execute(f"CREATE DATABASE {name}{copied}".encode())
         try:
             yield make_conninfo(given, dbname=name)
         finally:

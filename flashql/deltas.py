@@ -21,7 +21,7 @@ from flashql.weighing import Columns, consolidated, exact, rowid_among
 _MOVED = "flashql_moved"
 _OUTER_JOIN = re.compile(r"\b(LEFT|RIGHT|FULL)\s+(OUTER\s+)?JOIN\b", re.IGNORECASE)
 # DuckDB 2 lets a statement read what another within it deleted or inserted; DuckDB 1 hands that to Python.
-_NESTS = not duckdb.__version__.startswith("1.")
+NESTS = not duckdb.__version__.startswith("1.")
 
 
 def delta_name(table: str) -> str:
@@ -45,12 +45,16 @@ class Delta:
         """The temporary table, as SQL."""
         return delta_name(self.table)
 
+    @property
+    def bare_name(self) -> str:
+        """Its name without a schema, as a statement that creates it has it."""
+        return quote(f"delta_{self.table}")
+
     def create(self) -> None:
         """Make it, empty."""
         source = qualified(DATA_SCHEMA, self.table)
         self.writer.execute(
-            f"CREATE OR REPLACE TEMP TABLE {quote(f'delta_{self.table}')} AS "
-            f"SELECT *, 0::TINYINT AS {WEIGHT} FROM {source} LIMIT 0"
+            f"CREATE OR REPLACE TEMP TABLE {self.bare_name} AS SELECT *, 0::TINYINT AS {WEIGHT} FROM {source} LIMIT 0"
         )
 
     def run(self, statement: str) -> None:
@@ -62,7 +66,7 @@ class Delta:
         weight = -1 if statement.startswith("DELETE") else 1
         noted = f"INSERT INTO {self.name} SELECT *, {weight} FROM {_MOVED}"
         row: tuple[int, ...] | None = (0,)
-        if _NESTS:
+        if NESTS:
             row = self.writer.execute(f"WITH {_MOVED} AS ({statement} RETURNING *) {noted}").fetchone()
         elif (moved := self.writer.sql(f"{statement} RETURNING *")) is not None:
             with registered(self.writer, _MOVED, moved.to_arrow_table()):
@@ -77,8 +81,7 @@ class Delta:
             (name, kind) for name, kind in described(self.writer, f"FROM {self.name}") if name != WEIGHT
         ]
         self.writer.execute(
-            f"CREATE OR REPLACE TEMP TABLE {quote(f'delta_{self.table}')} AS "
-            f"{consolidated(known, f'SELECT * FROM {self.name}')}"
+            f"CREATE OR REPLACE TEMP TABLE {self.bare_name} AS {consolidated(known, f'SELECT * FROM {self.name}')}"
         )
         self.count()
 
@@ -97,13 +100,27 @@ class Delta:
         return self.left + self.arrived
 
 
-class Deltas:
-    """What one local transaction has changed so far. `wanted`: the tables whose delta somebody reads."""
+@dataclass
+class Made:
+    """A temporary table made for what reads deltas: with which columns, for how many, and what that took."""
 
-    def __init__(self, writer: duckdb.DuckDBPyConnection, wanted: Collection[str]) -> None:
+    columns: frozenset[str] = frozenset()
+    readers: int = 0
+    milliseconds: float = 0.0
+
+
+class Deltas:
+    """What one local transaction has changed so far. `wanted`: the tables whose delta somebody reads.
+
+    With `all_listed` the steps of views list what moves in them whether somebody is known to read it or not.
+    """
+
+    def __init__(self, writer: duckdb.DuckDBPyConnection, wanted: Collection[str], *, all_listed: bool = False) -> None:
         self._writer = writer
         self._wanted = wanted
+        self._all_listed = all_listed
         self._deltas: dict[str, Delta] = {}
+        self.parts: dict[str, Made] = {}  # what was made to read them, by name (see sharing.py)
 
     def of(self, table: str | None) -> Delta | None:
         """The delta of a table that is about to change; None when nobody reads it."""
@@ -114,6 +131,10 @@ class Deltas:
             delta = self._deltas[table] = Delta(self._writer, table)
             delta.create()
         return delta
+
+    def wants(self, table: str) -> bool:
+        """Whether somebody reads the delta of this table."""
+        return self._all_listed or table in self._wanted
 
     def net(self) -> None:
         """Make each delta that came in several parts one, of rows as they were and rows as they are."""
@@ -140,6 +161,13 @@ class Deltas:
         return iter(self._deltas)
 
 
+def fill(writer: duckdb.DuckDBPyConnection, delta: Delta, columns: Columns, weighted: str) -> None:
+    """Make the delta what a relation with weights is in all."""
+    made = writer.execute(f"CREATE OR REPLACE TEMP TABLE {delta.bare_name} AS {consolidated(columns, weighted)}")
+    if made.fetchone() != (0,):
+        delta.count()
+
+
 def difference(writer: duckdb.DuckDBPyConnection, query: str, delta: Delta, columns: Columns) -> None:
     """Make the delta what its table lacks of a query with the same columns, and has beyond it."""
     names = ", ".join(quote(name) for name, _ in columns)
@@ -150,7 +178,7 @@ def difference(writer: duckdb.DuckDBPyConnection, query: str, delta: Delta, colu
         f"SELECT {names}, 1 AS {WEIGHT} FROM ({query}) UNION ALL "
         f"SELECT {names}, -1 FROM {qualified(DATA_SCHEMA, delta.table)}"
     )
-    writer.execute(f"CREATE OR REPLACE TEMP TABLE {quote(f'delta_{delta.table}')} AS {consolidated(columns, weighted)}")
+    fill(writer, delta, columns, weighted)
 
 
 class Strayed(Exception):
@@ -159,8 +187,6 @@ class Strayed(Exception):
 
 def apply_delta(writer: duckdb.DuckDBPyConnection, delta: Delta, columns: Columns) -> int:
     """Delete from the delta's table what left, insert what arrived; how many rows that is. Raises `Strayed`."""
-    if not delta.count():
-        return 0
     table = qualified(DATA_SCHEMA, delta.table)
     if delta.left:
         gone = writer.execute(

@@ -16,6 +16,7 @@ from flashql.deltas import Deltas
 from flashql.keeping import Followed, found_inputs, planned, shown_body
 from flashql.moved import Change, moved_rows, shown_delta
 from flashql.planner.steps import WEIGHT
+from flashql.sharing import Parts
 from flashql.stepping import Program, build, known_relations
 from flashql.store import Store
 from flashql.store.copies import drop_table, next_id
@@ -26,8 +27,9 @@ from flashql.watching import Watcher
 class LiveQuery:
     """A query whose rows are kept. What has a writer happens within a transaction of the single writer."""
 
-    def __init__(self, store: Store, view: View, watcher: Watcher) -> None:
+    def __init__(self, store: Store, view: View, watcher: Watcher, parts: Parts) -> None:
         self._store = store
+        self._parts = parts
         self.view = view
         self._watcher = watcher
         self.program: Program | None = None  # as of the last commit
@@ -78,7 +80,7 @@ class LiveQuery:
         prefix = f"v{next_id(writer)}"
         steps = planned(writer, self.view, read, prefix)
         took = dict(zip((step.table for step in steps.steps), build(writer, steps), strict=True))
-        program = Program(Followed(self.view, read, prefix), steps, known_relations(self._store), took)
+        program = Program(Followed(self.view, read, prefix), steps, known_relations(self._store), took, self._parts)
         shown = shown_body(self.view, steps)
         if self.program is None:
             rows = writer.sql(shown).to_arrow_table()

@@ -34,6 +34,7 @@ from flashql.live import LiveQuery
 from flashql.lsn import LSN, NOWHERE
 from flashql.planner.steps import WEIGHT, Steps
 from flashql.quoting import qualified, quote
+from flashql.sharing import Parts
 from flashql.stepping import Failures, Program, build, known_relations
 from flashql.store import Store
 from flashql.store.copies import next_id
@@ -60,6 +61,7 @@ class Maintenance:
         self._store = store
         self._version = -1
         self._programs: list[Program] = []
+        self._parts = Parts()
         self.watchers = Watchers(store)
         self.leaving = Leaving()
         self._failures = Failures()
@@ -92,11 +94,13 @@ class Maintenance:
 
     def _program(self, cursor: duckdb.DuckDBPyConnection, one: Followed) -> Program:
         steps = planned(cursor, one.view, one.inputs, one.prefix)
-        return Program(one, steps, known_relations(self._store), built_milliseconds(self._store), self._failures)
+        built = built_milliseconds(self._store)
+        return Program(one, steps, known_relations(self._store), built, self._parts, self._failures)
 
     def wanted(self) -> frozenset[str]:
         """The tables whose delta some view follows, or somebody watches."""
-        return self.watchers.tables().union(*(program.kept.tables for program in self.programs()))
+        live = {one.program.steps.last.table for one in self._lives if one.program is not None}
+        return self.watchers.tables().union(live, *(program.kept.tables for program in self.programs()))
 
     def maintain(self, writer: duckdb.DuckDBPyConnection, deltas: Deltas, lsn: LSN) -> None:
         """Bring every view that reads one of the changed tables to what its query returns now, at `lsn`.
@@ -110,6 +114,7 @@ class Maintenance:
             if program in self._programs:
                 _guarded(program.kept.view, partial(program.run, writer, deltas))
         self._each_live(writer, lambda one: one.follow(writer, deltas))
+        self._parts.end_batch(writer, deltas)
         self._note(writer)
         self.watchers.collect(writer, deltas, lsn, {one.kept.view.relation_id: one.steps for one in self.programs()})
 
@@ -118,7 +123,7 @@ class Maintenance:
 
         Raises `ViewNotReady` and `ViewBroken`.
         """
-        live = LiveQuery(self._store, view, watcher)
+        live = LiveQuery(self._store, view, watcher, self._parts)
         with self._store.transaction():
             self._joining = live  # `settle` computes it, after all that it reads
         return live
@@ -226,7 +231,7 @@ class Maintenance:
         self._note(writer)
         moved: dict[str, Steps] = {}  # of the views that followed what was disturbed
         disturbed, self._disturbed = self._disturbed, set()
-        lost = Deltas(writer, disturbed)
+        lost = Deltas(writer, disturbed, all_listed=True)
         for table in disturbed:
             lost.lose(table)
         for one in followed_views(self._store):

@@ -5,19 +5,26 @@ from __future__ import annotations
 import duckdb
 from sqlglot import exp
 
-from flashql.deltas import Delta
+from flashql.deltas import NESTS, Delta
 from flashql.planner.blocks import sql
 from flashql.planner.steps import ROWS, ROWS_ALIAS, WEIGHT, Aggregate, Grouping, Step
 from flashql.quoting import qualified, quote
 from flashql.store import DATA_SCHEMA
 
 _MOVED, _AGAIN = "flashql_moved_groups", "flashql_groups_again"
+_GONE, _CAME = "flashql_groups_gone", "flashql_groups_come"
 
 
-def merge(writer: duckdb.DuckDBPyConnection, step: Step, rows_delta: str, delta: Delta) -> None:
-    """Bring a table of groups to what it is after the delta of its rows; `delta` becomes what moved in the table."""
+def merge(writer: duckdb.DuckDBPyConnection, step: Step, rows_delta: str, delta: Delta, *, listed: bool) -> None:
+    """Bring a table of groups to what it is after the delta of its rows; `delta` becomes what moved in the table.
+
+    Unless it is to be `listed`, perhaps only how much that is will be known of it: it is `lost` then.
+    """
     grouping = step.grouping
     assert grouping is not None
+    if NESTS and grouping.merges:
+        _add_up(writer, step.table, grouping, rows_delta, delta, listed=listed)
+        return
     made = writer.execute(f"CREATE OR REPLACE TEMP TABLE {_MOVED} AS {_moved(grouping, rows_delta)}").fetchone()
     if made == (0,):
         return
@@ -26,9 +33,31 @@ def merge(writer: duckdb.DuckDBPyConnection, step: Step, rows_delta: str, delta:
     delta.run(f"DELETE FROM {table} AS t WHERE {_among(_MOVED, 't', grouping)}")
     again = _find_again(writer, grouping, delta)
     if again != "all":
-        delta.run(f"INSERT INTO {table} {_merged(grouping, delta, again)}")
+        old = f"{delta.name} WHERE {WEIGHT} < 0"
+        delta.run(f"INSERT INTO {table} {_merged(grouping, old, again)}")
     if again:
         delta.run(f"INSERT INTO {table} {_looked_at_again(step, grouping, _AGAIN if again == 'some' else _MOVED)}")
+
+
+def _add_up(
+    writer: duckdb.DuckDBPyConnection, name: str, grouping: Grouping, rows_delta: str, delta: Delta, *, listed: bool
+) -> None:
+    """The same in one statement, for groups whose aggregates only take what moved."""
+    table = qualified(DATA_SCHEMA, name)
+    changed = (
+        f"WITH {_MOVED} AS MATERIALIZED ({_moved(grouping, rows_delta)}), "
+        f"{_GONE} AS (DELETE FROM {table} AS t WHERE {_among(_MOVED, 't', grouping)} RETURNING *), "
+        f"{_CAME} AS (INSERT INTO {table} {_merged(grouping, _GONE, '')} RETURNING *)"
+    )
+    if listed:
+        both = f"SELECT *, (-1)::TINYINT AS {WEIGHT} FROM {_GONE} UNION ALL SELECT *, 1 FROM {_CAME}"
+        row = writer.execute(f"CREATE OR REPLACE TEMP TABLE {delta.bare_name} AS {changed} {both}").fetchone()
+    else:
+        both = f"(SELECT count(*) FROM {_GONE}) + (SELECT count(*) FROM {_CAME})"
+        row = writer.execute(f"{changed} SELECT {both}").fetchone()
+        delta.lost = True
+    assert row is not None
+    delta.arrived = row[0]
 
 
 def _keys(grouping: Grouping, alias: str = "") -> list[str]:
@@ -113,8 +142,8 @@ def _is_gone(one: Aggregate) -> str:
     return f"({left} {reaches} {was} AND ({came} {reaches} {left}) IS NOT TRUE)"
 
 
-def _merged(grouping: Grouping, delta: Delta, again: str) -> str:
-    """The groups that moved, as they are now."""
+def _merged(grouping: Grouping, before: str, again: str) -> str:
+    """The groups that moved, as they are now. `before` is what there is of them, as it was."""
     old, new, merged = [*_keys(grouping), ROWS], [*_keys(grouping), ROWS], [*_keys(grouping), f"sum({ROWS})::BIGINT"]
     for one in grouping.aggregates:
         names = [one.name, f"{one.name}_n"] if one.kind == "sum" else [one.name]
@@ -128,7 +157,7 @@ def _merged(grouping: Grouping, delta: Delta, again: str) -> str:
     keys = ", ".join(_keys(grouping))
     among = f" WHERE NOT {_among(_AGAIN, 'g', grouping)}" if again else ""
     text = (
-        f"SELECT {', '.join(merged)} FROM (SELECT {', '.join(old)} FROM {delta.name} WHERE {WEIGHT} < 0 UNION ALL "
+        f"SELECT {', '.join(merged)} FROM (SELECT {', '.join(old)} FROM {before} UNION ALL "
         f"SELECT {', '.join(new)} FROM {_MOVED}) AS g{among}"
     )
     if keys:

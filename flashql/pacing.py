@@ -1,9 +1,10 @@
 """Whether a step follows by delta or is computed anew: by what either took lately. A pure policy, fed with times.
 
 Following costs by how much moved, computing anew by how much there is. Which is less depends on data, query and
-machine, so it is measured. A step follows by delta first. What computing it anew takes is known from when it was built.
-From then on the cheaper way is taken, for batches of about the same size. What was dearer is tried again now and then,
-the more rarely the dearer it was: that costs a few hundredths of the time at most.
+machine, so it is measured. A step follows by delta first, a few times unless that is dreadful, for the first times are
+out of the ordinary. What computing it anew takes is known from when it was built. From
+then on the cheaper way is taken, for batches of about the same size. What was dearer is tried again now and then, the
+more rarely the dearer it was: that costs a few hundredths of the time at most.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 
 # Below this there is nothing to win: a statement takes about one.
 _MATTERS_MS = 4.0
+_TRIALS, _DREADFUL = 3, 4.0
 _SHARE_FOR_TRYING = 0.03
 _SMOOTHING = 0.3
 
@@ -20,6 +22,7 @@ _SMOOTHING = 0.3
 class _Average:
     milliseconds: float | None = None
     batches_since: int = 0
+    times: int = 0
 
     def add(self, milliseconds: float) -> None:
         before = self.milliseconds
@@ -27,6 +30,7 @@ class _Average:
         weight = _SMOOTHING if before is None or milliseconds > before else 1 - _SMOOTHING
         self.milliseconds = milliseconds if before is None else before + weight * (milliseconds - before)
         self.batches_since = 0
+        self.times += 1
 
 
 @dataclass
@@ -43,16 +47,16 @@ class Pace:
 
     def better_anew(self, moved: int) -> bool:
         """Whether to compute anew after a batch that moved so many rows of what is read."""
-        delta = self._delta.get(_size(moved), _Average()).milliseconds
-        anew = self._anew.milliseconds
+        following, anew = self._delta.get(_size(moved), _Average()), self._anew.milliseconds
+        delta = following.milliseconds
         if delta is None:
             nearest = min(self._delta, key=lambda size: abs(size - _size(moved)), default=None)
             known = None if nearest is None or nearest > _size(moved) else self._delta[nearest].milliseconds
             return known is not None and anew is not None and known > 2 * anew
-        if anew is None or delta < _MATTERS_MS:
+        if anew is None or delta < _MATTERS_MS or (following.times < _TRIALS and delta < _DREADFUL * anew):
             return False
         if anew < delta:
-            return not self._worth_trying(self._delta[_size(moved)], anew)
+            return not self._worth_trying(following, anew)
         return self._worth_trying(self._anew, delta)
 
     def took(self, moved: int, milliseconds: float, *, anew: bool) -> None:

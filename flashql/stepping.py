@@ -11,18 +11,19 @@ from time import perf_counter
 import duckdb
 from sqlglot import exp
 
-from flashql.deltas import Delta, Deltas, Strayed, apply_delta, delta_name, difference
+from flashql.deltas import Delta, Deltas, Strayed, apply_delta, delta_name, difference, fill
 from flashql.keeping import UNBOUND, Followed
 from flashql.merging import merge
 from flashql.pacing import Measured, Pace
 from flashql.planner.blocks import tables
 from flashql.planner.delta import Relation, Written, delta_sql
 from flashql.planner.steps import Step, Steps, compares_vaguely
-from flashql.quoting import qualified, quote
+from flashql.quoting import qualified
+from flashql.sharing import Parts
 from flashql.store import DATA_SCHEMA, Store
 from flashql.store.copies import all_copies
 from flashql.store.relations import described
-from flashql.weighing import Columns, consolidated
+from flashql.weighing import Columns
 
 _log = logging.getLogger(__name__)
 
@@ -66,15 +67,18 @@ class Program:
         steps: Steps,
         copies: Mapping[str, Relation],
         built_ms: Mapping[str, float],
+        parts: Parts,
         failures: Failures | None = None,
     ) -> None:
         self._failures = failures if failures is not None else Failures()
         self.kept = kept
         self.steps = steps
+        self._parts = parts
         self._relations = dict(copies)
         for step in steps.steps:
             keys = step.grouping.keys if step.grouping is not None else ()
             self._relations[step.table] = _relation(step.table, keys)
+        self._read = {_name(table) for step in steps.steps if step.query is not None for table in tables(step.query)}
         self._written: dict[tuple[str, frozenset[str]], Written | None] = {}
         self._columns: dict[str, Columns] = {}
         self._paces: dict[str, Pace] = {step.table: Pace(built_ms.get(step.table)) for step in steps.steps}
@@ -106,17 +110,17 @@ class Program:
         moved = sum(deltas[table].moved for table in set(changed)) if known else 0
         way = self.kept.view.relation_id, self.steps.steps.index(step), aliases
         anew = not known or self._failures[way] >= _FAILURES or pace.better_anew(moved)
-        anew = anew or self._delta_sql(writer, step, aliases) is None
-        started = perf_counter()
+        anew = anew or self._delta_sql(writer, step, aliases, deltas) is None
+        started, own = perf_counter(), 0.0
         if anew:
             difference(writer, step.text, delta, self._columns_of(writer, step))
         else:
             self._failures[way] += 1
-            self._follow(writer, step, aliases, delta)
+            own = self._follow(writer, step, aliases, delta, deltas)
             self._failures[way] -= 1
         if delta.moved if not anew and step.grouping is not None else self._apply(writer, step, delta):
             deltas.add(delta)
-        milliseconds = 1000 * (perf_counter() - started)
+        milliseconds = 1000 * (perf_counter() - started) + own
         if known:
             pace.took(moved, milliseconds, anew=anew)
         self.measured.setdefault(step.table, Measured()).add(anew=anew, rows=delta.moved, milliseconds=milliseconds)
@@ -131,20 +135,26 @@ class Program:
             difference(writer, step.text, delta, columns)
             return apply_delta(writer, delta, columns)
 
-    def _follow(self, writer: duckdb.DuckDBPyConnection, step: Step, aliases: frozenset[str], delta: Delta) -> None:
-        """Make the delta of the step's table from the deltas of the tables under these aliases."""
-        written = self._delta_sql(writer, step, aliases)
+    def _follow(
+        self, writer: duckdb.DuckDBPyConnection, step: Step, aliases: frozenset[str], delta: Delta, deltas: Deltas
+    ) -> float:
+        """Make the delta of the step's table from the deltas of the tables under these aliases.
+
+        Returns by how many milliseconds this took more than it seems: what others made for it, less what it made for
+        others.
+        """
+        written = self._delta_sql(writer, step, aliases, deltas)
         assert written is not None
-        for statement in written.before:
-            writer.execute(statement)
+        made = [self._parts.make(writer, deltas, part) for part in written.before]
+        own = sum(share - took for took, share in made)
         rows = written.query
         if step.grouping is None:
-            text = consolidated(self._columns_of(writer, step), rows)
-            writer.execute(f"CREATE OR REPLACE TEMP TABLE {quote(f'delta_{step.table}')} AS {text}")
-            return
-        merge(writer, step, rows, delta)
+            fill(writer, delta, self._columns_of(writer, step), rows)
+            return own
+        merge(writer, step, rows, delta, listed=deltas.wants(step.table) or step.table in self._read)
         if not step.grouping.merges and delta.moved:
             delta.net(self._columns_of(writer, step))
+        return own
 
     def _relation_of(self, writer: duckdb.DuckDBPyConnection, table: str) -> Relation:
         known = self._relations.get(table) or _relation(table, ())
@@ -158,7 +168,9 @@ class Program:
             self._columns[step.table] = described(writer, f"FROM {qualified(DATA_SCHEMA, step.table)}")
         return self._columns[step.table]
 
-    def _delta_sql(self, writer: duckdb.DuckDBPyConnection, step: Step, changed: frozenset[str]) -> Written | None:
+    def _delta_sql(
+        self, writer: duckdb.DuckDBPyConnection, step: Step, changed: frozenset[str], deltas: Deltas
+    ) -> Written | None:
         """The delta of what the step is made of, when the tables under these aliases changed.
 
         None, so that the step is computed anew, when there is none that DuckDB understands: a fault, which is logged.
@@ -168,13 +180,14 @@ class Program:
             assert step.source is not None
             by_alias = {
                 table.alias_or_name: self._relation_of(writer, table.name)
-                for table in tables(step.source)
                 if table.db == DATA_SCHEMA
+                else Relation(qualified(table.db, table.name), "")  # a local table, which has no delta
+                for table in tables(step.source)
             }
             try:
                 self._written[key] = written = delta_sql(step.source, changed, by_alias)
-                for statement in written.before:
-                    writer.execute(statement)
+                for part in written.before:
+                    self._parts.make(writer, deltas, part)
                 described(writer, written.query)
             except Exception as error:
                 if isinstance(error, duckdb.Error) and not isinstance(error, UNBOUND):

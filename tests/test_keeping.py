@@ -44,6 +44,14 @@ VIEWS = {
     "best": "SELECT o.id FROM orders o WHERE amount = (SELECT max(amount) FROM orders i WHERE i.customer = o.customer)",
     "ranked": "SELECT id, row_number() OVER (PARTITION BY customer ORDER BY amount, id) AS nr FROM orders",
     "top": "SELECT id, amount FROM orders ORDER BY amount DESC NULLS LAST, id LIMIT 5",
+    "scarce": "SELECT id, name FROM customers c WHERE id < (SELECT 0.5 * sum(amount) + 3 FROM orders o "
+    "WHERE o.customer = c.id AND placed > '2024-01-03')",
+    "small": "SELECT sum(o.amount) AS total FROM orders o, customers c WHERE c.id = o.customer AND c.city = 'c1' "
+    "AND o.amount < (SELECT avg(i.amount) + 1 FROM orders i WHERE i.customer = c.id)",
+    "nested": "SELECT city, day, sum(w) AS total FROM (SELECT c.city, o.placed + 1 AS day, o.amount * l.quantity "
+    "AS w FROM customers c, orders o, lines l WHERE c.id = o.customer AND l.orderid = o.id) AS d GROUP BY city, day",
+    "dearest": "SELECT city, sum(amount) AS total FROM customers c JOIN orders o ON o.customer = c.id "
+    "GROUP BY city ORDER BY total DESC NULLS LAST, city LIMIT 2",
     "spread": "WITH t AS (SELECT orderid, sum(quantity) AS q FROM lines GROUP BY orderid) "
     "SELECT o.customer, count(*) AS n FROM orders o JOIN t ON t.orderid = o.id WHERE t.q > 3 GROUP BY o.customer",
 }
@@ -94,7 +102,7 @@ def test_views_of_many_shapes_equal_their_queries_after_every_batch(origin: Orig
     with following(origin, database_path, **VIEWS) as pair:
         pair.check()
         replayed = watched(pair.db)
-        for nth in range(16):
+        for nth in range(20):
             origin.execute(";".join(transaction(random_)))
             pair.db.sync.wait(timeout=60)
             pair.compare()
@@ -103,7 +111,7 @@ def test_views_of_many_shapes_equal_their_queries_after_every_batch(origin: Orig
             if nth == 8:
                 pair.reopen()
                 pair.sync()
-                replayed = watched(pair.db)
+                replayed = watched(pair.db, every=3)  # what nobody reads is not listed
         pair.check()
         assert {status.state for status in pair.db.sync.status()} == {"running"}
 
@@ -112,8 +120,8 @@ def shown(db: Database, name: str) -> Counter[tuple[object, ...]]:
     return Counter(db.execute(f"FROM {name}").fetchall())
 
 
-def watched(db: Database) -> dict[str, Counter[tuple[object, ...]]]:
-    """The rows of each view as they follow from what its watcher is told."""
+def watched(db: Database, every: int = 1) -> dict[str, Counter[tuple[object, ...]]]:
+    """The rows of each view, or of every third and so on, as they follow from what its watcher is told."""
     replayed: dict[str, Counter[tuple[object, ...]]] = {}
 
     def tell(change: Change) -> None:
@@ -122,7 +130,7 @@ def watched(db: Database) -> dict[str, Counter[tuple[object, ...]]]:
         assert min(replayed[change.view].values(), default=0) >= 0
         replayed[change.view] = +replayed[change.view]
 
-    for name, view in views(db.store).items():
+    for name, view in [*views(db.store).items()][::every]:
         db.maintenance.watchers.add(view, Watcher(tell, unexpected))
         replayed[name] = shown(db, name)
     return replayed

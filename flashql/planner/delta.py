@@ -11,8 +11,9 @@ that changed (keys.py), and takes the query over them as they are less the query
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 from sqlglot import exp
 
@@ -26,11 +27,15 @@ from flashql.planner.blocks import (
     names_sql,
     output_names,
     sql,
+    subqueries,
     tables,
 )
 from flashql.planner.keys import Cuts, dividing_keys
+from flashql.planner.narrowing import KEYS_ALIAS, narrowed
 from flashql.planner.steps import WEIGHT
 from flashql.quoting import quote
+
+_COLUMNS = "{flashql_columns}"
 
 
 @dataclass(frozen=True)
@@ -94,14 +99,35 @@ def rounds(tree: exp.Query, changed: frozenset[str], relations: Mapping[str, Rel
 
 
 @dataclass(frozen=True)
+class Part:
+    """A temporary table that deltas read: some rows of a relation, as they are or were.
+
+    Deltas that read the same rows read the same table, whatever columns each of them wants: `rows` is the same text for
+    them, in which _COLUMNS stands for all these columns (quoted, of the relation `r`).
+    """
+
+    rows: str
+    columns: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The table, as SQL: another for other rows."""
+        return f"flashql_part_{blake2b(self.rows.encode(), digest_size=8).hexdigest()}"
+
+    def made(self, columns: Iterable[str]) -> str:
+        """The statement that makes it, with these columns."""
+        return f"CREATE OR REPLACE TEMP TABLE {self.name} AS {self.rows.replace(_COLUMNS, names_sql(sorted(columns)))}"
+
+
+@dataclass(frozen=True)
 class Written:
     """A delta as SQL: a query with the columns of what it is the delta of and WEIGHT.
 
-    A row and its opposite may both be in it. It reads temporary tables that `before` makes: for tables of their own
-    DuckDB knows how many rows there are, on which the order of joins hangs.
+    A row and its opposite may both be in it. It reads the temporary tables `before`, made in this order: for tables of
+    their own DuckDB knows how many rows there are, on which the order of joins hangs.
     """
 
-    before: tuple[str, ...]
+    before: tuple[Part, ...]
     query: str
 
 
@@ -116,7 +142,7 @@ def joins_outer(tree: exp.Expr) -> bool:
 
 def delta_sql(tree: exp.Query, changed: frozenset[str], relations: Mapping[str, Relation]) -> Written:
     """The delta of a query when the tables under these aliases have changed. Raises `Recomputed`."""
-    writer = _Writer(tree, relations)
+    writer = _Writer(tree, relations, changed)
     return writer.written(rounds(tree, changed, relations))
 
 
@@ -157,26 +183,30 @@ def _inside(item: Item, alias: str) -> list[exp.Query] | None:
 class _Writer:
     tree: exp.Query
     relations: Mapping[str, Relation]
+    changed: frozenset[str]
     parts: list[str] = field(default_factory=list)
-    before: list[str] = field(default_factory=list)
+    before: dict[str, Part] = field(default_factory=dict)
 
     def written(self, planned: Sequence[Round]) -> Written:
         past: set[str] = set()
-        for number, one in enumerate(planned):
+        for one in planned:
             if one.cuts is None:
                 (alias,) = one.aliases
                 self._by_rows(alias, past)
             else:
-                self._by_keys(number, one, one.cuts, past)
+                self._by_keys(one, one.cuts, past)
             past |= one.aliases
         rows = " UNION ALL ".join(self.parts)
         if joins_outer(self.tree):
-            rows = f"SELECT * FROM {self._make('flashql_rows', rows)}"
-        return Written(tuple(self.before), rows)
+            rows = f"SELECT * FROM {self._part(rows, ())}"
+        return Written(tuple(self.before.values()), rows)
 
-    def _make(self, name: str, query: str) -> str:
-        self.before.append(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
-        return name
+    def _part(self, rows: str, columns: Iterable[str]) -> str:
+        """The name of a temporary table with these columns of the rows."""
+        part = Part(rows, tuple(sorted(columns)))
+        known = self.before.get(part.name)
+        self.before[part.name] = part if known is None else Part(rows, tuple(sorted({*known.columns, *part.columns})))
+        return part.name
 
     def _by_rows(self, alias: str, past: set[str]) -> None:
         tree = self.tree.copy()
@@ -217,8 +247,7 @@ class _Writer:
         union.replace(side)
         return tree
 
-    def _by_keys(self, number: int, one: Round, cuts: Cuts, past: set[str]) -> None:
-        keys = f"flashql_k{number}"
+    def _by_keys(self, one: Round, cuts: Cuts, past: set[str]) -> None:
         width = len(next(iter(cuts.values())))
         found = dict.fromkeys(
             "SELECT "
@@ -226,59 +255,49 @@ class _Writer:
             + f" FROM {self.relations[alias].delta}"
             for alias in sorted(one.aliases)
         )
-        self._make(keys, f"SELECT DISTINCT * FROM ({' UNION ALL '.join(found)})")
+        rows = f"SELECT DISTINCT {_COLUMNS} FROM ({' UNION ALL '.join(found)}) AS {KEYS_ALIAS}"
+        among = " AND ".join(narrowed(self.tree, cuts, self.changed))
+        keys = self._part(f"{rows} WHERE {among}" if among else rows, [f"k{at}" for at in range(width)])
+        both: dict[str, str] = {}
         now: dict[str, str] = {}
         was: dict[str, str] = {}
-        cut: dict[tuple[str, tuple[str, ...]], str] = {}
-        uncut: dict[str, str] = {}
-        columns: dict[str, list[str]] = {}
         for alias, names in cuts.items():
-            relation = self.relations[alias]
-            sharing = [other for other, keyed in cuts.items() if self.relations[other] == relation and keyed == names]
-            wanted = sorted({name for other in sharing for name in self._used(other)} | set(relation.unique))
-            before = self._as_was(alias, relation.table, wanted) if alias in past else None
-            place = (before or relation.table, names)
-            if place not in cut:
-                cut[place] = f"flashql_n{number}_{len(cut)}"
-                columns[cut[place]] = wanted
-                rows = f"SELECT {names_sql(wanted, 'r')} FROM {place[0]} AS r WHERE {_among(keys, 'r', names, width)}"
-                self._make(cut[place], rows)
-            now[alias] = was[alias] = cut[place]
+            relation, keyed = self.relations[alias], _among(keys, "r", names, width)
+            columns = {*self._used(alias), *relation.unique, *names, *(() if relation.unique else relation.vague)}
             if alias in one.aliases:
-                if cut[place] not in uncut:
-                    read = sorted({name for other in one.aliases & cuts.keys() for name in self._used(other)})
-                    read = [name for name in read if name in columns[cut[place]]]
-                    uncut[cut[place]] = self._make(f"{cut[place]}_was", self._as_was(alias, cut[place], read)[1:-1])
-                was[alias] = uncut[cut[place]]
-        for alias in past - set(cuts):
-            now[alias] = was[alias] = self._as_was(alias, self.relations[alias].table)
+                both[alias] = self._part(_both(relation, keyed, left=f" AND {keyed}" if among else ""), columns)
+            else:
+                place = f"({_as_was(relation, relation.table)})" if alias in past else relation.table
+                now[alias] = was[alias] = self._part(f"SELECT {_COLUMNS} FROM {place} AS r WHERE {keyed}", columns)
+        unmoved = {alias: self._as_was(alias, self.relations[alias].table) for alias in past - set(cuts)}
         shown = ", ".join(quote(name) for name in output_names(self.tree))
-        self.parts.append(f"SELECT {shown}, 1 AS {WEIGHT} FROM ({self._sql(self.tree.copy(), now)})")
-        self.parts.append(f"SELECT {shown}, -1 FROM ({self._sql(self.tree.copy(), was)})")
+        if both.keys() == cuts.keys() and _only_joins(self.tree, both):
+            self.parts.append(f"SELECT {shown}, {WEIGHT} FROM ({self._sides(both, unmoved)})")
+            return
+        for alias, rows in both.items():
+            # Tables of their own: DuckDB 2.0 takes some queries over two parts of one table for empty.
+            now[alias], was[alias] = (
+                self._part(f"SELECT {_COLUMNS} FROM {rows} AS r WHERE {WEIGHT} {sign} 0", self._used(alias))
+                for sign in "><"
+            )
+        self.parts.append(f"SELECT {shown}, 1 AS {WEIGHT} FROM ({self._sql(self.tree.copy(), now | unmoved)})")
+        self.parts.append(f"SELECT {shown}, -1 FROM ({self._sql(self.tree.copy(), was | unmoved)})")
+
+    def _sides(self, both: Mapping[str, str], unmoved: Mapping[str, str]) -> str:
+        """The query over rows as they are and as they were, at once: only those of one side are joined."""
+        tree = self.tree.copy()
+        first, *others = sorted(both)
+        for other in others:
+            tree = tree.where(exp.EQ(this=column(first, WEIGHT), expression=column(other, WEIGHT)), copy=False)
+        tree.append("expressions", exp.alias_(column(first, WEIGHT), WEIGHT, quoted=True))
+        return self._sql(tree, {**both, **unmoved})
 
     def _used(self, alias: str) -> list[str]:
         return columns_of(self.tree, alias)
 
-    def _as_was(self, alias: str, present: str, columns: list[str] | None = None) -> str:
-        """What the query reads of a table, in parentheses, before its delta; `present` is what of it is looked at."""
-        relation, used = self.relations[alias], columns or self._used(alias)
-        names = names_sql(used)
-        left = f"SELECT {names} FROM {relation.delta} WHERE {WEIGHT} < 0"
-        if relation.unique:
-            same = " AND ".join(f"d.{quote(name)} IS NOT DISTINCT FROM r.{quote(name)}" for name in relation.unique)
-            stayed = (
-                f"SELECT {names_sql(used, 'r')} FROM {present} AS r "
-                f"WHERE NOT EXISTS (SELECT 1 FROM {relation.delta} AS d WHERE d.{WEIGHT} > 0 AND {same})"
-            )
-        else:
-            exactly = ", ".join(
-                [names, *(f"CAST({quote(name)} AS VARCHAR)" for name in used if name in relation.vague)]
-            )
-            arrived = f"SELECT {exactly} FROM {relation.delta} WHERE {WEIGHT} > 0"
-            stayed = f"SELECT {exactly} FROM {present} EXCEPT ALL {arrived}"
-            if exactly != names:
-                stayed = f"SELECT {names} FROM ({stayed})"
-        return f"({stayed} UNION ALL {left})"
+    def _as_was(self, alias: str, present: str) -> str:
+        """What the query reads of a table, in parentheses, before its delta."""
+        return f"({_as_was(self.relations[alias], present).replace(_COLUMNS, names_sql(self._used(alias)))})"
 
     def _sql(self, tree: exp.Query, replaced: Mapping[str, str]) -> str:
         """The query with other relations under some of its aliases."""
@@ -299,3 +318,44 @@ class _Writer:
 def _among(keys: str, alias: str, names: Sequence[str], width: int) -> str:
     same = " AND ".join(f"k.k{at} IS NOT DISTINCT FROM {alias}.{quote(names[at])}" for at in range(width))
     return f"EXISTS (SELECT 1 FROM {keys} AS k WHERE {same})"
+
+
+def _only_joins(tree: exp.Query, aliases: Iterable[str]) -> bool:
+    """Whether a query only joins, inside, FROM items of which those with these aliases are tables."""
+    if not isinstance(tree, exp.Select) or not is_plain(tree) or subqueries(tree):
+        return False
+    present = items(tree)
+    joined = {item.alias for item in present if isinstance(item.node, exp.Table)}
+    return joined.issuperset(aliases) and all(
+        item.side == "" and not isinstance(item.node, exp.Lateral) for item in present
+    )
+
+
+def _both(relation: Relation, keyed: str, *, left: str) -> str:
+    """The rows of a relation with the keys that moved: as they are with weight 1, and as they were with weight -1.
+
+    `keyed` is the condition that picks them, `left` one for what left besides.
+    """
+    return (
+        f"WITH flashql_cut AS MATERIALIZED (SELECT {_COLUMNS} FROM {relation.table} AS r WHERE {keyed}) "
+        f"SELECT {_COLUMNS}, 1::TINYINT AS {WEIGHT} FROM flashql_cut UNION ALL "
+        f"SELECT {_COLUMNS}, (-1)::TINYINT FROM ({_as_was(relation, 'flashql_cut', left)})"
+    )
+
+
+def _as_was(relation: Relation, present: str, left: str = "") -> str:
+    """The rows of a relation before its delta; `present` is what of it is looked at, `left` which that left are."""
+    gone = f"SELECT {_COLUMNS} FROM {relation.delta} AS r WHERE {WEIGHT} < 0{left}"
+    if relation.unique:
+        same = " AND ".join(f"d.{quote(name)} IS NOT DISTINCT FROM r.{quote(name)}" for name in relation.unique)
+        stayed = (
+            f"SELECT {_COLUMNS} FROM {present} AS r "
+            f"WHERE NOT EXISTS (SELECT 1 FROM {relation.delta} AS d WHERE d.{WEIGHT} > 0 AND {same})"
+        )
+    else:
+        exactly = ", ".join([_COLUMNS, *(f"CAST({quote(name)} AS VARCHAR)" for name in sorted(relation.vague))])
+        arrived = f"SELECT {exactly} FROM {relation.delta} WHERE {WEIGHT} > 0"
+        stayed = f"SELECT {exactly} FROM {present} EXCEPT ALL {arrived}"
+        if relation.vague:
+            stayed = f"SELECT {_COLUMNS} FROM ({stayed})"
+    return f"{stayed} UNION ALL {gone}"

@@ -31,6 +31,9 @@ class Grouping:
             raise refuse(group.sql("postgres").strip())
         made = [self._element(one, relation) for one in group.expressions]
         plain = all(not isinstance(one, (exp.GroupingSets, exp.Rollup, exp.Cube, exp.Tuple)) for one in made)
+        if not plain and any(one.find(exp.Column) is None for element in made for one in _keys(element)):
+            # Where a set lacks it, it is NULL; but in the select list it is a constant like any other, and may be cast.
+            raise refuse("a constant among the keys of grouping sets")
         keys = {one.sql("duckdb") for element in made for one in _keys(element)}
         for column in self._ungrouped(relation.tree, keys):
             if not plain:

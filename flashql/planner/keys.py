@@ -61,6 +61,11 @@ def dividing_keys(tree: exp.Query, changed: Collection[str]) -> Iterator[Cuts]:
             continue
 
 
+def equal_columns(select: exp.Select) -> dict[Column, set[Column]]:
+    """For columns of a SELECT's FROM items, those that have the same value in every row that it lets through."""
+    return _Level(select).equal
+
+
 @dataclass
 class _Level:
     """The columns of one SELECT, and which of them have equal values in every row that it lets through."""

@@ -16,6 +16,7 @@ from flashql.planner.blocks import (
     first_select,
     has_grouping_sets,
     is_aggregate,
+    is_plain,
     is_within,
     items,
     named_by,
@@ -24,6 +25,8 @@ from flashql.planner.blocks import (
     sql,
     where,
 )
+from flashql.planner.decorrelating import decorrelate
+from flashql.planner.flattening import flatten
 
 
 def normalized(tree: exp.Query) -> exp.Query:
@@ -43,13 +46,22 @@ def normalized(tree: exp.Query) -> exp.Query:
             if isinstance(operand, exp.Subquery):
                 operand.replace(_unwrapped(operand, operation))
     _make_unique(tree)
+    flatten(tree)
+    decorrelate(tree)
     for select in tree.find_all(exp.Select):
+        _show_nothing_where_only_existence_counts(select)
         _write_out_groups(select)
         _complete_orders(select)
         _join_first(select)
     for query in tree.find_all(exp.Query):
         _write_out_order(query)
     return tree
+
+
+def _show_nothing_where_only_existence_counts(select: exp.Select) -> None:
+    """EXISTS (SELECT * ...) reads no column of what it finds."""
+    if isinstance(select.parent, exp.Exists) and is_plain(select):
+        select.set("expressions", [exp.alias_(exp.Literal.number(1), "one", quoted=True)])
 
 
 _ENDS = ("order", "limit", "offset")

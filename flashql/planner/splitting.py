@@ -26,9 +26,10 @@ from flashql.planner.blocks import (
     tables,
 )
 from flashql.planner.delta import follows
+from flashql.planner.flattening import merge
 from flashql.planner.folding import Folded, exactly, named, state
 from flashql.planner.normalizing import normalized, outputs_known
-from flashql.planner.steps import Aggregate, Grouping, Step, Steps, compares_vaguely, whole
+from flashql.planner.steps import Aggregate, Grouping, Step, Steps, alike, compares_vaguely, whole
 
 # The columns and types of a query, by name; nothing is run.
 Describe = Callable[[str], Mapping[str, str]]
@@ -63,13 +64,16 @@ class _Splitter:
 
     def root(self, tree: exp.Query) -> Steps:
         top = self.placed(tree)
-        if isinstance(top, exp.Select) and self._is_shown(top):
+        if self._is_shown(top):
+            assert isinstance(top, exp.Select)
             return Steps(tuple(self._steps), top)
         self.stored(top)
         return Steps(tuple(self._steps), None)
 
-    def _is_shown(self, top: exp.Select) -> bool:
+    def _is_shown(self, top: exp.Query) -> bool:
         """Whether it only filters and computes from the rows of the last step."""
+        if not isinstance(top, exp.Select):
+            return False
         read = tables(top)
         alone = len(read) == 1 and len(items(top)) == 1 and isinstance(items(top)[0].node, exp.Table)
         return alone and bool(self._steps) and read[0].name == self._steps[-1].table and is_plain(top)
@@ -102,9 +106,9 @@ class _Splitter:
         return self._step(query, None, reasons)
 
     def _step(self, query: exp.Query, grouping: Grouping | None, reasons: Iterable[str]) -> str:
-        text = sql(query)
+        text, same = sql(query), alike(query)
         for step in self._steps:
-            if step.text == text:
+            if step.query is not None and alike(step.query) == same:
                 return step.table
         table = f"{self._prefix}_{len(self._steps)}" if self._steps else self._prefix
         self._steps.append(Step(table, query, tuple(dict.fromkeys(reasons)), text, grouping))
@@ -114,7 +118,7 @@ class _Splitter:
         return exp.Table(
             this=exp.to_identifier(table, quoted=True),
             db=exp.to_identifier(self._schema, quoted=True),
-            alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)),
+            alias=_alias_of(alias),
         )
 
     def following(self, query: exp.Query) -> tuple[exp.Query, list[str]]:
@@ -173,13 +177,19 @@ class _Splitter:
             again = term.copy()
             again.set("this", column(alias, name))
             ordered.append(again)
-        table = self.stored(self.placed(inner))
+        rows = self.placed(inner)
         first = exp.Select(expressions=[named(column(alias, name), name) for name in names])
-        first.set("from_", exp.From(this=self._read(table, alias)))
+        shown = self._is_shown(rows) and not rows.args.get("where") and not subqueries(rows)
+        if shown:  # as they are computed from a table that is there, they need none of their own
+            first.set("from_", exp.From(this=exp.Subquery(this=rows, alias=_alias_of(alias))))
+        else:
+            first.set("from_", exp.From(this=self._read(self.stored(rows), alias)))
         if ordered:
             first.set("order", exp.Order(expressions=ordered))
         for clause, value in tail.items():
             first.set(clause, value)
+        if shown and not merge(first):
+            first.set("from_", exp.From(this=self._read(self.stored(rows), alias)))
         return first
 
     # -- groups
@@ -248,7 +258,7 @@ class _Splitter:
         self, inner: exp.Query, names: list[str], alias: str, having: exp.Expr | None = None
     ) -> exp.Query:
         select = exp.Select(expressions=[named(column(alias, name), name) for name in names])
-        derived = exp.Subquery(this=inner, alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
+        derived = exp.Subquery(this=inner, alias=_alias_of(alias))
         select.set("from_", exp.From(this=derived))
         select.set("group", exp.Group(expressions=[column(alias, name) for name in names]))
         if having is not None:
@@ -275,7 +285,7 @@ class _Splitter:
             for mark in range(2):
                 value = exp.Literal.number(1) if mark == number else exp.Null()
                 marked.append("expressions", named(exp.Cast(this=value, to=exp.DataType.build("int")), _MARKS[mark]))
-            derived = exp.Subquery(this=side.copy(), alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
+            derived = exp.Subquery(this=side.copy(), alias=_alias_of(alias))
             marked.set("from_", exp.From(this=derived))
             sides.append(marked)
         both = exp.Union(this=sides[0], expression=sides[1], distinct=False)
@@ -287,6 +297,10 @@ class _Splitter:
             this=exp.GT(this=counts[0], expression=zero), expression=right(this=counts[1], expression=zero.copy())
         )
         return self._grouped_by_all(both, names, alias, having)
+
+
+def _alias_of(name: str) -> exp.TableAlias:
+    return exp.TableAlias(this=exp.to_identifier(name, quoted=True))
 
 
 _MARKS = ("flashql_left", "flashql_right")

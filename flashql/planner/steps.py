@@ -106,3 +106,16 @@ class Steps:
 def whole(table: str, query: exp.Query, reasons: Sequence[str]) -> Steps:
     """A plan of one step that is computed anew each time."""
     return Steps((Step(table, None, tuple(reasons), sql(query)),), None)
+
+
+def alike(query: exp.Query) -> str:
+    """A query as text that is the same for queries that differ in their aliases alone."""
+    query = query.copy()
+    known = [alias for alias in query.find_all(exp.TableAlias) if alias.this is not None]
+    numbers = {alias.name: f"a{number}" for number, alias in enumerate(known)}
+    for alias in known:
+        alias.set("this", exp.to_identifier(numbers[alias.name], quoted=True))
+    for one in query.find_all(exp.Column):
+        if one.table in numbers:
+            one.set("table", exp.to_identifier(numbers[one.table], quoted=True))
+    return sql(query)

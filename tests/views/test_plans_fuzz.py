@@ -30,6 +30,7 @@ from flashql.planner.delta import Relation
 from flashql.planner.splitting import shown_sql
 from flashql.planner.steps import WEIGHT
 from flashql.quoting import qualified
+from flashql.sharing import Parts
 from flashql.stepping import Program, build
 from flashql.store import DATA_SCHEMA
 from flashql.store.relations import described
@@ -73,6 +74,7 @@ class Plans:
         self.connection.execute(f"CREATE SCHEMA {DATA_SCHEMA}; CREATE SCHEMA s")
         self.relations: dict[str, tuple[Column, ...]] = {}
         self.copies: dict[str, Relation] = {}
+        self.parts = Parts()
         for table in self.world.tables:
             self.connection.execute(f"CREATE TABLE {DATA_SCHEMA}.{table.create()[0].removeprefix('CREATE TABLE ')}")
             self.insert(table, self.chance.choice([0, 1, 12, 20, 30]), None)
@@ -121,12 +123,13 @@ class Plans:
         steps = planned(self.connection, view, inputs, name)
         build(self.connection, steps)
         self.connection.execute(f"CREATE VIEW s.{name} AS {shown_sql(steps, DATA_SCHEMA)}")
-        self.kept.append(Kept(f"s.{name}", query, Program(Followed(view, inputs, name), steps, self.copies, {})))
+        program = Program(Followed(view, inputs, name), steps, self.copies, {}, self.parts)
+        self.kept.append(Kept(f"s.{name}", query, program))
 
     def change(self) -> None:
         """Random changes of some tables, which every view follows."""
         wanted = {table.name for table in self.world.tables}
-        deltas = Deltas(self.connection, wanted)
+        deltas = Deltas(self.connection, wanted, all_listed=True)
         for table in self.chance.sample(self.world.tables, self.chance.randint(1, len(self.world.tables))):
             for _ in range(self.chance.randint(0, 2)):
                 self.run(table, f"DELETE FROM {DATA_SCHEMA}.{table.name} WHERE {self.world.some(table)}", deltas)

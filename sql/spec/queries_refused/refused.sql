@@ -41,3 +41,6 @@ WITH TIES beside OFFSET;
 
 SELECT stddev_samp(rate) FILTER (WHERE id > 1) FROM numbers;
 depends on the order;
+
+SELECT 0.5, count(*) FROM emp GROUP BY ROLLUP (1);
+a constant among the keys of grouping sets;
