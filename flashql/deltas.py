@@ -191,7 +191,7 @@ def apply_delta(writer: duckdb.DuckDBPyConnection, delta: Delta, columns: Column
     if delta.left:
         gone = writer.execute(
             f"WITH gone AS MATERIALIZED ({_leaving(table, columns, delta)}) DELETE FROM {table} "
-            f"WHERE rowid IN (SELECT id FROM gone) AND (SELECT count(*) FROM gone) = {delta.left}"
+            f"WHERE {rowid_among('FROM gone')} AND (SELECT count(*) FROM gone) = {delta.left}"
         ).fetchone()
         if gone != (delta.left,):
             raise Strayed
