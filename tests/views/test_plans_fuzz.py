@@ -235,11 +235,18 @@ SELECT g.x, t0.i0 FROM range(5) AS g(x) JOIN t0 ON t0.k = g.x
 SELECT v.x, t0.i0 FROM (VALUES (1), (2)) AS v(x) LEFT JOIN t0 ON t0.i0 = v.x AND t0.k > 90
 """
 
+# DuckDB 1 cannot parse that.
+LIMITED_TWICE = re.compile(r"^\(.* LIMIT \d+\) .*LIMIT \d+$")
+
 
 @pytest.mark.parametrize("query", IN_DUCKDBS_WORDS.strip().splitlines())
 def test_queries_in_duckdbs_own_words(query: str) -> None:
     made = Plans(next(seeds()), FEW)
     query = re.sub(r"\b(FROM|JOIN) (t[01])\b", rf"\1 {DATA_SCHEMA}.\2", query)
+    if LIMITED_TWICE.search(query) and duckdb.__version__.startswith("1."):
+        with pytest.raises(duckdb.ParserException):
+            made.make("v", query)
+        return
     with patch.object(Pace, "better_anew", lambda *_: False), Faults() as faults:
         made.make("v", query)
         for _ in range(ROUNDS):
