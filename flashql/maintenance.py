@@ -55,12 +55,18 @@ _known: WeakKeyDictionary[Store, Maintenance] = WeakKeyDictionary()
 
 
 class Maintenance:
-    """The kept views of one database. What has a writer happens within a transaction of the single writer."""
+    """The kept views of one database. What has a writer happens within a transaction of the single writer.
+
+    The programs belong to whoever is within such a transaction. What any thread may ask of views (`local_tables_named`)
+    is told without them: a list that another thread replaced amid a batch would leave views out of it.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._version = -1
         self._programs: list[Program] = []
+        # The version they are of, and DuckDB's own tables that views read: one value, for any thread may look.
+        self._local_tables: tuple[int, frozenset[str]] = (-1, frozenset())
         self._parts = Parts()
         self.watchers = Watchers(store)
         self.leaving = Leaving()
@@ -78,10 +84,15 @@ class Maintenance:
         return found
 
     def programs(self) -> list[Program]:
-        """The kept views that follow now, each after those it reads."""
+        """The kept views that follow now, each after those it reads. Within a transaction of the single writer."""
+        lives = [one.program for one in self._lives if one.program is not None and not one.over]
+        return [*self._of_views(), *lives]
+
+    def _of_views(self) -> list[Program]:
+        assert self._store.is_writing
         if self._version != self._store.version:
             self._programs, self._version = self._loaded(), self._store.version
-        return [*self._programs, *(one.program for one in self._lives if one.program is not None and not one.over)]
+        return self._programs
 
     def _loaded(self) -> list[Program]:
         """The programs of the views that follow now; those of views that are as they were are taken over."""
@@ -110,9 +121,8 @@ class Maintenance:
         if not any(True for _ in deltas):
             return
         deltas.net()
-        for program in self.programs():
-            if program in self._programs:
-                _guarded(program.kept.view, partial(program.run, writer, deltas))
+        for program in self._of_views():
+            _guarded(program.kept.view, partial(program.run, writer, deltas))
         self._each_live(writer, lambda one: one.follow(writer, deltas))
         self._parts.end_batch(writer, deltas)
         self._note(writer)
@@ -176,7 +186,7 @@ class Maintenance:
     def local_tables_named(self, sql: str) -> set[str]:
         """Which of DuckDB's own tables that views follow a statement may write to, by its text."""
         lowered, hidden = sql.lower(), sql.lstrip()[:7].upper() == "EXECUTE"
-        followed = {name for program in self.programs() for name in program.kept.view.local_tables}
+        followed = self._followed_local_tables()
         return {name for name in followed if hidden or name.rsplit(".", 1)[-1].lower() in lowered}
 
     def follow_local(self, written: Collection[str] | None = None) -> None:
@@ -185,10 +195,20 @@ class Maintenance:
         One whose query fails stands still, and its job says why.
         """
         if written is None:
-            written = {name for program in self.programs() for name in program.kept.view.local_tables}
+            written = self._followed_local_tables()
         if written:
             without_broken(partial(self._settle_disturbed, written))
         self.try_again(written)
+
+    def _followed_local_tables(self) -> set[str]:
+        """DuckDB's own tables that views and live queries follow, or will when what is under way has committed."""
+        version = self._store.version  # taken first: of what is committed meanwhile the next call looks again
+        of_version, found = self._local_tables
+        if of_version != version:
+            kept = [view for view in views(self._store).values() if view.is_kept]
+            found = frozenset(name for view in kept for name in view.local_tables)
+            self._local_tables = version, found
+        return set(found).union(*(live.view.local_tables for live in list(self._lives)))
 
     def _settle_disturbed(self, tables: Collection[str]) -> None:
         with self._store.transaction():

@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 import random
 import sys
+import threading
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -13,6 +18,8 @@ import flashql
 from flashql import errors
 from flashql.database import Database
 from flashql.moved import Change
+from flashql.stepping import Program
+from flashql.store import Store
 from flashql.store.definitions import views
 from flashql.watching import Watcher
 from tests.fix_postgres import Origin
@@ -285,3 +292,59 @@ def test_both_sides_of_a_comparison_move_in_one_batch(origin: Origin, database_p
         origin.execute("INSERT INTO a VALUES (10, 'p', 3)")
         pair.db.sync.wait(timeout=60)
         assert rows(pair.db, "FROM l.above") == [("p",)]
+
+
+@contextmanager
+def looking_at_views(db: Database) -> Iterator[Callable[[], None]]:
+    """Another thread looks which views read local tables, as each statement does, and has seen which follow now.
+
+    It goes on and ends when what is given is called, at the latest at the end of the block.
+    """
+    seen, go_on, rows_of = threading.Event(), threading.Event(), Store.rows
+
+    def slow(store: Store, sql: str, *parameters: Any) -> list[tuple[object, ...]]:
+        found = rows_of(store, sql, *parameters)
+        if threading.current_thread() is looking and not seen.is_set():
+            seen.set()
+            assert go_on.wait(60)
+        return found
+
+    def finish() -> None:
+        go_on.set()
+        looking.join()
+
+    looking = threading.Thread(target=lambda: db.maintenance.local_tables_named("INSERT INTO rates VALUES (1)"))
+    with patch.object(Store, "rows", slow):
+        looking.start()
+        assert seen.wait(60)
+        try:
+            yield finish
+        finally:
+            finish()
+
+
+def test_no_view_is_left_out_of_a_batch_because_another_thread_looks_at_views(origin: Origin) -> None:
+    origin.execute(TABLES)
+    counts = {f"v{at}": f"SELECT count(*) AS n, {at} AS at FROM customers" for at in range(3)}
+    with following(origin, **counts) as pair:
+        run, ran = Program.run, []
+
+        def run_while_another_looks(program: Program, *arguments: Any) -> None:
+            run(program, *arguments)
+            ran.append(program.kept.view.name)
+            finish()
+
+        with looking_at_views(pair.db) as finish, patch.object(Program, "run", run_while_another_looks):
+            origin.execute("INSERT INTO customers VALUES (1, 'a', 'x')")
+            pair.db.sync.wait(timeout=60)
+        assert ran == [*counts]
+        pair.check()
+
+
+def test_a_view_follows_though_another_thread_looked_at_views_when_it_began(origin: Origin) -> None:
+    origin.execute(TABLES)
+    with following(origin, early="SELECT count(*) AS n FROM customers") as pair:
+        with looking_at_views(pair.db):
+            pair.follow(late="SELECT count(*) AS m FROM customers")
+        origin.execute("INSERT INTO customers VALUES (1, 'a', 'x')")
+        pair.check()

@@ -176,7 +176,8 @@ def test_a_failing_view_is_no_failure_of_what_it_reads(origin: Origin, database_
         origin.execute("DELETE FROM t WHERE k = 3")
         db.execute("REFRESH VIEW s.m")
         assert job(db, "l.bad").state == "running"
-        assert maintenance.Maintenance.of(db.store).programs()
+        with db.store.transaction():
+            assert maintenance.Maintenance.of(db.store).programs()
 
 
 def test_what_local_names_mean_may_change(database_path: str) -> None:

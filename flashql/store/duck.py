@@ -136,6 +136,11 @@ class Store:
             if alone:
                 self._lock.release()
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether this thread is within a transaction of the single writer."""
+        return self._owner == threading.get_ident()
+
     def once_committed(self, act: Callable[[], None]) -> None:
         """Call `act`, which raises nothing, after the transaction under way has committed and before the next begins.
 
@@ -145,7 +150,7 @@ class Store:
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query over FlashQL's catalog: inside a transaction as it sees them, else as committed."""
-        if self._owner == threading.get_ident():
+        if self.is_writing:
             return self._writer.execute(sql, list(parameters)).fetchall()
         with translated():
             cursor = self.cursor()
