@@ -19,7 +19,8 @@ from flashql.store.relations import described
 from flashql.weighing import Columns, consolidated, exact, rowid_among
 
 _MOVED = "flashql_moved"
-_OUTER_JOIN = re.compile(r"\b(LEFT|RIGHT|FULL)\s+(OUTER\s+)?JOIN\b", re.IGNORECASE)
+# Outer joins as they are written, and what DuckDB makes them of: subqueries, such as that of `< ALL (SELECT ...)`.
+_JOINS_OUTER = re.compile(r"\b(LEFT|RIGHT|FULL)\s+(OUTER\s+)?JOIN\b|\(\s*(SELECT|WITH|FROM)\b", re.IGNORECASE)
 # DuckDB 2 lets a statement read what another within it deleted or inserted; DuckDB 1 hands that to Python.
 NESTS = not duckdb.__version__.startswith("1.")
 
@@ -171,7 +172,7 @@ def fill(writer: duckdb.DuckDBPyConnection, delta: Delta, columns: Columns, weig
 def difference(writer: duckdb.DuckDBPyConnection, query: str, delta: Delta, columns: Columns) -> None:
     """Make the delta what its table lacks of a query with the same columns, and has beyond it."""
     names = ", ".join(quote(name) for name, _ in columns)
-    if _OUTER_JOIN.search(query):  # see planner.delta.joins_outer
+    if _JOINS_OUTER.search(query):  # see planner.delta.joins_outer
         writer.execute(f"CREATE OR REPLACE TEMP TABLE flashql_rows AS {query}")
         query = "FROM flashql_rows"
     weighted = (

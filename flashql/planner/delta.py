@@ -132,12 +132,15 @@ class Written:
 
 
 def joins_outer(tree: exp.Expr) -> bool:
-    """Whether it has an outer join. Then its rows are to be in a table before they are added up.
+    """Whether DuckDB joins outer in it: for an outer join, or for a subquery in an expression.
+
+    Then its rows are to be in a table before they are added up.
 
     DuckDB 2.0 takes an outer join for empty when statistics tell that one side is, so any sum of positive and negative
     numbers over it for 0: the filter `sum(x) <> 0` lets nothing through.
     """
-    return any(join.side for join in tree.find_all(exp.Join))
+    nested = any(subqueries(select) for select in tree.find_all(exp.Select))
+    return nested or any(join.side for join in tree.find_all(exp.Join))
 
 
 def delta_sql(tree: exp.Query, changed: frozenset[str], relations: Mapping[str, Relation]) -> Written:

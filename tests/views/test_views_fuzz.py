@@ -22,6 +22,8 @@ from tests.fix_postgres import fresh_origin
 from tests.views.scenario import Mismatch, Tally, parsed, run
 from tests.views.worlds import VIEWS, World
 
+# The same worlds each time, unless others are asked for: new ones are looked for on purpose, and for longer.
+FIRST_SEED = 900
 SECONDS = float(os.environ.get("FLASHQL_FUZZ_SECONDS", "50"))
 REFUSED_AT_MOST = 0.35  # of the views; what is refused is printed, most frequent first
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*.sql"))
@@ -43,7 +45,7 @@ def explore(seed: int, postgres_dsn: str, path: Path) -> Tally:
 
 
 def test_random_worlds(postgres_dsn: str, tmp_path: Path) -> None:
-    seed = int(os.environ.get("FLASHQL_TEST_SEED") or random.randrange(2**31))
+    seed = int(os.environ.get("FLASHQL_TEST_SEED") or FIRST_SEED)
     deadline = time.monotonic() + SECONDS
     worlds, tally = 0, Tally()
     while worlds == 0 or time.monotonic() < deadline:
