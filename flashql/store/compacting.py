@@ -91,7 +91,7 @@ def _checkpoint(store: Store) -> None:
     cursor = store.cursor()
     try:
         for _ in range(2):
-            with suppress(duckdb.TransactionException):  # somebody writes: then there will be another time
+            with suppress(duckdb.Error):  # somebody writes, or the disk is full: then there will be another time
                 cursor.execute("CHECKPOINT")
     finally:
         cursor.close()
