@@ -1,6 +1,6 @@
 """FlashQL: an embedded, federated SQL view materialization layer over DuckDB and Postgres."""
 
-from flashql import errors
+from flashql import errors, events
 from flashql.changes import ChangeFeed
 from flashql.database import Cursor, Database, connect
 from flashql.moved import Change
@@ -26,4 +26,5 @@ __all__ = [
     "__version__",
     "connect",
     "errors",
+    "events",
 ]

@@ -9,14 +9,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 
 import duckdb
 
 from flashql import detaching, errors, joining
 from flashql.catalog import Persistence, View
+from flashql.events import Callback, EventListener, Events, ProgressMade
 from flashql.lifecycle import Event, moved
+from flashql.listening import Handle
 from flashql.origins.base import Progress, no_progress
 from flashql.origins.postgres import PostgresOrigin
 from flashql.origins.postgres.slot import slot_name
@@ -58,6 +60,7 @@ class Sync:
         self._workers: dict[str, Worker] = {}
         self._lock = threading.Lock()  # guards the workers
         self._closed = False
+        self._events = Events.of(store)
         self._passes = Passes(store, origins, self._worker, self._tell)
         self._passes.before = self._release_unneeded
 
@@ -284,6 +287,16 @@ class Sync:
                 followed.setdefault(worker, []).append(view)
         return followed
 
+    # -- what happens
+
+    def on(self, name: str, callback: Callback) -> Handle:
+        """Call back at each event of that name ("*": of any): see `Events.on`."""
+        return self._events.on(name, callback)
+
+    def events(self, *names: str) -> EventListener:
+        """The events of these names (of all, without any), as an iterator, also an asynchronous one."""
+        return self._events.events(*names)
+
     # -- for the database
 
     def look(self, origin: str | None) -> None:
@@ -293,18 +306,19 @@ class Sync:
             worker.look()
 
     def close(self) -> None:
-        """End every worker. A database in memory leaves nothing at its origins."""
+        """End every worker, and the bus when they have. A database in memory leaves nothing at its origins."""
         with self._lock:
             self._closed = True
             workers = dict(self._workers)
-        for name, worker in workers.items():
-            worker.stop()
-            if self._store.in_memory:
-                # The slot was temporary: if this fails, only the publication stays, which holds nothing back.
-                with suppress(errors.FlashQLError):
-                    self._origins(name).drop(slot_name(self._store.database_id, name), seal(self._store))
-        if not self._store.read_only:
-            self.show_stopped()
+        with closing(self._events):
+            for name, worker in workers.items():
+                worker.stop()
+                if self._store.in_memory:
+                    # The slot was temporary: if this fails, only the publication stays, which holds nothing back.
+                    with suppress(errors.FlashQLError):
+                        self._origins(name).drop(slot_name(self._store.database_id, name), seal(self._store))
+            if not self._store.read_only:
+                self.show_stopped()
 
     def on_pass(self, callback: Callable[[], None]) -> None:
         """Call back after every pass."""
@@ -339,6 +353,8 @@ class Sync:
 
     def _tell(self, what: str, done: int, total: int | None) -> None:
         self.progress(what, done, total)
+        if self._events.wanted(ProgressMade.name):
+            self._events.tell(ProgressMade(subject=what, done_rows=done, total_rows=total))
 
 
 def _with_read(chosen: Iterable[View], known: Mapping[str, View]) -> list[View]:

@@ -33,6 +33,7 @@ PUBLIC = {
     "__version__",
     "connect",
     "errors",
+    "events",
 }
 
 TOP_LEVEL = {
