@@ -9,6 +9,7 @@ import duckdb
 
 from flashql import recopies
 from flashql.catalog import Copy, CopyState
+from flashql.lifecycle import Phase
 from flashql.origins.base import Publication
 from flashql.store import Store
 from flashql.store.copies import copies, origin_record, save_copy, save_origin
@@ -95,9 +96,11 @@ def detach(writer: duckdb.DuckDBPyConnection, store: Store, origin: str, tables:
         job = known.get(view.relation_id)
         if view.tables.isdisjoint((copy.schema, copy.name) for copy in lost) or job is None or job.state != "running":
             continue
-        if job.phase == "copy" and (lsn := stands_at.get(shown_table(store, view))):  # it had gone on all the while
+        if job.phase == Phase.CLONE and (
+            lsn := stands_at.get(shown_table(store, view))
+        ):  # it had gone on all the while
             set_job(writer, view.relation_id, last_seen_commit=str(lsn))
-        set_job(writer, view.relation_id, phase="copy")
+        set_job(writer, view.relation_id, phase=Phase.CLONE)
 
 
 def set_aside(store: Store, copy: Copy) -> None:

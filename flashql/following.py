@@ -22,7 +22,7 @@ from flashql.origins.postgres.pgoutput import Decoder
 from flashql.store import Store
 from flashql.store.compacting import compact
 from flashql.store.copies import advance, copies
-from flashql.store.jobs import advance_jobs, jobs
+from flashql.store.jobs import advance_jobs, is_following, jobs
 from flashql.store.relations import shown_tables
 from flashql.widening import widened
 
@@ -71,7 +71,7 @@ class Follower:
         self._going_on = [
             name
             for name, table in shown_tables(self._store).items()
-            if table in live and name in known and (known[name].state, known[name].phase) != ("running", "stream")
+            if table in live and name in known and not is_following(known[name])
         ]
         self._decoder.reconsider()
 

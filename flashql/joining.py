@@ -33,7 +33,7 @@ from flashql.store.copies import (
 )
 from flashql.store.definitions import realtime_views
 from flashql.store.inputs import let_stand
-from flashql.store.jobs import JobStatus, jobs, set_job
+from flashql.store.jobs import JobStatus, is_following, jobs, set_job
 from flashql.store.relations import freeze, show_copy
 
 TableName = tuple[str, str]
@@ -290,9 +290,7 @@ def level(writer: duckdb.DuckDBPyConnection, store: Store, origin: str) -> None:
     """The views that follow the origin all contain the same: each is as far as the one that says the most."""
     known = jobs(store)
     followed = [
-        job
-        for view in realtime_views(store, origin)
-        if (job := known.get(view.relation_id)) and job.state == "running" and job.phase == "stream"
+        job for view in realtime_views(store, origin) if (job := known.get(view.relation_id)) and is_following(job)
     ]
     reached = [LSN.parse(job.last_seen_commit) for job in followed if job.last_seen_commit is not None]
     for job in followed:

@@ -29,7 +29,7 @@ from flashql.keeping import (
     step_rows_of,
 )
 from flashql.leaving import Leaving
-from flashql.lifecycle import Event, State, moved
+from flashql.lifecycle import Event, Phase, State, moved
 from flashql.live import LiveQuery
 from flashql.lsn import LSN, NOWHERE
 from flashql.planner.steps import WEIGHT, Steps
@@ -41,7 +41,7 @@ from flashql.store.copies import next_id
 from flashql.store.definitions import views
 from flashql.store.duck import as_ours
 from flashql.store.inputs import inputs, let_stand, save_inputs
-from flashql.store.jobs import jobs, set_job
+from flashql.store.jobs import is_following, jobs, set_job
 from flashql.store.relations import described, show_own
 from flashql.store.steps import add_measured, built_milliseconds, save_steps, step_rows
 from flashql.watching import Watcher, Watchers
@@ -279,13 +279,13 @@ def keep_up(writer: duckdb.DuckDBPyConnection, store: Store, view: View) -> None
 def mark_running(writer: duckdb.DuckDBPyConnection, store: Store, view: View, lsn: LSN) -> None:
     """The view follows the stream and contains every transaction that ends at or before `lsn`."""
     job = jobs(store).get(view.relation_id)
-    if job is None or (job.state == "running" and job.phase == "stream"):
+    if job is None or is_following(job):
         return
     set_job(
         writer,
         view.relation_id,
         state=moved(job.state, Event.START).value,
-        phase="stream",
+        phase=Phase.PULL,
         last_seen_commit=str(lsn) if lsn else job.last_seen_commit,
         retry_count=0,
         last_error=None,

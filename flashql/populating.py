@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from flashql import errors, query
 from flashql.catalog import View
-from flashql.lifecycle import Event, moved
+from flashql.lifecycle import Event, Phase, moved
 from flashql.maintenance import Maintenance, without_broken
 from flashql.origins.base import Progress
 from flashql.origins.postgres import PostgresOrigin
@@ -32,7 +32,7 @@ def populate(store: Store, origins: Origins, view: View, progress: Progress) -> 
     with store.transaction() as writer:
         _require_current(store, view)
         make_job(writer, view)
-        set_job(writer, view.relation_id, phase="copy")
+        set_job(writer, view.relation_id, phase=Phase.CLONE)
         table = f"m{next_id(writer)}"
     try:
         rows = _fill(store, origins, view, table, progress)

@@ -14,7 +14,7 @@ from flashql.copying import Copied, CopyPass
 from flashql.feeding import Feed, Stopped
 from flashql.following import MISFIT, CopyBroken, Follower
 from flashql.joining import Need
-from flashql.lifecycle import Event, backoff_seconds, moved
+from flashql.lifecycle import Event, Phase, backoff_seconds, moved
 from flashql.maintenance import Maintenance
 from flashql.moments import Moment, Moments
 from flashql.origins.base import NeedsText, Progress, Received
@@ -242,7 +242,7 @@ class Session:
             joining.begin(self._store, [copy for copy, _ in wanted])
             views = [view for copy, _ in wanted for view in self._needs[copy.schema, copy.name].views]
             joining.mark(
-                self._store, views, lambda job: {"state": moved(job.state, Event.START).value, "phase": "copy"}
+                self._store, views, lambda job: {"state": moved(job.state, Event.START).value, "phase": Phase.CLONE}
             )
             self._follower.reload()
             held, self._held = self._held, None

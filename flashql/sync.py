@@ -17,7 +17,7 @@ import duckdb
 from flashql import detaching, errors, joining
 from flashql.catalog import Persistence, View
 from flashql.events import Callback, EventListener, Events, ProgressMade
-from flashql.lifecycle import Event, moved
+from flashql.lifecycle import FOLLOWING, Event, moved
 from flashql.listening import Handle
 from flashql.origins.base import Progress, no_progress
 from flashql.origins.postgres import PostgresOrigin
@@ -122,7 +122,7 @@ class Sync:
         if origin in waiting and job.slot_id is not None:
             return with_retained(job, waiting[origin])
         worker = self._workers.get(origin)
-        lag = worker.lag_bytes() if worker is not None and job.phase == "stream" else None
+        lag = worker.lag_bytes() if worker is not None and job.phase in FOLLOWING else None
         return job if lag is None else replace(job, lag_bytes=lag)
 
     def stop(self, selector: Selector = "*", *, disable: bool = True) -> None:

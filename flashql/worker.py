@@ -16,7 +16,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from flashql import errors, joining
-from flashql.lifecycle import backoff_seconds
+from flashql.lifecycle import Phase, backoff_seconds
 from flashql.lsn import LSN
 from flashql.moments import Moment
 from flashql.origins.base import NeedsText, Progress
@@ -280,7 +280,7 @@ class Worker:
         with suppress(errors.FlashQLError):
             views = joining.active_views(self._store, self.origin.name, self.halted)
             if heals:
-                joining.mark(self._store, views, lambda _: {"phase": "copy", "last_error": str(error)})
+                joining.mark(self._store, views, lambda _: {"phase": Phase.CLONE, "last_error": str(error)})
             else:
                 joining.mark_failed(self._store, views, error, due)
         with self._condition:

@@ -26,7 +26,7 @@ import flashql
 from flashql import errors
 from flashql.cli import app
 from flashql.ddl.options import VIEW_OPTIONS
-from flashql.lifecycle import mermaid
+from flashql.lifecycle import mermaid, phases_mermaid
 from flashql.resources import sql_text
 from tests.fix_postgres import Origin
 from tests.spec_pairs import proven
@@ -298,9 +298,11 @@ def errors_page() -> str:
 
 
 def sync_page() -> str:
-    """docs/reference/sync.md with the diagram of flashql/lifecycle.py."""
+    """docs/reference/sync.md with the diagrams of flashql/lifecycle.py."""
     page = (DOCS / "reference" / "sync.md").read_text(encoding="utf-8")
-    return re.sub(r"^```mermaid\n.*?^```$", f"```mermaid\n{mermaid()}\n```", page, flags=re.MULTILINE | re.DOTALL)
+    diagrams = iter((phases_mermaid(), mermaid()))
+    block = re.compile(r"^```mermaid\n.*?^```$", re.MULTILINE | re.DOTALL)
+    return block.sub(lambda _: f"```mermaid\n{next(diagrams)}\n```", page)
 
 
 def operations_page() -> str:

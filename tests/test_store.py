@@ -62,6 +62,26 @@ def test_the_file_of_a_killed_process_opens(database_path: str) -> None:
         store.close()
 
 
+def test_phases_of_a_file_from_before_they_had_names(database_path: str) -> None:
+    store = Store(database_path)
+    with store.transaction() as writer:
+        writer.execute("ALTER TABLE flashql.sync_jobs DROP COLUMN last_reconciled_at")
+        writer.execute("DELETE FROM flashql.migrations WHERE version >= 8")
+        for name, phase in (("a", "stream"), ("b", "copy"), ("c", "slot"), ("d", None)):
+            writer.execute(
+                "INSERT INTO flashql.sync_jobs (relation_id, namespace, name, persistence, mode, phase, updated_at) "
+                "VALUES (?, 's', ?, 'realtime', 'stream', ?, now())",
+                [f"s.{name}", name, phase],
+            )
+    store.close()
+    store = Store(database_path)
+    try:
+        rows = store.rows("SELECT name, phase FROM flashql.sync_jobs ORDER BY name")
+        assert rows == [("a", "pull"), ("b", "clone"), ("c", "clone"), ("d", None)]
+    finally:
+        store.close()
+
+
 def test_a_file_of_a_newer_flashql_is_refused(database_path: str) -> None:
     store = Store(database_path)
     with store.transaction() as writer:

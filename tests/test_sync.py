@@ -143,7 +143,7 @@ def test_an_unreachable_origin_stops_no_view_of_another(shop: Origin, proxy: Pro
         assert failed.next_retry_at is not None
         same_rows(shop, db, "SELECT id FROM orders", "SELECT id FROM near")
         proxy.accept()
-        until(lambda: job(db, "main.far").phase == "stream", "FlashQL comes back by itself")
+        until(lambda: job(db, "main.far").phase == "pull", "FlashQL comes back by itself")
         same_rows(shop, db, "SELECT id FROM orders", "SELECT id FROM far")
         assert job(db, "main.far").retry_count == 0
 
@@ -208,7 +208,7 @@ def test_status_of_a_running_job(shop: Origin, database_path: str) -> None:
         ((before,),) = shop.query("SELECT pg_current_wal_lsn()::text")
         db.sync.wait(timeout=30)
         big = job(db, "shop.big")
-        assert (big.persistence, big.mode, big.state, big.phase) == ("realtime", "stream", "running", "stream")
+        assert (big.persistence, big.mode, big.state, big.phase) == ("realtime", "stream", "running", "pull")
         assert big.rows == 21
         assert big.slot_id == slots(shop)[0][0]
         assert big.last_seen_commit is not None
@@ -415,7 +415,7 @@ def test_a_storm_of_calls_costs_one_extra_pass(shop: Origin) -> None:
         db.sync.sync("shop.counted")
         blocker.execute("BEGIN; LOCK TABLE products")
         first = pool.submit(db.sync.sync, "shop.counted", force=True)
-        until(lambda: job(db, "shop.counted").phase == "copy", "the first pass is under way")
+        until(lambda: job(db, "shop.counted").phase == "clone", "the first pass is under way")
         calls = [pool.submit(db.sync.sync, "shop.counted", force=True) for _ in range(storm)]
         until(lambda: _waiting_for_the_pass() == storm, "all calls wait", timeout_seconds=120)
         blocker.execute("COMMIT")
@@ -444,7 +444,7 @@ def test_overlapping_calls_merge_their_selectors(shop: Origin) -> None:
     with open_shop(shop) as db, shop.connect() as blocker, ThreadPoolExecutor(3) as pool:
         blocker.execute("BEGIN; LOCK TABLE products")
         first = pool.submit(db.sync.sync, "shop.products")
-        until(lambda: job(db, "shop.products").phase == "copy", "the first pass is under way")
+        until(lambda: job(db, "shop.products").phase == "clone", "the first pass is under way")
         second = pool.submit(db.sync.sync, "shop.orders")
         third = pool.submit(db.sync.sync, "shop.big")
         blocker.execute("COMMIT")

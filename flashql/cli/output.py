@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flashql import JobStatus
+from flashql.lifecycle import Phase
 
 STATUS_COLUMNS = ("view", "persistence", "state", "rows", "last_seen_commit", "lag", "slot", "last_error")
 
@@ -182,4 +183,4 @@ def bytes_text(count: int) -> str:
 def _state(job: JobStatus) -> str:
     if not job.enabled:
         return "stopped"
-    return f"{job.state}: {job.phase}" if job.phase and job.phase != "stream" else job.state
+    return f"{job.state}: {job.phase}" if job.phase and job.phase != Phase.PULL else job.state

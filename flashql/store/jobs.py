@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 
 from flashql.catalog import Persistence, View
+from flashql.lifecycle import FOLLOWING, Phase, entered
 from flashql.lsn import LSN
 from flashql.store.duck import Store
 
@@ -69,7 +70,8 @@ class Retained:
     at_seconds: float
 
 
-_STALE = "mode = 'stream' AND last_seen_commit IS NOT NULL AND phase IS DISTINCT FROM 'stream' AS stale"
+_FOLLOWS = f"coalesce(phase IN {tuple(str(phase) for phase in FOLLOWING)}, false)"
+_STALE = f"mode = 'stream' AND last_seen_commit IS NOT NULL AND NOT {_FOLLOWS} AS stale"
 _COMPUTED = {"stale": _STALE, "unfit_values": "NULL AS unfit_values"}
 # Times as numbers: what DuckDB makes of them for Python is in the zone of whoever asks, by way of a library of zones.
 _TIMES = ("updated_at", "next_retry_at", "last_success_at")
@@ -89,6 +91,11 @@ def jobs(store: Store) -> dict[str, JobStatus]:
 def _status(row: Sequence[Any]) -> JobStatus:
     times = {at: _EPOCH + timedelta(microseconds=row[at]) for at in _PLACES if row[at] is not None}
     return JobStatus(*(times.get(at, value) for at, value in enumerate(row)))
+
+
+def is_following(job: JobStatus) -> bool:
+    """Whether the view follows what it reads now, up to every local commit."""
+    return job.state == "running" and job.phase in FOLLOWING
 
 
 def blank(view: View) -> JobStatus:
@@ -137,7 +144,14 @@ def make_job(writer: duckdb.DuckDBPyConnection, view: View) -> None:
 
 
 def set_job(writer: duckdb.DuckDBPyConnection, relation_id: str, **fields: object) -> None:
-    """Change fields of a job row; `updated_at` becomes now."""
+    """Change fields of a job row; `updated_at` becomes now. Raises `IllegalMove` for a phase that cannot come now."""
+    if "phase" in fields:
+        after = fields["phase"]
+        for (before,) in writer.execute(
+            "SELECT phase FROM flashql.sync_jobs WHERE relation_id = ?", [relation_id]
+        ).fetchall():
+            phase = entered(before, None if after is None else str(after))
+            fields["phase"] = phase and phase.value
     assigned = ", ".join(f"{name} = ?" for name in fields)
     writer.execute(
         f"UPDATE flashql.sync_jobs SET {assigned}{', ' if assigned else ''}updated_at = now() WHERE relation_id = ?",
@@ -156,7 +170,7 @@ def advance_jobs(
     """All views that follow the origin's stream, and `also` these, contain every transaction that ends by `lsn`."""
     writer.execute(
         "UPDATE flashql.sync_jobs SET last_seen_commit = ?, lag_bytes = ?, updated_at = now() "
-        "WHERE origin = ? AND state = 'running' AND phase = 'stream'",
+        f"WHERE origin = ? AND state = 'running' AND {_FOLLOWS}",
         [str(lsn), lag_bytes, origin],
     )
     for relation_id in also:
@@ -204,14 +218,12 @@ def set_waiting(writer: duckdb.DuckDBPyConnection, origin: str, text: str | None
     """
     if before is not None and before != text:
         writer.execute(
-            "UPDATE flashql.sync_jobs SET last_error = NULL, phase = nullif(phase, 'slot') "
-            "WHERE origin = ? AND last_error = ?",
-            [origin, before],
+            "UPDATE flashql.sync_jobs SET last_error = NULL WHERE origin = ? AND last_error = ?", [origin, before]
         )
     if text is not None:
         writer.execute(
-            "UPDATE flashql.sync_jobs SET last_error = ?, phase = coalesce(phase, 'slot') WHERE origin = ? "
-            "AND persistence = 'realtime' AND enabled AND phase IS DISTINCT FROM 'stream' "
+            "UPDATE flashql.sync_jobs SET last_error = ?, phase = coalesce(phase, ?) WHERE origin = ? "
+            f"AND persistence = 'realtime' AND enabled AND NOT {_FOLLOWS} "
             "AND NOT (state = 'failed' AND next_retry_at IS NULL)",
-            [text, origin],
+            [text, Phase.CLONE.value, origin],
         )

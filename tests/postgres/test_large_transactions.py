@@ -237,7 +237,7 @@ def test_a_table_joins_while_one_is_open(pair: Pair) -> None:
         pair.define(late="SELECT * FROM late")
         syncing = threading.Thread(target=pair.db.sync.sync)
         syncing.start()
-        until(lambda: pair.db.sync.status("s.late")[0].phase == "copy", "the copy has begun")
+        until(lambda: pair.db.sync.status("s.late")[0].phase == "clone", "the copy has begun")
         connection.execute("INSERT INTO late VALUES (3, 3); UPDATE late SET v = v + 1")
         connection.execute(MANY_ROWS.format(first=20_000).encode())
         connection.execute("UPDATE late SET v = v + 1; COMMIT")

@@ -207,7 +207,7 @@ def test_a_table_that_changes_again_and_again_is_given_up(pair: Pair, monkeypatc
     monkeypatch.setattr(recopies, "AT_MOST", 3)
     for at in range(3):
         pair.origin.execute(f"ALTER TABLE t ALTER COLUMN v TYPE numeric({10 + at}); UPDATE t SET v = v + 1")
-        until(lambda: equal(pair) and job(pair, "s.t").phase == "stream")
+        until(lambda: equal(pair) and job(pair, "s.t").phase == "pull")
     rows = pair.db.execute("SELECT * FROM s.t ORDER BY id").fetchall()
     pair.origin.execute("ALTER TABLE t ALTER COLUMN v TYPE text; UPDATE t SET v = 'x'")
     until(lambda: job(pair, "s.t").state == "failed" and "within an hour" in (job(pair, "s.t").last_error or ""))

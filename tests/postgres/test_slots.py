@@ -462,10 +462,10 @@ def test_who_keeps_a_slot_from_being_made(origin: Origin, database_path: str) ->
             until(lambda: "the culprit" in (job(pair).last_error or ""))
             waiting = job(pair)
             assert f"pid {other.info.backend_pid}" in (waiting.last_error or "")
-            assert waiting.phase == "slot"
+            assert waiting.phase == "clone"
             other.commit()
             syncing.join()
-        assert (job(pair).state, job(pair).phase, job(pair).last_error) == ("running", "stream", None)
+        assert (job(pair).state, job(pair).phase, job(pair).last_error) == ("running", "pull", None)
         pair.check()
     finally:
         pair.db.close()

@@ -545,7 +545,7 @@ class Simulation:
                 if shows in lsns:
                     view.shown_lsn = int(lsns[shows])
                 lsn = int(LSN.parse(seen)) if seen else 0
-                running = state == "running" and phase == "stream"
+                running = state == "running" and phase == "pull"
                 if running and lsn > applied:
                     raise Mismatch(f"{name} claims {seen}, but {LSN(applied)} is applied")
                 self._compare(cursor, view, lsn, where=f"{state}/{phase} at {LSN(lsn)}")
@@ -632,7 +632,7 @@ class Simulation:
             for name, view in self.views.items():
                 job = jobs[name]
                 possible = view.rows(self.server.state) is not None
-                runs = job.state == "running" and job.phase == "stream"
+                runs = job.state == "running" and job.phase == "pull"
                 if runs != possible:
                     raise Mismatch(f"{name} is {job.state}/{job.phase} at the end: {job.last_error}; {view}")
                 if runs:
