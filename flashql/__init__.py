@@ -3,6 +3,7 @@
 from flashql import errors, events
 from flashql.changes import ChangeFeed
 from flashql.database import Cursor, Database, connect
+from flashql.measuring import Metrics, OriginMetrics, ViewMetrics
 from flashql.moved import Change
 from flashql.origins.postgres import PostgresOrigin
 from flashql.passes import SyncReport
@@ -18,11 +19,14 @@ __all__ = [
     "Cursor",
     "Database",
     "JobStatus",
+    "Metrics",
+    "OriginMetrics",
     "PostgresOrigin",
     "Result",
     "Sync",
     "SyncReport",
     "VerifyReport",
+    "ViewMetrics",
     "__version__",
     "connect",
     "errors",

@@ -7,10 +7,13 @@ from typing import Protocol
 
 from flashql import errors
 from flashql.lsn import LSN
+from flashql.measuring import Meter
 
 
 class Boss(Protocol):
     """What a session asks of, and tells, its worker."""
+
+    meter: Meter
 
     @property
     def requested(self) -> int:

@@ -10,9 +10,11 @@ from pathlib import Path
 from flashql import errors
 from flashql.following import Follower
 from flashql.lsn import LSN
+from flashql.measuring import Batch, Meter
 from flashql.moments import Moments
 from flashql.origins.base import Progress, Received
 from flashql.origins.postgres.assembling import Assembler, Spooled, Whole
+from flashql.origins.postgres.frames import Frames
 from flashql.origins.postgres.stream import ENOUGH_BYTES, PIECE_BYTES, Stream
 
 # While inserts flow, what came before is committed after this long, and the next is waited for that long.
@@ -21,6 +23,7 @@ _COMMIT_SECONDS, _PIECE_SECONDS = 0.5, 0.1
 _QUIET_SECONDS = 10.0
 # An idle position is made durable, and confirmed, at most this often.
 _IDLE_SECONDS = 5.0
+_POSTGRES_EPOCH_SECONDS = 946_684_800
 
 
 class Stopped(Exception):
@@ -39,6 +42,7 @@ class Feed:
         *,
         folder: Path | None,
         progress: Progress,
+        meter: Meter,
         stopping: Callable[[], bool],
         reached: Callable[[LSN], None],
     ) -> None:
@@ -50,6 +54,8 @@ class Feed:
         self._follower = follower
         self._moments = moments
         self._progress = progress
+        self._meter = meter
+        self._ladder = meter.begin(self.position, lambda: stream.heard)
         self._stopping = stopping
         self._tell = reached
         self._assembler = Assembler(folder)  # large transactions wait in this folder
@@ -85,6 +91,7 @@ class Feed:
 
     def close(self) -> None:
         """Forget what has not ended."""
+        self._meter.end()
         self._assembler.close()
 
     @property
@@ -102,14 +109,31 @@ class Feed:
         self._ended.extend(self._assembler.feed(received.frames))
 
     def _apply(self, ended: Whole | Spooled) -> None:
-        reached = self._follower.feed(self._chunks(ended), lambda: self._last.origin_lsn)
+        began, size_bytes = time.monotonic(), 0
+
+        def weighed() -> Iterator[Sequence[bytes]]:
+            nonlocal size_bytes
+            for frames in self._chunks(ended):
+                size_bytes += frames.size_bytes
+                yield frames
+
+        reached = self._follower.feed(weighed(), lambda: self._last.origin_lsn)
+        self._measure(reached, size_bytes, time.monotonic() - began)
         self._stream.confirm(reached)
+        self._ladder.confirmed(reached)
         self._reached(reached)
         self.followed = True
         self.brought += 1
         self._came_at = time.monotonic()
 
-    def _chunks(self, ended: Whole | Spooled) -> Iterator[Sequence[bytes]]:
+    def _measure(self, reached: LSN, size_bytes: int, seconds: float) -> None:
+        fed = self._follower.fed
+        committed_at = None if fed.committed_us is None else fed.committed_us / 1e6 + _POSTGRES_EPOCH_SECONDS
+        batch = Batch(reached, fed.transactions, fed.rows, size_bytes, seconds, committed_at, fed.rows_of)
+        self._ladder.applied(reached, committed_at)
+        self._meter.count(batch)
+
+    def _chunks(self, ended: Whole | Spooled) -> Iterator[Frames]:
         """What to apply; a large transaction shows how far it is, and is left when the session should end."""
         if isinstance(ended, Whole):
             yield from self._pieces(ended)
@@ -122,7 +146,7 @@ class Feed:
             done += len(frames)
             self._progress(what, done, ended.count)
 
-    def _pieces(self, ended: Whole) -> Iterator[Sequence[bytes]]:
+    def _pieces(self, ended: Whole) -> Iterator[Frames]:
         """Ordinary transactions and, as long as inserts flow, those that come meanwhile: all for one local commit."""
         began = time.monotonic()
         size_bytes = piece_bytes = ended.frames.size_bytes
@@ -158,10 +182,14 @@ class Feed:
         now = time.monotonic()
         if position > self._follower.applied_lsn and now - self._confirmed_at > _IDLE_SECONDS:
             self._confirmed_at = now
-            self._stream.confirm(self._follower.idle(position, origin_lsn))
+            confirmed = self._follower.idle(position, origin_lsn)
+            self._ladder.applied(confirmed)
+            self._stream.confirm(confirmed)
+            self._ladder.confirmed(confirmed)
         self.followed = self.followed or position > self.position
         self._reached(position)
 
     def _reached(self, lsn: LSN) -> None:
         self.position = max(self.position, lsn)
+        self._ladder.applied(self.position)
         self._tell(self.position)

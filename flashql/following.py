@@ -6,7 +6,7 @@ Each call of `feed` is one local transaction of whole origin transactions.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import duckdb
 
@@ -41,6 +41,26 @@ class CopyBroken(Exception):
         return str(self.reason)
 
 
+@dataclass
+class Fed:
+    """What one local commit was made of. `committed_us` is when the last transaction was, since 2000-01-01 UTC."""
+
+    transactions: int = 0
+    rows: int = 0
+    committed_us: int | None = None
+    rows_of: dict[tuple[str, str], int] = field(default_factory=dict)  # by (schema, name) of the table
+
+    def add(self, batch: ChangeBatch) -> None:
+        """A batch that is part of it."""
+        self.transactions += batch.transactions
+        self.rows += batch.rows
+        self.committed_us = batch.commit_time_us if batch.commit_time_us is not None else self.committed_us
+        for item in batch.changes:
+            if isinstance(item, RowChanges):
+                table = (item.relation.schema, item.relation.name)
+                self.rows_of[table] = self.rows_of.get(table, 0) + len(item)
+
+
 class Follower:
     """Applies one origin's frames to its copies. Used by one thread."""
 
@@ -51,6 +71,7 @@ class Follower:
         self.applied_lsn = applied_lsn
         self.described = False  # tables were described (anew): their catalog may tell more; who looks there resets it
         self.appending = False  # the last chunk was of inserts alone
+        self.fed = Fed()  # the last local commit
         self._binary = binary
         self._decoder = Decoder(self._wanted, binary=binary)
         self._copies: dict[int, list[Copy]] = {}
@@ -104,16 +125,17 @@ class Follower:
         with self._store.transaction(of_stream=True) as writer:
             if self._version != self._store.version:
                 self.reload()
-            deltas = Deltas(writer, self._maintenance.wanted())
+            deltas, fed = Deltas(writer, self._maintenance.wanted()), Fed()
             for frames in chunks:
                 batch = self._decoder.decode(frames)
                 self._apply(writer, batch, deltas)
+                fed.add(batch)
             assert batch.end_lsn is not None
             self._maintenance.maintain(writer, deltas, batch.end_lsn)
             advance(writer, self._origin, batch.end_lsn)
             lag_bytes = max(0, origin_lsn() - batch.end_lsn)
             advance_jobs(writer, self._origin, batch.end_lsn, lag_bytes, self._going_on)
-        self.applied_lsn = batch.end_lsn
+        self.applied_lsn, self.fed = batch.end_lsn, fed
         return batch.end_lsn
 
     def idle(self, position: LSN, origin_lsn: LSN) -> LSN:

@@ -18,6 +18,7 @@ from typing import Self
 
 from flashql import errors
 from flashql.lsn import LSN
+from flashql.measuring import Meters
 from flashql.origins.base import SlotState
 from flashql.origins.postgres.origin import PostgresOrigin
 from flashql.patience import within
@@ -166,6 +167,7 @@ class Watch:
         if self._ended.is_set():
             return
         retained = None if state is None or state.lost else self._sampled(state)
+        Meters.of(self._store).origin(self._origin.name).looked(state, retained)
         with self._store.transaction(of_stream=True) as writer:
             set_retained(writer, self._origin.name, self._slot, retained)
             if waiting or self._waiting:

@@ -211,6 +211,7 @@ class Session:
             self._moments,
             folder=self._store.folder,
             progress=self._progress,
+            meter=self._boss.meter,
             stopping=lambda: self._boss.stopping,
             reached=self._boss.reached,
         )
@@ -341,6 +342,7 @@ class Session:
                 self._copy_failed(done)
         if good:
             self._go_live(finished, good)
+            self._boss.meter.copies += len(good)
         self._follower.reload()
         self._start_pass_for_others(finished)
 
@@ -354,6 +356,7 @@ class Session:
     def _copy_failed(self, done: Copied) -> None:
         error = done.error
         assert error is not None
+        self._boss.meter.failed_copies += 1
         need = self._needs.get((done.copy.schema, done.copy.name))
         with self._store.transaction() as writer:
             delete_copy(writer, replace(done.copy, local_table=None))

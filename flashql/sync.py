@@ -19,6 +19,7 @@ from flashql.catalog import Persistence, View
 from flashql.events import Callback, EventListener, Events, ProgressMade
 from flashql.lifecycle import FOLLOWING, Event, moved
 from flashql.listening import Handle
+from flashql.measuring import Metrics, measured
 from flashql.origins.base import Progress, no_progress
 from flashql.origins.postgres import PostgresOrigin
 from flashql.origins.postgres.slot import slot_name
@@ -96,6 +97,10 @@ class Sync:
         origins = {view.origin for view in chosen if view.persistence is Persistence.REALTIME and view.origin}
         waiting = {name: self._waiting_slot(name) for name in sorted(origins) if self._slot_waits(name)}
         return [self._fresh(view, known.get(view.relation_id, blank(view)), waiting) for view in chosen]
+
+    def metrics(self) -> Metrics:
+        """What is measured of each origin and view since the database was opened, as of now. No origin is asked."""
+        return measured(self._store)
 
     def _slot_waits(self, origin: str) -> bool:
         """Whether the origin has a slot of ours that no session makes use of."""

@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from flashql import errors, joining
 from flashql.lifecycle import Phase, backoff_seconds
 from flashql.lsn import LSN
+from flashql.measuring import Meters
 from flashql.moments import Moment
 from flashql.origins.base import NeedsText, Progress
 from flashql.origins.postgres.origin import PostgresOrigin
@@ -33,6 +34,7 @@ class Worker:
 
     def __init__(self, store: Store, origin: PostgresOrigin, progress: Progress) -> None:
         self.origin = origin
+        self.meter = Meters.of(store).origin(origin.name)
         self._store = store
         self._progress = progress
         self._condition = threading.Condition()
@@ -275,6 +277,7 @@ class Worker:
         """
         delay = backoff_seconds(attempt, random.random())  # noqa: S311 - not a secret
         again = error.retry is not errors.Retry.MANUAL
+        self.meter.retries += again
         heals = error.retry is errors.Retry.RECOPY and attempt == 1
         due = datetime.now(UTC) + timedelta(seconds=delay) if again else None
         with suppress(errors.FlashQLError):

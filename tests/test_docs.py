@@ -196,7 +196,7 @@ def test_every_public_name_is_documented() -> None:
 
 def test_every_verb_of_sync_and_field_of_a_status_is_documented() -> None:
     text = (DOCS / "reference" / "sync.md").read_text(encoding="utf-8")
-    verbs = ("sync", "status", "stop", "resume", "forget", "wait", "verify")
+    verbs = ("sync", "status", "stop", "resume", "forget", "wait", "verify", "metrics")
     for verb in verbs:
         given = [str(one).split(":")[0] for one in inspect.signature(getattr(flashql.Sync, verb)).parameters.values()]
         for name in given[1:]:
@@ -204,6 +204,8 @@ def test_every_verb_of_sync_and_field_of_a_status_is_documented() -> None:
     assert [field.name for field in fields(flashql.JobStatus) if f"`{field.name}`" not in text] == []
     assert [field.name for field in fields(flashql.VerifyReport) if f"`{field.name}`" not in text] == []
     assert [field.name for field in fields(flashql.SyncReport) if f"`{field.name}`" not in text] == []
+    measured = [*fields(flashql.OriginMetrics), *fields(flashql.ViewMetrics), *fields(flashql.Metrics)]
+    assert [field.name for field in measured if f"`{field.name}`" not in text] == []
 
 
 def test_every_option_of_views_is_documented() -> None:

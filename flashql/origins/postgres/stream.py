@@ -84,6 +84,7 @@ class Stream:
         self._report_wanted = False  # a status update is due at once
         self._reply_wanted = False  # and it asks the origin for its position
         self._interrupted = False
+        self._heard_at = time.monotonic()
         self._error: errors.FlashQLError | None = None
         self._broken: errors.ProtocolError | None = None  # what was wrong with frames that `take` did not give out
         self._closing = False
@@ -170,6 +171,11 @@ class Stream:
             self._confirmed = lsn
         self._wake()
 
+    @property
+    def heard(self) -> tuple[LSN, float]:
+        """How far the origin has sent, and when (monotonic clock) anything came from it last."""
+        return self._origin_lsn, self._heard_at
+
     def ask_position(self) -> None:
         """Make the origin say how far it has sent; the answer comes as a position of `take`."""
         self._reply_wanted = True
@@ -217,7 +223,6 @@ class Stream:
 
     def _pump(self) -> None:
         reported, due = LSN(0), 0.0
-        heard = time.monotonic()
         while True:
             now = time.monotonic()
             closing = self._closing
@@ -229,11 +234,11 @@ class Stream:
                 return
             full = self._inbox.is_full
             if not full and (received_bytes := self._receive()):
-                heard = time.monotonic()
+                self._heard_at = time.monotonic()
                 if received_bytes < _FEW_BYTES and self._inbox.size_bytes >= FLOWING_BYTES:
                     time.sleep(_PAUSE_SECONDS)
                 continue
-            self._check_alive(now - heard, full)
+            self._check_alive(now - self._heard_at, full)
             readers = [self._wake_out] if full else [self._wire.descriptor, self._wake_out]
             ready = readable(readers, max(0.0, due - now))
             if self._wake_out in ready:
