@@ -1,6 +1,7 @@
 """FlashQL: an embedded, federated SQL view materialization layer over DuckDB and Postgres."""
 
 from flashql import errors, events
+from flashql.calling import Hook, SyncContext
 from flashql.changes import ChangeFeed
 from flashql.database import Cursor, Database, connect
 from flashql.measuring import Metrics, OriginMetrics, ViewMetrics
@@ -18,12 +19,14 @@ __all__ = [
     "ChangeFeed",
     "Cursor",
     "Database",
+    "Hook",
     "JobStatus",
     "Metrics",
     "OriginMetrics",
     "PostgresOrigin",
     "Result",
     "Sync",
+    "SyncContext",
     "SyncReport",
     "VerifyReport",
     "ViewMetrics",

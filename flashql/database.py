@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import duckdb
 import pyarrow as pa
@@ -34,17 +34,15 @@ from flashql.ddl import (
 )
 from flashql.defining import Definer
 from flashql.maintenance import Maintenance, without_broken
-from flashql.origins.postgres import PostgresOrigin
 from flashql.query import Parameters, Preparation, Scratch
 from flashql.rebinding import bind_again
+from flashql.resolving import KnownOrigins, OriginSource
 from flashql.result import Result
 from flashql.scheduling import Schedule
 from flashql.store import Store, translated
 from flashql.store.compacting import compact
 from flashql.store.definitions import views
 from flashql.sync import Sync
-
-OriginSource: TypeAlias = "str | PostgresOrigin | Callable[[], str | PostgresOrigin]"
 
 
 def connect(
@@ -82,69 +80,7 @@ _BEGINNING = {"BEGIN", "START"}
 _DEFINING = {"CREATE", "ALTER", "DROP"}
 _UNDOING = {"ROLLBACK", "ABORT"}
 _ENDING = {"COMMIT", "END"} | _UNDOING
-
-
-class _Origins:
-    """Origins by name, made when first needed."""
-
-    def __init__(self, given: Mapping[str, OriginSource] | None, resolve: Callable[[str], OriginSource] | None) -> None:
-        self._given = dict(given or {})
-        self._resolve = resolve
-        self._made: dict[str, PostgresOrigin] = {}
-        self._lock = threading.Lock()
-        self._closed = False
-
-    def __call__(self, name: str) -> PostgresOrigin:
-        """The origin of that name. Raises `UnknownName`, and `DatabaseError` after `close`."""
-        with self._lock:
-            if self._closed:
-                raise errors.DatabaseError("this database is closed", hint="Open it again with flashql.connect().")
-            origin = self._made.get(name)
-            if origin is None:
-                source = self._source(name)
-                if callable(source) and not isinstance(source, PostgresOrigin):
-                    first = source()
-                    origin = first if isinstance(first, PostgresOrigin) else PostgresOrigin(name, _asked(source, name))
-                else:
-                    origin = source if isinstance(source, PostgresOrigin) else PostgresOrigin(name, _fixed(source))
-                self._made[name] = origin
-            return origin
-
-    def _source(self, name: str) -> OriginSource:
-        if name in self._given:
-            return self._given[name]
-        if self._resolve is not None:
-            found = self._resolve(name)
-            if found is not None:
-                return found
-        known = ", ".join(sorted(self._given)) or "none"
-        raise errors.UnknownName(
-            f"origin {name} is not known (known: {known})",
-            hint=f"flashql.connect(..., origins={{'{name}': 'postgresql://user@host/database'}})",
-        )
-
-    def close(self) -> None:
-        """End what is under way at the origins and close the connections to them; none is made any more."""
-        self._closed = True
-        with ExitStack() as stack:
-            for origin in list(self._made.values()):
-                stack.callback(origin.close)
-
-
-def _fixed(dsn: object) -> Callable[[], str]:
-    if not isinstance(dsn, str):
-        raise errors.DefinitionError("an origin is a DSN, an Origin object, or a function that returns either")
-    return lambda: dsn
-
-
-def _asked(source: Callable[[], Any], name: str) -> Callable[[], str]:
-    def ask() -> str:
-        dsn = source()
-        if not isinstance(dsn, str):
-            raise errors.DefinitionError(f"the function given for origin {name} did not return a DSN")
-        return dsn
-
-    return ask
+_EITHER = {"", "WITH", "EXPLAIN"}  # may read or write
 
 
 class Cursor:
@@ -240,6 +176,8 @@ class Cursor:
         return result
 
     def _query(self, sql: str, parameters: Parameters) -> Result:
+        if _first_word(sql) not in _READING | _EITHER:
+            self._database.store.require_writable()
         ready = self._prepared(sql, parameters)
         ready.release()
         with translated():
@@ -249,7 +187,7 @@ class Cursor:
 
     def _note_writes(self, sql: str) -> None:
         """Views that read local tables follow what a statement, or a transaction that ends with it, wrote to them."""
-        word = sql.split(None, 1)[0].upper().rstrip(";") if sql.strip() else ""
+        word = _first_word(sql)
         if word in _READING:
             return
         maintenance = self._database.maintenance
@@ -317,6 +255,10 @@ class Cursor:
         return Result(self._connection)
 
 
+def _first_word(sql: str) -> str:
+    return sql.split(None, 1)[0].upper().rstrip(";") if sql.strip() else ""
+
+
 class Database(Cursor):
     """An open FlashQL database. Make one with `flashql.connect`; `close` it, or use it in a `with` statement."""
 
@@ -331,7 +273,7 @@ class Database(Cursor):
     ) -> None:
         self.store = Store(str(path), read_only=read_only, config=config)
         self.maintenance = Maintenance.of(self.store)
-        self.origins = _Origins(origins, resolve_origin)
+        self.origins = KnownOrigins(origins, resolve_origin)
         self.auto_sync = auto_sync
         self.sync = Sync(self.store, self.origins)
         self.definer = Definer(self.store, self.origins, self.sync)

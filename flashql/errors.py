@@ -147,3 +147,9 @@ class ViewBroken(DatabaseError):
 
 class ViewNotReady(DatabaseError):
     """The view has no local copy yet. Run db.sync.sync()."""
+
+
+class HookRefused(FlashQLError):
+    """A before_sync hook refused, failed or took too long. Nothing was applied; FlashQL asks again later."""
+
+    retry = Retry.BACKOFF

@@ -117,7 +117,11 @@ class Feed:
                 size_bytes += frames.size_bytes
                 yield frames
 
-        reached = self._follower.feed(weighed(), lambda: self._last.origin_lsn)
+        try:
+            reached = self._follower.feed(weighed(), lambda: self._last.origin_lsn)
+        except errors.HookRefused:
+            self.followed = self.brought > 0  # to come to what was refused before is to have come nowhere
+            raise
         self._measure(reached, size_bytes, time.monotonic() - began)
         self._stream.confirm(reached)
         self._ladder.confirmed(reached)

@@ -14,6 +14,8 @@ from flashql import errors, pending
 from flashql.apply import apply_changes, target
 from flashql.catalog import Copy, CopyColumn, CopyState
 from flashql.deltas import Deltas
+from flashql.hooks import syncing
+from flashql.lifecycle import Phase
 from flashql.lsn import LSN
 from flashql.maintenance import Maintenance
 from flashql.origins.base import ChangeBatch, NeedsText, Relation, RowChanges, Truncation, WireColumn
@@ -119,10 +121,10 @@ class Follower:
         """Apply frames that are whole transactions together; returns the LSN reached once that is durable here.
 
         `chunks` may come while they are applied; `origin_lsn` tells the end of the origin's log, at their end.
-        Raises `CopyBroken` when a copy must be made anew, and `ViewBroken`. Whatever is raised, also by `chunks`, has
-        rolled back.
+        Raises `CopyBroken` when a copy must be made anew, `ViewBroken`, and `HookRefused`. Whatever is raised, also by
+        `chunks`, has rolled back.
         """
-        with self._store.transaction(of_stream=True) as writer:
+        with syncing(Phase.PULL, self._origin), self._store.transaction(of_stream=True) as writer:
             if self._version != self._store.version:
                 self.reload()
             deltas, fed = Deltas(writer, self._maintenance.wanted()), Fed()

@@ -7,7 +7,7 @@ and the views change over in one local transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -72,6 +72,18 @@ def needs(views: Iterable[View]) -> dict[TableName, Need]:
             need.views.append(view)
             need.columns.update(dict.fromkeys(source.columns))
     return found
+
+
+def lacking(table: Table, need: Need) -> Iterator[tuple[View, errors.DefinitionError]]:
+    """The views that read a column which the table does not have, or does not stream, and what says so."""
+    for view in need.views:
+        try:
+            for source in view.sources:
+                if source.table == need.table:
+                    for column in source.columns:
+                        table.streamed_column(column)
+        except errors.DefinitionError as error:
+            yield view, error
 
 
 def serves(copy: Copy, need: Need, table: Table) -> bool:

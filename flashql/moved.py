@@ -49,6 +49,11 @@ def shown_delta(view: View, table: str, steps: Steps | None) -> str:
     return f"SELECT * FROM ({rows}) AS moved({names})"
 
 
+def shown_rows(connection: duckdb.DuckDBPyConnection, shown: str, table: str | None) -> pa.Table:
+    """All rows of `shown`, as that connection sees them; none when the view shows no table."""
+    return connection.sql(f"{shown}{'' if table else ' LIMIT 0'}").to_arrow_table()
+
+
 def moved_rows(writer: duckdb.DuckDBPyConnection, shown: str, delta: str) -> tuple[pa.Table, pa.Table]:
     """The rows of a delta that left, and those that arrived. `shown` is a query with the same columns."""
     return _split(writer, described(writer, shown), delta)

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 
 from flashql import errors, joining
 from flashql.catalog import Persistence, View
+from flashql.hooks import syncing
 from flashql.keeping import in_order
+from flashql.lifecycle import Phase
 from flashql.lsn import NOWHERE
 from flashql.maintenance import Maintenance, keep_up, mark_running, without_broken
 from flashql.origins.base import Progress
@@ -166,7 +168,7 @@ class Passes:
 
     def _keep(self, view: View, failed: dict[str, errors.FlashQLError]) -> None:
         def keep() -> None:
-            with self._store.transaction() as writer:
+            with syncing(Phase.CLONE, None), self._store.transaction() as writer:
                 if views(self._store).get(view.relation_id) == view:
                     keep_up(writer, self._store, view)
                     mark_running(writer, self._store, view, NOWHERE)

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from flashql import errors, query
 from flashql.catalog import View
+from flashql.hooks import syncing
 from flashql.lifecycle import Event, Phase, moved
 from flashql.maintenance import Maintenance, without_broken
 from flashql.origins.base import Progress
@@ -55,7 +56,7 @@ def populate(store: Store, origins: Origins, view: View, progress: Progress) -> 
 
 def _show(store: Store, view: View, table: str, rows: int) -> None:
     """Let the view show its new rows, and the views that read it follow."""
-    with store.transaction() as writer:
+    with syncing(Phase.CLONE, view.origin), store.transaction() as writer:
         _require_current(store, view)
         show_own(writer, store, view, table)
         job = jobs(store)[view.relation_id]

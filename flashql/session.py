@@ -13,6 +13,7 @@ from flashql.catalog import Copy, CopyState, Table, View
 from flashql.copying import Copied, CopyPass
 from flashql.feeding import Feed, Stopped
 from flashql.following import MISFIT, CopyBroken, Follower
+from flashql.hooks import syncing
 from flashql.joining import Need
 from flashql.lifecycle import Event, Phase, backoff_seconds, moved
 from flashql.maintenance import Maintenance
@@ -161,7 +162,8 @@ class Session:
             except errors.DefinitionError as error:
                 self._fail(need.views, error)
                 continue
-            self._require_columns(table, need)
+            for view, lack in joining.lacking(table, need):
+                self._fail([view], lack)
             self._tables[name] = table
         self._needs: dict[tuple[str, str], Need] = joining.needs(self._sound())
         self._tables = {name: table for name, table in self._tables.items() if name in self._needs}
@@ -178,17 +180,6 @@ class Session:
                 raise NeedsText("a table has a column that cannot be read in binary form")
             self._binary = False
         return True
-
-    def _require_columns(self, table: Table, need: Need) -> None:
-        """Views fail, and keep their rows, when the table lacks a column of theirs."""
-        for view in need.views:
-            try:
-                for source in view.sources:
-                    if source.table == need.table:
-                        for column in source.columns:
-                            table.streamed_column(column)
-            except errors.DefinitionError as error:
-                self._fail([view], error)
 
     def _fail(self, views: Sequence[View], error: errors.FlashQLError) -> None:
         joining.mark_failed(self._store, views, error)
@@ -279,7 +270,7 @@ class Session:
     def _change_over(self) -> None:
         """Active views whose table has a live copy show it (again): after resume, or a view made beside others."""
         assert self._follower is not None
-        with self._store.transaction() as writer:
+        with syncing(Phase.PULL, self._origin.name), self._store.transaction() as writer:
             now = joining.active_views(self._store, self._origin.name, self._boss.halted)
             live = self._live_copies()
             for name, copy in live.items():
@@ -375,7 +366,7 @@ class Session:
         except errors.FlashQLError as error:
             for done, _ in good:
                 finished.discard(done)
-            if not isinstance(error.__cause__, MISFIT):
+            if isinstance(error, errors.HookRefused) or not isinstance(error.__cause__, MISFIT):
                 raise
             made = [done.copy for done, _ in good]
             wider = [widened_by_waiting(self._store, copy) for copy in made]
@@ -388,7 +379,7 @@ class Session:
 
     def _join(self, good: list[tuple[Copied, Table]]) -> None:
         assert self._feed is not None
-        with self._store.transaction() as writer:
+        with syncing(Phase.CLONE, self._origin.name), self._store.transaction() as writer:
             joining.go_live(
                 writer, self._store, self._origin.name, good, self._boss.halted, self._failed, self._feed.position
             )

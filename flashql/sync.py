@@ -17,8 +17,10 @@ import duckdb
 from flashql import detaching, errors, joining
 from flashql.catalog import Persistence, View
 from flashql.events import Callback, EventListener, Events, ProgressMade
+from flashql.hooks import Registration
 from flashql.lifecycle import FOLLOWING, Event, moved
 from flashql.listening import Handle
+from flashql.maintenance import Maintenance
 from flashql.measuring import Metrics, measured
 from flashql.origins.base import Progress, no_progress
 from flashql.origins.postgres import PostgresOrigin
@@ -64,6 +66,9 @@ class Sync:
         self._events = Events.of(store)
         self._passes = Passes(store, origins, self._worker, self._tell)
         self._passes.before = self._release_unneeded
+        self._watchers = Maintenance.of(store).watchers
+        self.before_sync = Registration(self._watchers.add_before)
+        self.after_sync = Registration(self._watchers.add_after)
 
     # -- the entry point
 
@@ -74,6 +79,7 @@ class Sync:
         origin. Idempotent; overlapping calls join one pass. One view's failure never stops another: failures are
         in the report. Raises `UnknownName` for a name that is no view's and `DatabaseReadOnly`.
         """
+        self._store.require_writable()
         chosen = [view.relation_id for view in select(views(self._store), selector)]
         if self._store.read_only:
             raise errors.DatabaseReadOnly(
@@ -135,6 +141,7 @@ class Sync:
 
         Materialized views have nothing that runs: they are only disabled, and their schedule rests.
         """
+        self._store.require_writable()
         chosen = select(views(self._store), selector)
         names = {view.relation_id for view in chosen}
         origins = {view.origin for view in chosen if view.persistence is Persistence.REALTIME and view.origin}
@@ -278,6 +285,7 @@ class Sync:
 
     def _followed(self, selector: Selector) -> dict[Worker, list[View]]:
         """The selected realtime views by worker. Raises `OriginError` for one that is stopped or was never synced."""
+        self._store.require_writable()
         followed: dict[Worker, list[View]] = {}
         known, all_views = jobs(self._store), views(self._store)
         for view in _with_read(select(all_views, selector), all_views):
@@ -315,6 +323,7 @@ class Sync:
         with self._lock:
             self._closed = True
             workers = dict(self._workers)
+        self._watchers.hooks.close()  # before: a session that waits for one would not end
         with closing(self._events):
             for name, worker in workers.items():
                 worker.stop()

@@ -17,6 +17,8 @@ import duckdb
 from flashql import errors
 from flashql.catalog import Copy, CopyState, View
 from flashql.comparing import Difference, compare
+from flashql.hooks import syncing
+from flashql.lifecycle import Phase
 from flashql.lsn import LSN
 from flashql.maintenance import Maintenance, keep_up, stray_rows
 from flashql.moments import Moment
@@ -89,7 +91,7 @@ def verify(
     for id_, difference in found.items():
         if difference.places and id_ not in few:
             recopy(next(view for view in views if id_ in {copy.id for copy in serving[view.relation_id]}))
-    _compute_anew(store, [view for view in views if stray.get(view.relation_id)])
+    _compute_anew(store, worker.origin.name, [view for view in views if stray.get(view.relation_id)])
     return [replace(report, repaired=len(report.differing_keys)) for report in reports]
 
 
@@ -172,13 +174,13 @@ def verify_locally(store: Store, view: View, repair: bool) -> VerifyReport:
     finally:
         cursor.close()
     if stray and repair:
-        _compute_anew(store, [view])
+        _compute_anew(store, None, [view])
     return VerifyReport(view.relation_id, "", rows, not stray, stray, len(stray) if repair else 0)
 
 
-def _compute_anew(store: Store, views: Iterable[View]) -> None:
+def _compute_anew(store: Store, origin: str | None, views: Iterable[View]) -> None:
     """Have kept views whose rows are not those of their query computed anew."""
-    with store.transaction() as writer:
+    with syncing(Phase.RECONCILE, origin), store.transaction() as writer:
         for view in views:
             let_stand(writer, view.relation_id)
             keep_up(writer, store, view)
@@ -200,7 +202,7 @@ def _report(
 def _mend(store: Store, origin: PostgresOrigin, wrong: dict[int, Difference], held: HeldSlot) -> None:
     """Take the rows at the places that differ from the origin again, as they are at this moment."""
     try:
-        with store.transaction() as writer:
+        with syncing(Phase.RECONCILE, origin.name), store.transaction() as writer:
             for copy in copies(store, origin.name):
                 if copy.id in wrong and copy.state is CopyState.LIVE:
                     table = origin.table(copy.schema, copy.name)

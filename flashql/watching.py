@@ -1,4 +1,4 @@
-"""Who watches which view, and what each local commit has to tell them.
+"""Who watches which view, and what each local commit has to tell them, and to ask of hooks before it.
 
 Nothing is computed for views that nobody watches.
 """
@@ -9,17 +9,21 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 import duckdb
 import pyarrow as pa
 
 from flashql import errors
+from flashql.calling import Callback, Hook, SyncContext
 from flashql.catalog import Persistence, View
 from flashql.deltas import Deltas
+from flashql.hooks import Hooks, under_way
 from flashql.lsn import LSN
-from flashql.moved import Change, moved_rows, netted, shown_delta
+from flashql.moved import Change, moved_rows, netted, shown_delta, shown_rows
 from flashql.planner.steps import Steps
 from flashql.quoting import qualified
+from flashql.selecting import Selector
 from flashql.store import Store
 from flashql.store.definitions import views
 from flashql.store.relations import described, shown_tables
@@ -41,6 +45,7 @@ class Watchers:
     """The watchers of one database's views."""
 
     def __init__(self, store: Store) -> None:
+        self.hooks = Hooks(store)
         self._store = store
         self._lock = threading.RLock()  # guards the first below; the other belongs to the single writer
         self._watchers: dict[str, list[Watcher]] = {}  # by relation id
@@ -69,6 +74,18 @@ class Watchers:
             self._shown = shown_tables(self._store)
         return partial(self._remove, view.relation_id, watcher)
 
+    def add_before(self, callback: Callback, selector: Selector, timeout_seconds: float) -> Hook:
+        """Ask a hook before each commit of sync's after this call. Raises what `Hooks.before` does."""
+        with self._store.transaction():
+            self._shown = shown_tables(self._store)
+            return self.hooks.before(callback, selector, timeout_seconds)
+
+    def add_after(self, callback: Callback, selector: Selector, timeout_seconds: float) -> Hook:
+        """Tell a hook of each commit of sync's after this call. Raises what `Hooks.after` does."""
+        with self._store.transaction():
+            self._shown = shown_tables(self._store)
+            return self.hooks.after(callback, selector, timeout_seconds)
+
     def _remove(self, name: str, watcher: Watcher) -> None:
         with self._lock:
             left = [one for one in self._watchers.pop(name, ()) if one is not watcher]
@@ -79,35 +96,55 @@ class Watchers:
         with self._lock:
             return list(self._watchers.get(name, ()))
 
-    def _names(self) -> list[str]:
+    def _names(self) -> frozenset[str]:
         with self._lock:
-            return list(self._watchers)
+            return frozenset(self._watchers)
 
     def tables(self) -> frozenset[str]:
         """The tables whose delta somebody watches."""
-        return frozenset(self._shown[name] for name in self._names() if name in self._shown)
+        names = self._names() | self.hooks.selected_now()
+        return frozenset(self._shown[name] for name in names if name in self._shown)
 
     def collect(
         self, writer: duckdb.DuckDBPyConnection, deltas: Deltas, lsn: LSN | None, steps: Mapping[str, Steps]
     ) -> None:
-        """Tell what this transaction changes in watched views, once it has committed.
+        """Ask hooks about what this transaction changes in views, and tell whoever watches, once it has committed.
 
-        `lsn` is that of a batch of the stream; `steps` has the plans of the kept views that follow `deltas`.
+        `lsn` is that of a batch of the stream; `steps` has the plans of the kept views that follow `deltas`. Raises
+        `HookRefused` when it must not be committed.
         """
-        names = self._names()
-        if not names:
+        watched = self._names()
+        if not (watched or self.hooks.any):
             return
         shown, known = shown_tables(self._store), views(self._store)
+        hooked = self.hooks.selected(known) if under_way() is not None else frozenset()
         news: list[tuple[str, Change | errors.FlashQLError]] = []
-        for name in names:
+        payload: dict[str, Change] = {}
+        for name in sorted(watched | hooked):
+            view, other = known.get(name), None
             try:
-                change = self._change(writer, name, known.get(name), deltas, shown.get(name), steps.get(name))
+                change = self._change(writer, name, view, deltas, shown.get(name), steps.get(name))
             except errors.DefinitionError as gone:
                 news.append((name, gone))
-                continue
-            if change is not None:
-                news.append((name, Change(name, self._lsn(known[name], lsn), *change)))
-        self._store.once_committed(partial(self._committed, shown, news))
+                change, other = None, view
+            if view is not None and change is not None:
+                payload[name] = Change(name, self._lsn(view, lsn), *change)
+                news.append((name, payload[name]))
+            if other is not None and name in hooked:  # its columns are others: all its rows leave, and arrive
+                payload[name] = Change(name, self._lsn(other, lsn), *self._both(writer, other, shown.get(name)))
+        self._guard({name: one for name, one in payload.items() if name in hooked}, known)
+        self._store.once_committed(partial(self._committed, shown, [one for one in news if one[0] in watched]))
+
+    def _guard(self, payload: Mapping[str, Change], known: Mapping[str, View]) -> None:
+        """Ask the before_sync hooks, and have the others told once it has committed."""
+        belongs = under_way()
+        if belongs is None or not payload:
+            return
+        phase, origin = belongs
+        lsn = next((one.lsn for one in payload.values() if one.lsn is not None), None)
+        context = SyncContext(phase=phase, origin=origin, lsn=lsn, payload=MappingProxyType(dict(payload)))
+        self.hooks.guard(context, known)
+        self._store.once_committed(partial(self.hooks.tell, context))
 
     def _committed(self, shown: dict[str, str], news: list[tuple[str, Change | errors.FlashQLError]]) -> None:
         self._shown = shown
@@ -163,11 +200,18 @@ class Watchers:
                     f"the columns of {view.relation_id} are others now: {now}",
                     hint="Its changes have ended: ask for them anew.",
                 )
-            old, new = (
-                connection.sql(f"{shown}{'' if there else ' LIMIT 0'}").to_arrow_table()
-                for connection, there in ((committed, before), (writer, table))
-            )
+            old, new = shown_rows(committed, shown, before), shown_rows(writer, shown, table)
             return netted(committed, [old], [new])
+        finally:
+            committed.close()
+
+    def _both(self, writer: duckdb.DuckDBPyConnection, view: View, table: str | None) -> tuple[pa.Table, pa.Table]:
+        """All rows that the view shows once committed, and all that it has shown until now."""
+        shown = f"FROM {qualified(view.namespace, view.name)}"
+        committed = self._store.cursor()
+        try:
+            before = self._shown.get(view.relation_id)
+            return shown_rows(writer, shown, table), shown_rows(committed, shown, before)
         finally:
             committed.close()
 

@@ -115,10 +115,12 @@ def test_the_tutorial_runs(origin: Origin, tmp_path: Path, monkeypatch: pytest.M
     assert origin.query("SELECT count(*) FROM pg_publication") == [(0,)]
 
 
-def test_the_guide_to_changes_runs(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "parts"), [("changes", 4), ("hooks", 3)])
+def test_a_guide_runs(origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, parts: int) -> None:
     """Its `sql` blocks run at the origin; a `text` block is what was printed since the one before it."""
     monkeypatch.setenv("SHOP_DSN", origin.dsn)
-    page, names, shown = DOCS / "guides" / "changes.md", dict[str, Any](), 0
+    monkeypatch.chdir(tmp_path)
+    page, names, shown = DOCS / "guides" / f"{name}.md", dict[str, Any](), 0
     with redirect_stdout(io.StringIO()) as printed:
         try:
             for block in blocks(page):
@@ -134,7 +136,7 @@ def test_the_guide_to_changes_runs(origin: Origin, monkeypatch: pytest.MonkeyPat
         finally:
             if "db" in names:
                 names["db"].close()
-    assert shown == 4
+    assert shown == parts
 
 
 def run_shell(script: str) -> str:
@@ -275,8 +277,9 @@ Written from `flashql/errors.py` by `python -m tests.test_docs`; do not edit.
 
 Every error that FlashQL raises is a `flashql.errors.FlashQLError`. It has `message`, `hint` (one sentence of advice for
 the case at hand, or None) and `retry`; `str(error)` is the message, and the hint below it. Each is about one of
-three: the statement (`DefinitionError`), an origin (`OriginError`), or the local file (`DatabaseError`). Errors of
-DuckDB and of Postgres are their `__cause__`. The one exception is Python's own `TimeoutError`, from `db.sync.wait`.
+four: the statement (`DefinitionError`), an origin (`OriginError`), the local file (`DatabaseError`), or a hook of yours
+(`HookRefused`). Errors of DuckDB and of Postgres are their `__cause__`. The one exception is Python's own
+`TimeoutError`, from `db.sync.wait`.
 
 `retry` says what FlashQL does by itself when the error ends the work on a realtime view: **backoff** tries again with
 growing pauses, **recopy** replaces the copy from the origin, **manual** waits for a person and the next `sync()`. It

@@ -60,6 +60,8 @@ class Store:
         self.before_commit: Callable[[duckdb.DuckDBPyConnection], None] = lambda _: None
         # Told of a view that broke a transaction, when that has rolled back and before the next begins.
         self.left_behind: Callable[[errors.ViewBroken], None] = lambda _: None
+        # Raises when whoever calls must not write now, nor wait for a writer.
+        self.require_writable: Callable[[], None] = lambda: None
         self._once_committed: list[Callable[[], None]] = []
         self._guard = threading.Lock()  # guards the two below
         self._ending = False
@@ -89,7 +91,8 @@ class Store:
     def transaction(self, *, of_stream: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
         """One local commit by the single writer; used within another, it joins that one.
 
-        `of_stream` when it changes only rows, not what the catalog says of them. Raises `DatabaseReadOnly`.
+        `of_stream` when it changes only rows, not what the catalog says of them. Raises `DatabaseReadOnly`, and
+        `DatabaseError` within a before_sync hook of this database.
         Whatever is raised inside rolls back everything done inside.
         """
         if self.read_only:
@@ -97,6 +100,7 @@ class Store:
                 f"{self.path} was opened read-only, so nothing in it can change",
                 hint="Open it with read_only=False, in the one process that syncs it.",
             )
+        self.require_writable()
         with self._lock, translated():
             if self._owner is not None:
                 yield self._writer
