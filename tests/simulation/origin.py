@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -106,6 +107,11 @@ class SimulatedStream(Stream):
             raise self.error
         received, self.next = self.next, None
         return received or Received([], None, LSN(self._conductor.server.lsn))
+
+    @property
+    def heard(self) -> tuple[LSN, float]:
+        """Everything, just now."""
+        return LSN(self._conductor.server.lsn), time.monotonic()
 
     def confirm(self, lsn: LSN) -> None:
         """The slot may forget what is before."""
