@@ -26,6 +26,7 @@ from flashql.origins.postgres.slot import slot_name
 from flashql.passes import Passes, SyncReport
 from flashql.populating import populate
 from flashql.retention import asked, retained_now
+from flashql.scopes import SYNC, Operations, Scopes
 from flashql.selecting import Selector, select
 from flashql.store import Store
 from flashql.store.copies import copies, delete_copy, delete_origin, origin_record
@@ -64,6 +65,8 @@ class Sync:
         self._events = Events.of(store)
         self._passes = Passes(store, origins, self._worker, self._tell)
         self._passes.before = self._release_unneeded
+        self._operations = Operations(store, SYNC)
+        self.scopes = Scopes(store, self._passes.join)
 
     # -- the entry point
 
@@ -82,7 +85,7 @@ class Sync:
             )
         with self._lock:
             self._check_open()
-        return self._passes.join(chosen, force)
+        return self._passes.join(chosen, force, self._operations)
 
     # -- control
 
@@ -315,6 +318,7 @@ class Sync:
         with self._lock:
             self._closed = True
             workers = dict(self._workers)
+        self.scopes.close()
         with closing(self._events):
             for name, worker in workers.items():
                 worker.stop()
@@ -336,6 +340,7 @@ class Sync:
                 "UPDATE flashql.sync_jobs SET state = CASE state WHEN 'running' THEN 'idle' ELSE state END, "
                 "phase = NULL, next_retry_at = NULL WHERE phase IS NOT NULL OR state = 'running'"
             )
+        self.scopes.interrupt()
 
     def _check_open(self) -> None:
         if self._closed:
