@@ -1,7 +1,7 @@
 """The instances of a scope, one for each of its views: their moves as one table, and the scope's state by their counts.
 
 A scope has no state of its own making: what its instances have come to, and whether somebody still runs them, says it.
-The table in docs/reference/scopes.md is generated from TRANSITIONS.
+The diagram in docs/guides/scopes.md is generated from TRANSITIONS.
 """
 
 from __future__ import annotations
@@ -84,3 +84,9 @@ def scope_state(counts: Counts, *, cut: bool) -> ScopeState:
     if counts.not_started + counts.syncing + counts.interrupted:
         return ScopeState.INTERRUPTED if cut else ScopeState.SYNCING
     return ScopeState.FAILED if counts.failed else ScopeState.SYNCED
+
+
+def mermaid() -> str:
+    """The states of an instance as a Mermaid diagram, for the docs."""
+    moves = [f"    {before} --> {after}: {turn}" for (before, turn), after in TRANSITIONS.items()]
+    return "\n".join(["stateDiagram-v2", f"    [*] --> {InstanceState.NOT_STARTED}", *moves])

@@ -100,7 +100,7 @@ class _Pass:
                 if its:
                     tell(watch, its)
             except errors.FlashQLError as error:  # who watches is in nobody's way
-                _log.warning("what became of %s could not be noted: %s", ", ".join(its), error)
+                _log.info("what became of %s could not be noted: %s", ", ".join(its), error)
 
 
 class Passes:

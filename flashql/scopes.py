@@ -80,27 +80,31 @@ class Operations:
 class _Run(Operations):
     """One run of a scope: `names` are the views it is about, `left` those that are not complete."""
 
-    def __init__(self, store: Store, scope_id: str, ended: Callable[[_Run, Collection[str]], None]) -> None:
+    def __init__(self, scopes: Scopes, store: Store, scope_id: str) -> None:
         super().__init__(store, scope_id)
         self.scope_id = scope_id
         self.run_id = uuid.uuid4().hex
         self.names: set[str] = set()  # this and the next: guarded by the scopes' condition
         self.left: set[str] = set()
-        self._ended = ended
+        self._scopes = scopes
 
     def ended(self, outcomes: Mapping[str, errors.FlashQLError | None]) -> None:
         """They are where they should be, or failed."""
         try:
             super().ended(outcomes)
         finally:
-            self._ended(self, outcomes.keys())
+            self._scopes.ended(self, outcomes.keys())
 
     def left_alone(self, names: Sequence[str]) -> None:
         """They are stopped: the run is not about them any more."""
         try:
             self._note(Turn.LEAVE, dict.fromkeys(names))
         finally:
-            self._ended(self, names)
+            self._scopes.ended(self, names)
+
+    def _note(self, turn: Turn, told: Mapping[str, str | None]) -> None:
+        if self._scopes.is_about(self):
+            super()._note(turn, told)
 
     def _write(self, writer: duckdb.DuckDBPyConnection, turn: Turn, told: Mapping[str, str | None]) -> None:
         if move(writer, self.scope_id, self.run_id, turn, told) and turn in _COMES_TO:
@@ -227,12 +231,30 @@ class Scopes:
 
     def interrupt(self) -> None:
         """Scopes that are running, here or in a process that is gone, are so no longer."""
-        if not self._store.read_only:
-            with self._starting, self._store.transaction(of_stream=True) as writer:
-                interrupt_all(writer)
+        with self._starting:
+            with self._condition:
+                self._running.clear()
+                self._condition.notify_all()
+            if not self._store.read_only:
+                with self._store.transaction(of_stream=True) as writer:
+                    interrupt_all(writer)
+
+    # -- told by its runs
+
+    def is_about(self, run: _Run) -> bool:
+        """Whether what becomes of the run's views still counts: it was not restarted, deleted or interrupted."""
         with self._condition:
-            self._running.clear()
+            return self._running.get(run.scope_id) is run
+
+    def ended(self, run: _Run, names: Collection[str]) -> None:
+        """Of these views nothing more will be told."""
+        with self._condition:
+            run.left.difference_update(names)
+            if not run.left and self._running.get(run.scope_id) is run:
+                del self._running[run.scope_id]
             self._condition.notify_all()
+
+    # -- inside
 
     def _taken_up(self, scope_id: str, names: Sequence[str], *, restart: bool) -> tuple[_Run, list[str]]:
         """The run of the scope that these views take part in, and which of them did not before."""
@@ -240,7 +262,7 @@ class Scopes:
             if self._closed:
                 raise errors.DatabaseError("this database is closed", hint="Open it again with flashql.connect().")
             before = self._running.get(scope_id)
-            run = before if before is not None and not restart else _Run(self._store, scope_id, self._ended)
+            run = before if before is not None and not restart else _Run(self, self._store, scope_id)
             fresh = [name for name in names if name not in run.names]
             run.names.update(fresh)
             run.left.update(fresh)  # from here on it does not end without them
@@ -253,9 +275,9 @@ class Scopes:
                 run.names.difference_update(fresh)
                 if run is not before and before is not None:
                     self._running[scope_id] = before
-            self._ended(run, fresh)
+            self.ended(run, fresh)
             raise
-        self._ended(run, ())  # it is over when there is nothing to do
+        self.ended(run, ())  # it is over when there is nothing to do
         return run, fresh
 
     def _run(self, run: _Run, names: Sequence[str], force: bool) -> None:
@@ -273,13 +295,6 @@ class Scopes:
             with suppress(errors.FlashQLError):  # the database is closed: its rows say that it was interrupted
                 run.began(sorted(left))
                 run.ended(dict.fromkeys(sorted(left), failure))
-
-    def _ended(self, run: _Run, names: Collection[str]) -> None:
-        with self._condition:
-            run.left.difference_update(names)
-            if not run.left and self._running.get(run.scope_id) is run:
-                del self._running[run.scope_id]
-            self._condition.notify_all()
 
 
 def _unknown(scope_id: str) -> errors.UnknownName:
