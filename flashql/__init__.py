@@ -9,7 +9,9 @@ from flashql.moved import Change
 from flashql.origins.postgres import PostgresOrigin
 from flashql.passes import SyncReport
 from flashql.result import Result
+from flashql.scopes import Scope, Scopes
 from flashql.store.jobs import JobStatus
+from flashql.store.scopes import ScopeStatus
 from flashql.sync import Sync
 from flashql.verifying import VerifyReport
 from flashql.version import __version__
@@ -25,6 +27,9 @@ __all__ = [
     "OriginMetrics",
     "PostgresOrigin",
     "Result",
+    "Scope",
+    "ScopeStatus",
+    "Scopes",
     "Sync",
     "SyncContext",
     "SyncReport",

@@ -6,10 +6,12 @@ view's failure stops no other.
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from flashql import errors, joining
 from flashql.catalog import Persistence, View
@@ -26,6 +28,21 @@ from flashql.store.definitions import views
 from flashql.store.jobs import jobs, make_job
 from flashql.store.relations import own_table
 from flashql.worker import Worker
+
+_log = logging.getLogger(__name__)
+
+
+class Watch(Protocol):
+    """Told by a pass how views fare, by any of its threads, one after another for each view. To return soon."""
+
+    def began(self, names: Sequence[str]) -> None:
+        """These are being seen to."""
+
+    def ended(self, outcomes: Mapping[str, errors.FlashQLError | None]) -> None:
+        """These are where they should be, or failed. Each began before."""
+
+    def left_alone(self, names: Sequence[str]) -> None:
+        """These are stopped: nothing is done for them."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +75,34 @@ class _Pass:
     """
 
     names: dict[str, bool] = field(default_factory=dict)  # relation id -> force
+    watches: dict[Watch, set[str]] = field(default_factory=dict)  # which views each is told of
     done: threading.Event = field(default_factory=threading.Event)
+    materialized: list[str] = field(default_factory=list)
+    failed: dict[str, errors.FlashQLError] = field(default_factory=dict)
     report: SyncReport = field(default_factory=SyncReport)
     error: errors.FlashQLError | None = None
+
+    def began(self, names: Iterable[str]) -> None:
+        """Tell that these views are being seen to."""
+        self._tell(names, lambda watch, its: watch.began(its))
+
+    def ended(self, outcomes: Mapping[str, errors.FlashQLError | None]) -> None:
+        """Tell what became of these views."""
+        self._tell(outcomes, lambda watch, its: watch.ended({name: outcomes[name] for name in its}))
+
+    def left_alone(self, names: Iterable[str]) -> None:
+        """Tell that nothing is done for these views."""
+        self._tell(names, lambda watch, its: watch.left_alone(its))
+
+    def _tell(self, names: Iterable[str], tell: Callable[[Watch, list[str]], None]) -> None:
+        told = list(names)
+        for watch, wanted in self.watches.items():
+            its = [name for name in told if name in wanted]
+            try:
+                if its:
+                    tell(watch, its)
+            except errors.FlashQLError as error:  # who watches is in nobody's way
+                _log.info("what became of %s could not be noted: %s", ", ".join(its), error)
 
 
 class Passes:
@@ -83,10 +125,11 @@ class Passes:
         self._running = threading.Lock()  # held by the one pass that runs
         self._next: _Pass | None = None
 
-    def join(self, chosen: Sequence[str], force: bool) -> SyncReport:
-        """Add these views to the next pass, and return its report about them."""
+    def join(self, chosen: Sequence[str], force: bool, watch: Watch) -> SyncReport:
+        """Add these views to the next pass, and return its report about them; `watch` is told as it goes on."""
         with self._lock:
             mine = self._next = self._next or _Pass()
+            mine.watches.setdefault(watch, set()).update(chosen)
             for name in chosen:
                 mine.names[name] = mine.names.get(name, False) or force
         with self._running:
@@ -101,7 +144,7 @@ class Passes:
             self._next = None
         try:
             self.before()
-            this.report = self._pass(this.names)
+            this.report = self._pass(this)
         except errors.FlashQLError as error:
             this.error = error
         except BaseException:
@@ -111,83 +154,89 @@ class Passes:
             this.done.set()
             self.after()
 
-    def _pass(self, names: dict[str, bool]) -> SyncReport:
+    def _pass(self, this: _Pass) -> SyncReport:
         known = views(self._store)
-        chosen = [known[name] for name in names if name in known]
+        chosen = [known[name] for name in this.names if name in known]
         with self._store.transaction() as writer:
             for view in chosen:
                 make_job(writer, view)
         enabled = {name for name, job in jobs(self._store).items() if job.enabled}
+        this.left_alone(view.relation_id for view in chosen if view.relation_id not in enabled)
+        chosen = [view for view in chosen if view.relation_id in enabled]
         realtime: dict[str, list[View]] = {}
         for view in chosen:
-            if view.persistence is Persistence.REALTIME and view.origin is not None and view.relation_id in enabled:
+            if view.persistence is Persistence.REALTIME and view.origin is not None:
                 realtime.setdefault(view.origin, []).append(view)
         snapshots = [
-            view for view in chosen if view.persistence is Persistence.MATERIALIZED and view.relation_id in enabled
+            view for view in chosen if view.persistence is Persistence.MATERIALIZED and view.origin is not None
         ]
-        local = [
-            view
-            for view in chosen
-            if view.origin is None and view.persistence is not Persistence.ORIGIN and view.relation_id in enabled
-        ]
-        failed: dict[str, errors.FlashQLError] = {}
-        materialized: list[str] = []
+        local = [view for view in chosen if view.origin is None and view.persistence is not Persistence.ORIGIN]
         pool = ThreadPoolExecutor(max(1, len(realtime)), thread_name_prefix="flashql-sync")
         try:
-            running = [pool.submit(self._ensure, origin, of_origin) for origin, of_origin in realtime.items()]
+            running = [pool.submit(self._ensure, this, origin, of_origin) for origin, of_origin in realtime.items()]
+            self._tell_of_rest(this, known, chosen)
             for view in snapshots:
-                if view.origin is not None:
-                    self._materialize(view, names[view.relation_id], materialized, failed)
+                self._materialize(this, view)
             for one in running:
-                failed.update(one.result())
+                one.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for an origin
         # Views without an origin read copies, so they come when those are there, in the order they read each other.
         for view in in_order(local):
             if view.persistence is Persistence.REALTIME:
-                self._keep(view, failed)
+                self._keep(this, view)
             else:
-                self._materialize(view, names[view.relation_id], materialized, failed)
+                self._materialize(this, view)
         following = tuple(
             view.relation_id
             for view in chosen
-            if view.persistence is Persistence.REALTIME
-            and view.relation_id in enabled
-            and view.relation_id not in failed
+            if view.persistence is Persistence.REALTIME and view.relation_id not in this.failed
         )
-        return SyncReport(tuple(materialized), following, failed)
+        return SyncReport(tuple(this.materialized), following, this.failed)
 
-    def _ensure(self, origin: str, of_origin: Sequence[View]) -> dict[str, errors.FlashQLError]:
+    def _tell_of_rest(self, this: _Pass, known: Mapping[str, View], chosen: Iterable[View]) -> None:
+        """Views for which there is nothing to do: they are read at their origins each time, or gone."""
+        rest: dict[str, errors.FlashQLError | None] = {
+            view.relation_id: None for view in chosen if view.persistence is Persistence.ORIGIN
+        }
+        rest |= {name: errors.UnknownName(f"{name} was dropped meanwhile") for name in this.names if name not in known}
+        this.began(rest)
+        this.ended(rest)
+
+    def _ensure(self, this: _Pass, origin: str, of_origin: Sequence[View]) -> None:
         names = [view.relation_id for view in of_origin]
+        this.began(names)
         Maintenance.of(self._store).leaving.forgive(names)
         try:
-            return self._worker(origin).ensure(names)
+            this.failed.update(self._worker(origin).ensure(names, this.ended))
         except errors.FlashQLError as error:
             joining.mark_failed(self._store, of_origin, error)
-            return {view.relation_id: error for view in of_origin}
+            this.failed.update(dict.fromkeys(names, error))
+            this.ended(dict.fromkeys(names, error))
 
-    def _keep(self, view: View, failed: dict[str, errors.FlashQLError]) -> None:
+    def _keep(self, this: _Pass, view: View) -> None:
         def keep() -> None:
             with syncing(Phase.CLONE, None), self._store.transaction() as writer:
                 if views(self._store).get(view.relation_id) == view:
                     keep_up(writer, self._store, view)
                     mark_running(writer, self._store, view, NOWHERE)
 
+        this.began([view.relation_id])
         try:
             without_broken(keep, view)
         except errors.ViewBroken as broken:  # its job says so already
-            failed[view.relation_id] = broken
+            this.failed[view.relation_id] = broken
         except errors.FlashQLError as error:
-            failed[view.relation_id] = error
+            this.failed[view.relation_id] = error
             joining.mark_failed(self._store, [view], error)
+        this.ended({view.relation_id: this.failed.get(view.relation_id)})
 
-    def _materialize(
-        self, view: View, force: bool, materialized: list[str], failed: dict[str, errors.FlashQLError]
-    ) -> None:
-        if own_table(self._store, view) is not None and not force:
-            return
+    def _materialize(self, this: _Pass, view: View) -> None:
+        this.began([view.relation_id])
         try:
-            populate(self._store, self._origins, view, self._progress)
-            materialized.append(view.relation_id)
+            if own_table(self._store, view) is None or this.names[view.relation_id]:
+                populate(self._store, self._origins, view, self._progress)
+                this.materialized.append(view.relation_id)
         except errors.FlashQLError as error:
-            failed[view.relation_id] = error
+            this.failed[view.relation_id] = error
+        this.ended({view.relation_id: this.failed.get(view.relation_id)})

@@ -28,6 +28,7 @@ from flashql.origins.postgres.slot import slot_name
 from flashql.passes import Passes, SyncReport
 from flashql.populating import populate
 from flashql.retention import asked, retained_now
+from flashql.scopes import SYNC, Operations, Scopes
 from flashql.selecting import Selector, select
 from flashql.store import Store
 from flashql.store.copies import copies, delete_copy, delete_origin, origin_record
@@ -69,6 +70,8 @@ class Sync:
         self._watchers = Maintenance.of(store).watchers
         self.before_sync = Registration(self._watchers.add_before)
         self.after_sync = Registration(self._watchers.add_after)
+        self._operations = Operations(store, SYNC)
+        self.scopes = Scopes(store, self._passes.join)
 
     # -- the entry point
 
@@ -88,7 +91,7 @@ class Sync:
             )
         with self._lock:
             self._check_open()
-        return self._passes.join(chosen, force)
+        return self._passes.join(chosen, force, self._operations)
 
     # -- control
 
@@ -324,6 +327,7 @@ class Sync:
             self._closed = True
             workers = dict(self._workers)
         self._watchers.hooks.close()  # before: a session that waits for one would not end
+        self.scopes.close()
         with closing(self._events):
             for name, worker in workers.items():
                 worker.stop()
@@ -345,6 +349,7 @@ class Sync:
                 "UPDATE flashql.sync_jobs SET state = CASE state WHEN 'running' THEN 'idle' ELSE state END, "
                 "phase = NULL, next_retry_at = NULL WHERE phase IS NOT NULL OR state = 'running'"
             )
+        self.scopes.interrupt()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -11,9 +11,10 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
 
 from flashql import errors, joining
 from flashql.lifecycle import Phase, backoff_seconds
@@ -27,6 +28,9 @@ from flashql.session import Session
 from flashql.store import Store
 
 _log = logging.getLogger(__name__)
+
+# Told of views whose outcome is known: None when a view follows, else what keeps it from that.
+Settled: TypeAlias = Callable[[Mapping[str, errors.FlashQLError | None]], None]
 
 
 class Worker:
@@ -54,11 +58,20 @@ class Worker:
 
     # -- asked from any thread
 
-    def ensure(self, names: Collection[str], timeout_seconds: float | None = None) -> dict[str, errors.FlashQLError]:
-        """Run until each of the views follows the stream, or failed: the failures are returned."""
+    def ensure(self, names: Collection[str], settled: Settled = lambda _: None) -> dict[str, errors.FlashQLError]:
+        """Run until each of the views follows the stream, or failed: the failures are returned.
+
+        `settled` is told of views as soon as they do, each once, with its error or None.
+        """
         ticket = self._wake(start=True, unhalt=names)
+        left = set(names)
+        while left:
+            with self._condition:
+                self._condition.wait_for(lambda: any(self._settled(name, ticket) for name in left))
+                found = {name: self._error_of(name) for name in left if self._settled(name, ticket)}
+            left.difference_update(found)
+            settled(found)
         with self._condition:
-            self._condition.wait_for(lambda: self._settled(names, ticket), timeout_seconds)
             return {name: error for name in names if (error := self._error_of(name)) is not None}
 
     def wait(self, names: Collection[str], lsn: LSN, deadline: float) -> bool:
@@ -169,12 +182,10 @@ class Worker:
             session.interrupt()
         return ticket
 
-    def _settled(self, names: Collection[str], ticket: int) -> bool:
+    def _settled(self, name: str, ticket: int) -> bool:
         if self._stopping or self._thread is None:
             return True
-        if self._served < ticket:
-            return False
-        return all(self._error_of(name) is not None or name in self._live for name in names)
+        return self._served >= ticket and (self._error_of(name) is not None or name in self._live)
 
     def _error_of(self, name: str) -> errors.FlashQLError | None:
         error = self._session_error or self._view_errors.get(name)

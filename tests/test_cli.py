@@ -24,6 +24,7 @@ from flashql.origins.base import no_progress
 from flashql.resources import sql_files
 from flashql.store.jobs import blank
 from tests.fix_postgres import Origin
+from tests.fix_shop import until
 
 ORDERS = 500
 COMMAND = [sys.executable, "-m", "flashql.cli"]
@@ -191,9 +192,64 @@ def test_doctor_finds_a_table_without_a_key(flashql: FlashQL, shop: Origin) -> N
     assert lacking[0]["remedy"].splitlines()[0] in told.out
 
 
-@pytest.mark.parametrize("command", ["demo", "sql", "sync", "status", "verify", "run", "doctor"])
+def test_a_scope_is_started_shown_and_deleted(flashql: FlashQL, shop: Origin, tmp_path: Path) -> None:
+    flashql("sql", "views.sql")
+    assert flashql("scope", "status").out.split("\t")[:2] == ["id", "state"]
+    done = flashql("scope", "start", "nightly", "shop.*", "--wait", "--json")
+    assert done.code == 0, done.err
+    assert {one["view"]: one["state"] for one in json.loads(done.out)} == dict.fromkeys(
+        ("shop.customers", "shop.products", "shop.orders"), "synced"
+    )
+    (shown,) = json.loads(flashql("scope", "status", "--json").out)
+    assert (shown["id"], shown["state"], shown["synced"], shown["failed"]) == ("nightly", "synced", 3, 0)
+    assert shown["details"]["shop.orders"]["state"] == "synced"
+    lines = flashql("scope", "status", "nightly").out.splitlines()
+    assert [line.split("\t")[:2] for line in lines[1:]] == [[view, "synced"] for view in sorted(shown["details"])]
+
+    shop.execute("DROP TABLE public.products CASCADE")
+    failed = flashql("scope", "start", "nightly", "shop.products", "--force")
+    assert failed.code == 1
+    assert "shop.products\tfailed" in failed.out
+    (shown,) = json.loads(flashql("scope", "status", "nightly", "--json").out)
+    assert (shown["state"], shown["failed"]) == ("failed", 1)
+    assert shown["last_synced_at"] is not None
+
+    assert flashql("scope", "delete", "nightly") == Outcome(0, "", "")
+    assert json.loads(flashql("scope", "status", "--json").out) == []
+    for command in ("status", "delete"):
+        unknown = flashql("scope", command, "nightly")
+        assert (unknown.code, unknown.out) == (1, "")
+        assert "there is no scope nightly" in unknown.err
+    assert flashql("scope", "start", "nightly", "shop.nothing").code == 1
+    assert flashql("scope", "start").code == 2
+
+
+def test_a_scope_whose_command_is_ended_is_interrupted(flashql: FlashQL, shop: Origin, tmp_path: Path) -> None:
+    flashql("sql", "views.sql")
+    with shop.connect() as other:
+        other.execute("BEGIN; LOCK TABLE public.products")  # whoever reads it waits
+        with running(["scope", "start", "s"], tmp_path) as process:
+            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            until(lambda: shop.query(waiting) == [(1,)], "it waits for the table")
+            process.send_signal(signal.SIGTERM)
+            _, err = process.communicate(timeout=60)
+        other.execute("ROLLBACK")
+    assert process.returncode == 1
+    assert err == "Error: interrupted\n"
+    (shown,) = json.loads(flashql("scope", "status", "--json").out)
+    assert shown["state"] == "interrupted"
+    assert shown["details"]["shop.products"]["state"] == "interrupted"
+    assert flashql("scope", "start", "s").code == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "demo", "sql", "sync", "status", "verify", "run", "doctor", "scope start", "scope status", "scope delete",
+    ],
+)  # fmt: skip
 def test_help_teaches_with_examples(flashql: FlashQL, command: str) -> None:
-    outcome = flashql(command, "--help")
+    outcome = flashql(*command.split(), "--help")
     assert outcome.code == 0
     assert "Examples" in outcome.out
     assert f"flashql {command}" in outcome.out

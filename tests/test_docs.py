@@ -23,7 +23,7 @@ import pytest
 import typer
 
 import flashql
-from flashql import errors
+from flashql import errors, instances
 from flashql.cli import app
 from flashql.ddl.options import VIEW_OPTIONS
 from flashql.lifecycle import mermaid, phases_mermaid
@@ -115,7 +115,7 @@ def test_the_tutorial_runs(origin: Origin, tmp_path: Path, monkeypatch: pytest.M
     assert origin.query("SELECT count(*) FROM pg_publication") == [(0,)]
 
 
-@pytest.mark.parametrize(("name", "parts"), [("changes", 4), ("hooks", 3)])
+@pytest.mark.parametrize(("name", "parts"), [("changes", 4), ("hooks", 3), ("scopes", 4)])
 def test_a_guide_runs(origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, parts: int) -> None:
     """Its `sql` blocks run at the origin; a `text` block is what was printed since the one before it."""
     monkeypatch.setenv("SHOP_DSN", origin.dsn)
@@ -128,7 +128,7 @@ def test_a_guide_runs(origin: Origin, tmp_path: Path, monkeypatch: pytest.Monkey
                     exec(compile("\n" * (block.line - 1) + block.text, str(page), "exec"), names)
                 elif block.language == "sql":
                     origin.execute(block.text)
-                else:
+                elif block.language == "text":
                     assert printed.getvalue().strip() == block.text.strip(), f"line {block.line}"
                     printed.seek(0)
                     printed.truncate()
@@ -199,12 +199,14 @@ def test_every_public_name_is_documented() -> None:
 def test_every_verb_of_sync_and_field_of_a_status_is_documented() -> None:
     text = (DOCS / "reference" / "sync.md").read_text(encoding="utf-8")
     verbs = ("sync", "status", "stop", "resume", "forget", "wait", "verify", "metrics")
-    for verb in verbs:
-        given = [str(one).split(":")[0] for one in inspect.signature(getattr(flashql.Sync, verb)).parameters.values()]
+    scopes = ("start", "status", "wait", "delete", "delete_status")
+    for where, verb in [(flashql.Sync, one) for one in verbs] + [(flashql.Scopes, one) for one in scopes]:
+        given = [str(one).split(":")[0] for one in inspect.signature(getattr(where, verb)).parameters.values()]
         for name in given[1:]:
             assert re.search(rf"`{verb}\([^`]*\b{name}\b", text), f"{verb} takes {name}"
     assert [field.name for field in fields(flashql.JobStatus) if f"`{field.name}`" not in text] == []
     assert [field.name for field in fields(flashql.VerifyReport) if f"`{field.name}`" not in text] == []
+    assert [field.name for field in fields(flashql.ScopeStatus) if f"`{field.name}`" not in text] == []
     assert [field.name for field in fields(flashql.SyncReport) if f"`{field.name}`" not in text] == []
     measured = [*fields(flashql.OriginMetrics), *fields(flashql.ViewMetrics), *fields(flashql.Metrics)]
     assert [field.name for field in measured if f"`{field.name}`" not in text] == []
@@ -219,11 +221,19 @@ def test_every_command_and_its_options_are_documented() -> None:
     text = (DOCS / "reference" / "cli.md").read_text(encoding="utf-8")
     group = typer.main.get_command(app)
     commands = getattr(group, "commands")  # noqa: B009 - typer's stubs do not say that it is a group
-    assert set(commands) == {"demo", "sql", "sync", "status", "verify", "run", "doctor"}
+    assert set(commands) == {"demo", "sql", "sync", "scope", "status", "verify", "run", "doctor"}
     for name, command in commands.items():
         assert f"### `flashql {name}" in text, name
-        for option in (one for parameter in command.params for one in parameter.opts if one.startswith("--")):
-            assert option == "--help" or f"`{option}" in text or option in text.split(), f"{name} {option}"
+        for one, part in getattr(command, "commands", {}).items():
+            assert f"`flashql {name} {one}" in text, f"{name} {one}"
+            assert_options_are_documented(part, text)
+        assert_options_are_documented(command, text)
+
+
+def assert_options_are_documented(command: Any, text: str) -> None:
+    """Each option of a command is on the page."""
+    for option in (one for parameter in command.params for one in parameter.opts if one.startswith("--")):
+        assert option == "--help" or f"`{option}" in text or option in text.split(), f"{command.name} {option}"
 
 
 def test_every_module_is_in_the_house() -> None:
@@ -310,6 +320,12 @@ def sync_page() -> str:
     return block.sub(lambda _: f"```mermaid\n{next(diagrams)}\n```", page)
 
 
+def scopes_page() -> str:
+    """docs/guides/scopes.md with the diagram of flashql/instances.py."""
+    page, drawn = (DOCS / "guides" / "scopes.md").read_text(encoding="utf-8"), instances.mermaid()
+    return re.sub(r"^```mermaid\n.*?^```$", f"```mermaid\n{drawn}\n```", page, flags=re.MULTILINE | re.DOTALL)
+
+
 def operations_page() -> str:
     """docs/guides/operations.md with sql/origin/setup.sql; tests/postgres/test_least_privilege.py runs that."""
     page = (DOCS / "guides" / "operations.md").read_text(encoding="utf-8")
@@ -342,6 +358,7 @@ def dialect_page() -> str:
 GENERATED = {
     DOCS / "reference" / "dialect.md": dialect_page,
     DOCS / "guides" / "operations.md": operations_page,
+    DOCS / "guides" / "scopes.md": scopes_page,
     DOCS / "reference" / "errors.md": errors_page,
     DOCS / "reference" / "sync.md": sync_page,
 }

@@ -1,4 +1,4 @@
-"""The command line: `flashql demo`, `sql`, `sync`, `status`, `verify`, `run`, `doctor`.
+"""The command line: `flashql demo`, `sql`, `sync`, `scope`, `status`, `verify`, `run`, `doctor`.
 
 Exit codes: 0 when all went well, 1 when something failed, 2 when the command line or the settings are wrong.
 """
@@ -16,6 +16,7 @@ from flashql.cli.demo import demo
 from flashql.cli.doctor import doctor
 from flashql.cli.output import complain
 from flashql.cli.run import run
+from flashql.cli.scope import scope
 from flashql.cli.sql import sql
 from flashql.cli.status import status
 from flashql.cli.sync import sync
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 for _command in (demo, sql, sync, status, verify, run, doctor):
     app.command()(_command)
+app.add_typer(scope)
 
 
 def _print_version(wanted: bool) -> None:

@@ -56,9 +56,11 @@ class Load:
 class Follower:
     """The process under test, and the words it has said."""
 
-    def __init__(self, path: str, dsn: str, script: Path | None = None) -> None:
+    def __init__(
+        self, path: str, dsn: str, script: Path | None = None, module: str = "tests.postgres.follower_process"
+    ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.postgres.follower_process", path, dsn, *([str(script)] if script else [])],
+            [sys.executable, "-m", module, path, dsn, *([str(script)] if script else [])],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=Path(__file__).parents[2],

@@ -306,7 +306,7 @@ class Simulation:
             """A worker for which nobody waits but the schedule."""
 
             def ensure(
-                self, names: Collection[str], timeout_seconds: float | None = None
+                self, names: Collection[str], settled: worker.Settled = lambda _: None
             ) -> dict[str, errors.FlashQLError]:
                 self._wake(start=True, unhalt=names)
                 return {}
