@@ -9,6 +9,7 @@ from flashql.moved import Change
 from flashql.origins.postgres import PostgresOrigin
 from flashql.passes import SyncReport
 from flashql.result import Result
+from flashql.retrying import RetryPolicy
 from flashql.scopes import Scope, Scopes
 from flashql.store.jobs import JobStatus
 from flashql.store.scopes import ScopeStatus
@@ -27,6 +28,7 @@ __all__ = [
     "OriginMetrics",
     "PostgresOrigin",
     "Result",
+    "RetryPolicy",
     "Scope",
     "ScopeStatus",
     "Scopes",

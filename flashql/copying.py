@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -64,6 +65,7 @@ class CopyPass:
         self._cursors: list[duckdb.DuckDBPyConnection] = []
         self._cancelled = False
         self._finished = False
+        self._began = time.monotonic()
         self._thread = threading.Thread(target=self._run, name=f"flashql-copy-{origin.name}", daemon=True)
         self._thread.start()
 
@@ -71,6 +73,11 @@ class CopyPass:
     def finished(self) -> bool:
         """Whether `results` is complete."""
         return self._finished
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return time.monotonic() - self._began
 
     def cancel(self) -> None:
         """Stop reading and wait for the thread to end; half-filled tables are dropped."""

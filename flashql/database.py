@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -43,6 +44,7 @@ from flashql.store import Store, translated
 from flashql.store.compacting import compact
 from flashql.store.definitions import views
 from flashql.sync import Sync
+from flashql.telling import tell_jobs
 
 
 def connect(
@@ -289,7 +291,7 @@ class Database(Cursor):
         self._ending.callback(self._feeds.close)
         try:
             if not read_only:
-                self.store.before_commit = self.maintenance.settle
+                self.store.before_commit = [self.maintenance.settle, partial(tell_jobs, self.store)]
                 self.store.left_behind = self.maintenance.leave
                 joining.clear_orphans(self.store)
                 self.sync.show_stopped()

@@ -103,6 +103,10 @@ class ProtocolError(OriginError):
     retry = Retry.BACKOFF
 
 
+class RetriesSpent(OriginError):
+    """An origin failed as often, or as long, as its retry policy allows. Mend what it says, then sync again."""
+
+
 class DatabaseError(FlashQLError):
     """The local DuckDB file."""
 

@@ -212,6 +212,7 @@ class Events:
         self._lock = threading.Lock()  # held to change what is below, not to look at it
         # An iterator that nobody holds any more is gone; one with a callback is held by its thread.
         self._listeners: tuple[weakref.ref[EventListener], ...] = ()
+        self._online: dict[str, bool] = {}  # by origin: whether it answered last
         self._closed = False
 
     @classmethod
@@ -232,6 +233,13 @@ class Events:
             listener = there()
             if listener is not None and event.name in listener.names:
                 listener.tell(event)
+
+    def reachable(self, origin: str, online: bool) -> None:
+        """Whether the origin answered just now. Told when it is another answer than last."""
+        with self._lock:  # also while it is told: the last that is told is how it is
+            if self._online.get(origin) is not online:
+                self._online[origin] = online
+                self.tell(ConnectivityChanged(origin=origin, online=online))
 
     # -- to listen
 

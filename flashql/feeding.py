@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from flashql import errors
+from flashql.events import Events, SyncApplied
 from flashql.following import Follower
+from flashql.lifecycle import Phase
 from flashql.lsn import LSN
 from flashql.measuring import Batch, Meter
 from flashql.moments import Moments
@@ -43,6 +45,7 @@ class Feed:
         folder: Path | None,
         progress: Progress,
         meter: Meter,
+        events: Events,
         stopping: Callable[[], bool],
         reached: Callable[[LSN], None],
     ) -> None:
@@ -55,6 +58,7 @@ class Feed:
         self._moments = moments
         self._progress = progress
         self._meter = meter
+        self._events = events
         self._ladder = meter.begin(self.position, lambda: stream.heard)
         self._stopping = stopping
         self._tell = reached
@@ -136,6 +140,16 @@ class Feed:
         batch = Batch(reached, fed.transactions, fed.rows, size_bytes, seconds, committed_at, fed.rows_of)
         self._ladder.applied(reached, committed_at)
         self._meter.count(batch)
+        if self._events.wanted(SyncApplied.name):
+            applied = SyncApplied(
+                origin=self._origin,
+                phase=Phase.PULL,
+                lsn=str(reached),
+                rows=batch.rows,
+                transactions=batch.transactions,
+                seconds=seconds,
+            )
+            self._events.tell(applied)
 
     def _chunks(self, ended: Whole | Spooled) -> Iterator[Frames]:
         """What to apply; a large transaction shows how far it is, and is left when the session should end."""

@@ -1,4 +1,4 @@
-"""A job's states and phases, every legal move between them as tables, and when to try again.
+"""A job's states and phases, and every legal move between them, as tables.
 
 The diagrams in docs/reference/sync.md are generated from TRANSITIONS and PHASE_MOVES.
 """
@@ -99,21 +99,6 @@ def entered(before: str | None, after: str | None) -> Phase | None:
     if goes is not None and came is not goes and (came, goes) not in PHASE_MOVES:
         raise IllegalMove(f"a job in phase {before} cannot enter {after}")
     return goes
-
-
-def backoff_seconds(
-    attempt: int, chance: float, *, base: float = 0.25, multiplier: float = 2.0, cap: float = 30.0
-) -> float:
-    """How long to wait before the next attempt: exponential, capped, with half of it left to chance.
-
-    `attempt` counts from 1, `chance` is uniform in [0, 1). Half the delay is fixed so that a server that restarts
-    is not hammered, half is random so that many clients do not come back at the same moment ("equal jitter").
-
-    >>> backoff_seconds(1, 0.0), backoff_seconds(1, 1.0), backoff_seconds(100, 1.0)
-    (0.125, 0.25, 30.0)
-    """
-    delay = min(cap, base * multiplier ** min(attempt - 1, 32))
-    return delay / 2 + delay / 2 * chance
 
 
 def mermaid() -> str:

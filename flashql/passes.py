@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -130,14 +131,24 @@ class Passes:
         with self._lock:
             mine = self._next = self._next or _Pass()
             mine.watches.setdefault(watch, set()).update(chosen)
+            forced = [name for name in chosen if force and not mine.names.get(name)]
             for name in chosen:
                 mine.names[name] = mine.names.get(name, False) or force
+        if forced and self._running.locked():
+            self._hurry(forced)
         with self._running:
             if not mine.done.is_set():
                 self._run(mine)
         if mine.error is not None:
             raise mine.error
         return mine.report.restricted(set(chosen))
+
+    def _hurry(self, names: Collection[str]) -> None:
+        """Let no pause hold up these views: the pass that runs may wait for them."""
+        chosen = [view for name, view in views(self._store).items() if name in names]
+        for origin in {view.origin for view in chosen if view.persistence is Persistence.REALTIME and view.origin}:
+            with suppress(errors.FlashQLError):  # the next pass says what is wrong with it
+                self._worker(origin).hurry()
 
     def _run(self, this: _Pass) -> None:
         with self._lock:
@@ -208,7 +219,8 @@ class Passes:
         this.began(names)
         Maintenance.of(self._store).leaving.forgive(names)
         try:
-            this.failed.update(self._worker(origin).ensure(names, this.ended))
+            force = any(this.names[name] for name in names)
+            this.failed.update(self._worker(origin).ensure(names, this.ended, force=force))
         except errors.FlashQLError as error:
             joining.mark_failed(self._store, of_origin, error)
             this.failed.update(dict.fromkeys(names, error))

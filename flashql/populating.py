@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -10,6 +11,7 @@ import pyarrow as pa
 
 from flashql import errors, query
 from flashql.catalog import View
+from flashql.events import Events, SyncApplied
 from flashql.hooks import syncing
 from flashql.lifecycle import Event, Phase, moved
 from flashql.maintenance import Maintenance, without_broken
@@ -30,6 +32,7 @@ def populate(store: Store, origins: Origins, view: View, progress: Progress) -> 
 
     Raises what went wrong, after noting it in the view's job; the old rows stay.
     """
+    began = time.monotonic()
     with store.transaction() as writer:
         _require_current(store, view)
         make_job(writer, view)
@@ -51,7 +54,17 @@ def populate(store: Store, origins: Origins, view: View, progress: Progress) -> 
                     retry_count=failed.retry_count + 1,
                     last_error=str(error),
                 )
+        if view.origin is not None and isinstance(error, errors.OriginUnreachable):
+            Events.of(store).reachable(view.origin, False)
         raise
+    _tell(store, view, rows, time.monotonic() - began)
+
+
+def _tell(store: Store, view: View, rows: int, seconds: float) -> None:
+    events = Events.of(store)
+    if view.origin is not None:
+        events.reachable(view.origin, True)
+    events.tell(SyncApplied(view=view.relation_id, origin=view.origin, phase=Phase.CLONE, rows=rows, seconds=seconds))
 
 
 def _show(store: Store, view: View, table: str, rows: int) -> None:

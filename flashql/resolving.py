@@ -35,7 +35,7 @@ class KnownOrigins:
                     first = source()
                     origin = first if isinstance(first, PostgresOrigin) else PostgresOrigin(name, _asked(source, name))
                 else:
-                    origin = source if isinstance(source, PostgresOrigin) else PostgresOrigin(name, _fixed(source))
+                    origin = source if isinstance(source, PostgresOrigin) else PostgresOrigin(name, source)
                 self._made[name] = origin
             return origin
 
@@ -58,12 +58,6 @@ class KnownOrigins:
         with ExitStack() as stack:
             for origin in list(self._made.values()):
                 stack.callback(origin.close)
-
-
-def _fixed(dsn: object) -> Callable[[], str]:
-    if not isinstance(dsn, str):
-        raise errors.DefinitionError("an origin is a DSN, an Origin object, or a function that returns either")
-    return lambda: dsn
 
 
 def _asked(source: Callable[[], Any], name: str) -> Callable[[], str]:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from flashql import detaching, errors, joining, recopies
 from flashql.attaching import attach, publish, require_alone
 from flashql.boss import Boss
 from flashql.catalog import Copy, CopyState, Table, View
 from flashql.copying import Copied, CopyPass
+from flashql.events import Connected, Events
 from flashql.feeding import Feed, Stopped
 from flashql.following import MISFIT, CopyBroken, Follower
 from flashql.hooks import syncing
 from flashql.joining import Need
-from flashql.lifecycle import Event, Phase, backoff_seconds, moved
+from flashql.lifecycle import Event, Phase, moved
 from flashql.maintenance import Maintenance
 from flashql.moments import Moment, Moments
 from flashql.origins.base import NeedsText, Progress, Received
@@ -23,8 +23,10 @@ from flashql.origins.postgres.origin import HeldSlot, PostgresOrigin
 from flashql.origins.postgres.slot import slot_name
 from flashql.origins.postgres.stream import Stream
 from flashql.retention import Watch
+from flashql.setbacks import Setbacks
 from flashql.store import Store
-from flashql.store.copies import copies, delete_copy
+from flashql.store.copies import copies
+from flashql.telling import tell_cloned
 from flashql.widening import widened_by_waiting
 
 # The origin's catalog is compared this often, since many changes of a table say nothing in the stream.
@@ -44,14 +46,15 @@ class Session:
         self._progress = progress
         self._slot = slot_name(store.database_id, origin.name)
         self._maintenance = Maintenance.of(store)
+        self._events = Events.of(store)
         self._stream: Stream | None = None
         self._follower: Follower | None = None
         self._pass: CopyPass | None = None
         self._held: HeldSlot | None = None  # the slot just made, while its snapshot can be used
         self._active: list[View] = []
+        self._tables: dict[tuple[str, str], Table] = {}
         self._failed: dict[str, errors.FlashQLError] = {}
-        self._retry_at = 0.0
-        self._pass_failures = 0
+        self._setbacks = Setbacks(store, origin, self._slot)
         self._request = -1
         self._looked = 0.0
         self._feed: Feed | None = None
@@ -84,6 +87,11 @@ class Session:
     def followed(self) -> bool:
         """Whether it got anywhere: then the next failure is a new one."""
         return self._feed is not None and self._feed.followed
+
+    @property
+    def connected(self) -> bool:
+        """Whether its stream has begun."""
+        return self._stream is not None
 
     @property
     def _is_streaming(self) -> bool:
@@ -119,11 +127,14 @@ class Session:
         """Look again when asked, or when it is time; False when nothing is left to follow."""
         now = time.monotonic()
         # What could not be copied may have changed: it is looked at again before it is tried again.
-        due = self._pass is None and self._retry_at and now >= self._retry_at
+        due = self._pass is None and self._setbacks.due
         described = self._follower is not None and self._follower.described
         if described and now - self._looked > _RECONSIDER_SECONDS:
             due = True
-        if due or self._boss.requested != self._request or now - self._looked > _RECONCILE_SECONDS:
+        asked = self._boss.requested != self._request
+        if asked:
+            self._setbacks.asked()
+        if due or asked or now - self._looked > _RECONCILE_SECONDS:
             if not self._look():
                 return False
             self._start_pass()
@@ -152,7 +163,7 @@ class Session:
         with self._store.transaction() as writer:
             joining.park(writer, self._store, self._origin.name, self._active)
         self._failed = self._maintenance.leaving.left(view.relation_id for view in self._active)
-        self._tables: dict[tuple[str, str], Table] = {}
+        self._tables = {}
         needs = joining.needs(self._active)
         for name, need in needs.items():
             try:
@@ -193,6 +204,8 @@ class Session:
         """Start the stream where the last local commit was."""
         attached = attach(self._store, self._origin, self._slot, self._tables, self._go_on, binary=self._binary)
         self._stream, self._held = attached.stream, attached.held
+        self._events.reachable(self._origin.name, True)
+        self._events.tell(Connected(origin=self._origin.name, lsn=str(attached.start)))
         self._publication = attached.publication or self._publication
         self._follower = Follower(self._store, self._origin.name, attached.start, binary=self._binary)
         self._feed = Feed(
@@ -203,6 +216,7 @@ class Session:
             folder=self._store.folder,
             progress=self._progress,
             meter=self._boss.meter,
+            events=self._events,
             stopping=lambda: self._boss.stopping,
             reached=self._boss.reached,
         )
@@ -214,7 +228,7 @@ class Session:
         self._without_broken(self._change_over)
         self._maintenance.try_again()
         if self._pass is None:
-            self._retry_at = 0.0
+            self._setbacks.begin()
             self._copy_missing()
         self._report()
 
@@ -224,6 +238,9 @@ class Session:
         for name, table in self._tables.items():
             need = self._needs[name]
             if self._live_copy(name) is not None:
+                continue
+            if spent := self._setbacks.given_up(name):
+                self._failed.update({view.relation_id: spent for view in need.views})
                 continue
             if why := joining.why_no_more(self._store, self._origin.name, self._slot, table):
                 self._give_up(need, why)
@@ -328,9 +345,9 @@ class Session:
                 self._tables[table.schema, table.name] = table  # as it was when its rows were read
             else:
                 finished.discard(done)
-        for done in finished.results:
-            if done.error is not None:
-                self._copy_failed(done)
+        if failed := [done for done in finished.results if done.error is not None]:
+            self._boss.meter.failed_copies += len(failed)
+            self._failed.update(self._setbacks.note(failed, self._needs))
         if good:
             self._go_live(finished, good)
             self._boss.meter.copies += len(good)
@@ -341,23 +358,8 @@ class Session:
         if any(done.error is not None for done in finished.results):
             self._report()
         else:
-            self._pass_failures = 0
+            self._setbacks.overcome()
             self._start_pass()
-
-    def _copy_failed(self, done: Copied) -> None:
-        error = done.error
-        assert error is not None
-        self._boss.meter.failed_copies += 1
-        need = self._needs.get((done.copy.schema, done.copy.name))
-        with self._store.transaction() as writer:
-            delete_copy(writer, replace(done.copy, local_table=None))
-        if need is not None:
-            self._fail(need.views, error)
-        if error.retry is errors.Retry.RECOPY:
-            recopies.note(self._slot, (done.copy.schema, done.copy.name), done.copy.id, error.message)
-        if error.retry is not errors.Retry.MANUAL:
-            self._pass_failures += 1
-            self._retry_at = time.monotonic() + backoff_seconds(self._pass_failures, 0.5)
 
     def _go_live(self, finished: CopyPass, good: list[tuple[Copied, Table]]) -> None:
         assert self._feed is not None
@@ -372,6 +374,8 @@ class Session:
             wider = [widened_by_waiting(self._store, copy) for copy in made]
             misfits = [after for before, after in zip(made, wider, strict=True) if after != before]
             raise CopyBroken((misfits or wider)[0], errors.ValueUnrepresentable(str(error))) from error
+        made = [done.copy for done, _ in good]
+        tell_cloned(self._store, self._origin.name, made, self._sound(), finished.seconds)
 
     def _leave(self, broken: errors.ViewBroken) -> None:
         """Go on without a view whose query fails, which stands still now."""

@@ -47,7 +47,7 @@ from flashql.store.jobs import (
 )
 from flashql.store.owner import seal
 from flashql.store.relations import counted, freeze
-from flashql.verifying import VerifyReport, verify, verify_locally
+from flashql.verifying import VerifyReport, tell_drift, verify, verify_locally
 from flashql.worker import Worker
 
 # How long `status` waits for an origin that nothing here follows.
@@ -79,8 +79,9 @@ class Sync:
         """Bring the selected views to where they should be, and return when they are (or failed).
 
         Missing copies are materialized (all selected ones with `force`), realtime views are copied and follow their
-        origin. Idempotent; overlapping calls join one pass. One view's failure never stops another: failures are
-        in the report. Raises `UnknownName` for a name that is no view's and `DatabaseReadOnly`.
+        origin. A pause after a failure is cut short, with `force` it ends at once. Idempotent; overlapping calls join
+        one pass. One view's failure never stops another: failures are in the report. Raises `UnknownName` for a name
+        that is no view's and `DatabaseReadOnly`.
         """
         self._store.require_writable()
         chosen = [view.relation_id for view in select(views(self._store), selector)]
@@ -284,7 +285,9 @@ class Sync:
         for view in selected.values():
             if view.is_kept and view.origin is None:
                 reports.append(verify_locally(self._store, view, repair))
-        return sorted((one for one in reports if one.view in selected), key=lambda report: report.view)
+        found = sorted((one for one in reports if one.view in selected), key=lambda report: report.view)
+        tell_drift(self._store, found)
+        return found
 
     def _followed(self, selector: Selector) -> dict[Worker, list[View]]:
         """The selected realtime views by worker. Raises `OriginError` for one that is stopped or was never synced."""

@@ -17,6 +17,7 @@ import duckdb
 from flashql import errors
 from flashql.catalog import Copy, CopyState, View
 from flashql.comparing import Difference, compare
+from flashql.events import DriftFound, Events
 from flashql.hooks import syncing
 from flashql.lifecycle import Phase
 from flashql.lsn import LSN
@@ -25,7 +26,7 @@ from flashql.moments import Moment
 from flashql.origins.postgres.origin import HeldSlot, PostgresOrigin
 from flashql.quoting import qualified
 from flashql.renewing import take_again
-from flashql.store import Store, translated
+from flashql.store import Store, definitions, translated
 from flashql.store.copies import copies, copies_seen
 from flashql.store.inputs import let_stand
 from flashql.worker import Worker
@@ -176,6 +177,16 @@ def verify_locally(store: Store, view: View, repair: bool) -> VerifyReport:
     if stray and repair:
         _compute_anew(store, None, [view])
     return VerifyReport(view.relation_id, "", rows, not stray, stray, len(stray) if repair else 0)
+
+
+def tell_drift(store: Store, reports: Iterable[VerifyReport]) -> None:
+    """Tell of each view whose rows differed."""
+    known = definitions.views(store)
+    for one in reports:
+        if not one.equal and one.view in known:
+            origin, rows = known[one.view].origin, len(one.differing_keys)
+            drift = DriftFound(view=one.view, origin=origin, phase=Phase.RECONCILE, lsn=one.lsn or None, rows=rows)
+            Events.of(store).tell(drift)
 
 
 def _compute_anew(store: Store, origin: str | None, views: Iterable[View]) -> None:

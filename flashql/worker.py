@@ -17,13 +17,15 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
 from flashql import errors, joining
-from flashql.lifecycle import Phase, backoff_seconds
+from flashql.events import Disconnected, Events, SyncRetry
+from flashql.lifecycle import Phase
 from flashql.lsn import LSN
 from flashql.measuring import Meters
 from flashql.moments import Moment
 from flashql.origins.base import NeedsText, Progress
 from flashql.origins.postgres.origin import PostgresOrigin
 from flashql.patience import within
+from flashql.retrying import Failures
 from flashql.session import Session
 from flashql.store import Store
 
@@ -41,8 +43,10 @@ class Worker:
         self.meter = Meters.of(store).origin(origin.name)
         self._store = store
         self._progress = progress
+        self._events = Events.of(store)
         self._condition = threading.Condition()
         self._requested = 0  # how often someone asked to look again
+        self._hurried = 0  # the last request that no pause may hold up
         self._served = 0  # the request up to which the outcome below counts
         self._session_error: errors.FlashQLError | None = None
         self._view_errors: dict[str, errors.FlashQLError] = {}
@@ -58,12 +62,15 @@ class Worker:
 
     # -- asked from any thread
 
-    def ensure(self, names: Collection[str], settled: Settled = lambda _: None) -> dict[str, errors.FlashQLError]:
+    def ensure(
+        self, names: Collection[str], settled: Settled = lambda _: None, *, force: bool = False
+    ) -> dict[str, errors.FlashQLError]:
         """Run until each of the views follows the stream, or failed: the failures are returned.
 
-        `settled` is told of views as soon as they do, each once, with its error or None.
+        `settled` is told of views as soon as they do, each once, with its error or None. A pause after a failure ends
+        at once with `force`, else as early as the first in a row would.
         """
-        ticket = self._wake(start=True, unhalt=names)
+        ticket = self._wake(start=True, unhalt=names, hurry=force)
         left = set(names)
         while left:
             with self._condition:
@@ -109,7 +116,7 @@ class Worker:
                 return within(deadline - time.monotonic(), self.origin.current_lsn, name)
             except errors.FlashQLError as error:
                 attempt += 1
-                delay = backoff_seconds(attempt, random.random(), cap=1.0)  # noqa: S311 - not a secret
+                delay = min(1.0, self.origin.retry.delay_seconds(attempt, random.random()))  # noqa: S311 - no secret
                 with self._condition:
                     if error.retry is not errors.Retry.BACKOFF or self._is_over(delay, deadline):
                         raise
@@ -139,6 +146,10 @@ class Worker:
         """See again what the views need: a definition or a job has changed."""
         self._wake(start=False)
 
+    def hurry(self) -> None:
+        """As `look`, and a pause after a failure ends at once."""
+        self._wake(start=False, hurry=True)
+
     @property
     def halted(self) -> frozenset[str]:
         """The views that were halted in this process."""
@@ -165,11 +176,13 @@ class Worker:
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
-    def _wake(self, *, start: bool, unhalt: Collection[str] = ()) -> int:
+    def _wake(self, *, start: bool, unhalt: Collection[str] = (), hurry: bool = False) -> int:
         with self._condition:
             self._halted.difference_update(unhalt)
             self._requested += 1
             ticket = self._requested
+            if hurry:
+                self._hurried = ticket
             if start and self._thread is None:
                 self._stopping = False
                 self._thread = threading.Thread(
@@ -235,12 +248,13 @@ class Worker:
 
     def _run(self) -> None:
         try:
-            attempt, ended = 0, False
+            failures, ended = Failures(self.origin.retry), False
             while not ended and not self._stopping:
                 request = self._requested
                 followed, problem = self._attempt()
-                attempt = 1 if followed else attempt + 1
-                ended = self._ended(problem, attempt, request)
+                if followed:
+                    failures.forget()
+                ended = self._ended(problem, failures, request)
         finally:
             with self._condition:  # whoever waits for this thread must see that it is gone
                 self._session = None
@@ -259,6 +273,7 @@ class Worker:
             _log.info("origin %s sends text from here: %s", self.origin.name, unfit)
             with self._condition:
                 self._binary, self._live = False, frozenset()
+            self._tell_ended(session, None)
             return self._attempt()
         except errors.FlashQLError as error:
             problem = error
@@ -267,11 +282,19 @@ class Worker:
             problem = errors.ProtocolError(f"origin {self.origin.name}: {type(error).__name__}: {error}")
             problem.__cause__ = error
             _log.exception("the session of origin %s failed unexpectedly", self.origin.name)
+        self._tell_ended(session, problem)
         return session is not None and session.followed, problem
 
-    def _ended(self, problem: errors.FlashQLError | None, attempt: int, request: int) -> bool:
+    def _tell_ended(self, session: Session | None, problem: errors.FlashQLError | None) -> None:
+        if session is not None and session.connected:
+            error = None if problem is None or self._stopping else str(problem)
+            self._events.tell(Disconnected(origin=self.origin.name, error=error))
+        if isinstance(problem, errors.OriginUnreachable) and not self._stopping:
+            self._events.reachable(self.origin.name, False)
+
+    def _ended(self, problem: errors.FlashQLError | None, failures: Failures, request: int) -> bool:
         """After a session: whether the thread ends too."""
-        if problem is not None and self._back_off(problem, attempt, request):
+        if problem is not None and self._back_off(problem, failures, request):
             return False
         with self._condition:
             self._session = None
@@ -281,22 +304,27 @@ class Worker:
             self._condition.notify_all()
         return True
 
-    def _back_off(self, error: errors.FlashQLError, attempt: int, request: int) -> bool:
+    def _back_off(self, error: errors.FlashQLError, failures: Failures, request: int) -> bool:
         """Show the failure, then wait before the next attempt; False when none should follow.
 
         What a new copy heals is no failure to who waits for the views, as long as the first attempt at it is to come.
         """
-        delay = backoff_seconds(attempt, random.random())  # noqa: S311 - not a secret
-        again = error.retry is not errors.Retry.MANUAL
-        self.meter.retries += again
-        heals = error.retry is errors.Retry.RECOPY and attempt == 1
-        due = datetime.now(UTC) + timedelta(seconds=delay) if again else None
+        delay: float | None = None
+        if error.retry is not errors.Retry.MANUAL:
+            delay = failures.add(time.monotonic(), random.random())  # noqa: S311 - not a secret
+            error = error if delay is not None else failures.spent(error, time.monotonic())
+        self.meter.retries += delay is not None
+        heals = error.retry is errors.Retry.RECOPY and failures.count == 1
+        due = datetime.now(UTC) + timedelta(seconds=delay) if delay is not None else None
         with suppress(errors.FlashQLError):
             views = joining.active_views(self._store, self.origin.name, self.halted)
             if heals:
                 joining.mark(self._store, views, lambda _: {"phase": Phase.CLONE, "last_error": str(error)})
             else:
                 joining.mark_failed(self._store, views, error, due)
+        again = delay is not None and not self._stopping
+        if delay is not None and again:
+            self._tell_retry(error, failures.count, delay)
         with self._condition:
             self._session = None
             self._live = frozenset()
@@ -304,6 +332,25 @@ class Worker:
                 self._session_error = error
                 self._served = max(self._served, request)
             self._condition.notify_all()
-            if again and not self._stopping:
-                self._condition.wait_for(lambda: self._stopping or self._requested > request, delay)
+            if delay is not None and again:
+                self._pause(delay, request)
         return again and not self._stopping
+
+    def _tell_retry(self, error: errors.FlashQLError, attempt: int, delay_seconds: float) -> None:
+        retry = SyncRetry(origin=self.origin.name, attempt=attempt, delay_seconds=delay_seconds, error=str(error))
+        self._events.tell(retry)
+
+    def _pause(self, seconds: float, request: int) -> None:
+        """Wait before the next attempt. The lock is held.
+
+        Who asks for the views meanwhile need not wait for long: the policy's first pause is enough, so that callers in
+        a loop do not hammer the origin either. Who hurries waits not at all.
+        """
+        began = time.monotonic()
+        while not self._stopping and self._hurried <= request:
+            asked = self._requested > request
+            pause = min(seconds, self.origin.retry.base_seconds) if asked else seconds
+            remaining = began + pause - time.monotonic()
+            if remaining <= 0:
+                return
+            self._condition.wait(remaining)

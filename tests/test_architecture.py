@@ -30,6 +30,7 @@ PUBLIC = {
     "OriginMetrics",
     "PostgresOrigin",
     "Result",
+    "RetryPolicy",
     "Scope",
     "ScopeStatus",
     "Scopes",

@@ -1,4 +1,4 @@
-"""The table of states, and the pauses between attempts."""
+"""The table of states."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from flashql.lifecycle import (
     IllegalMove,
     Phase,
     State,
-    backoff_seconds,
     entered,
     mermaid,
     moved,
@@ -81,13 +80,3 @@ def test_the_diagram_of_phases_has_every_move() -> None:
         1 : 1 + len(PHASE_MOVES)
     ]
     assert lines[1 + len(PHASE_MOVES) :] == [f"    {phase} --> [*]" for phase in Phase if phase not in RESERVED]
-
-
-def test_pauses_grow_to_a_limit_and_half_is_chance() -> None:
-    shortest = [backoff_seconds(attempt, 0.0) for attempt in range(1, 40)]
-    longest = [backoff_seconds(attempt, 1.0) for attempt in range(1, 40)]
-    assert shortest == sorted(shortest)
-    assert longest[0] == 0.25
-    assert longest[-1] == 30.0
-    assert all(long == 2 * short for long, short in zip(longest, shortest, strict=True))
-    assert backoff_seconds(10_000, 1.0) == 30.0

@@ -56,8 +56,8 @@ class Store:
         self._lock = threading.RLock()
         self._owner: int | None = None  # the thread inside transaction()
         self.version = 0  # grows with every local commit that is not a batch from a stream
-        # Called with the writer at the end of each transaction that is not a batch from a stream, within it.
-        self.before_commit: Callable[[duckdb.DuckDBPyConnection], None] = lambda _: None
+        # Called in turn with the writer at the end of each transaction that is not a batch from a stream, within it.
+        self.before_commit: list[Callable[[duckdb.DuckDBPyConnection], None]] = []
         # Told of a view that broke a transaction, when that has rolled back and before the next begins.
         self.left_behind: Callable[[errors.ViewBroken], None] = lambda _: None
         # Raises when whoever calls must not write now, nor wait for a writer.
@@ -112,12 +112,12 @@ class Store:
             self._once_committed = []
             try:
                 yield self._writer
-                if not of_stream:
-                    self.before_commit(self._writer)
+                for act in self.before_commit if not of_stream else ():
+                    act(self._writer)
                 self._writer.execute("COMMIT")
                 self.version += not of_stream
-                for act in self._once_committed:
-                    act()
+                for told in self._once_committed:
+                    told()
             except BaseException as error:
                 with suppress(duckdb.Error):  # a failed COMMIT has rolled back already
                     self._writer.execute("ROLLBACK")

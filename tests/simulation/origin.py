@@ -24,6 +24,7 @@ from flashql.origins.base import Progress, Received, SlotState, Snapshot
 from flashql.origins.postgres import PostgresOrigin
 from flashql.origins.postgres.origin import HeldSlot
 from flashql.origins.postgres.stream import Stream
+from flashql.retrying import RetryPolicy
 from flashql.store.owner import Owner
 from tests.simulation.server import OIDS, ModelColumn, ModelPublication, ModelTable, Sender, Server, Slot
 
@@ -148,6 +149,7 @@ class SimulatedOrigin(PostgresOrigin):
 
     def __init__(self, conductor: Conductor) -> None:
         self.name = "primary"
+        self.retry = RetryPolicy(base_seconds=0)
         self.client: Any = _NoSQL()
         self.streams: list[SimulatedStream] = []
         self.on_confirm: Callable[[str, int], None] = lambda _slot, _lsn: None

@@ -27,8 +27,9 @@ from unittest.mock import patch
 import duckdb
 
 import flashql
-from flashql import errors, recopies, session, worker
-from flashql.origins.postgres import assembling
+from flashql import errors, recopies
+from flashql.origins.postgres import PostgresOrigin, assembling
+from flashql.retrying import RetryPolicy
 from tests.fix_postgres import Origin, PrivateServer
 from tests.fix_proxy import Proxy
 from tests.simulation.minimize import Scenario
@@ -92,8 +93,6 @@ class Replay:
         with ExitStack() as stack:
             for target, name, value in (
                 (assembling, "HOLD_BYTES", self._scenario.hold_bytes),
-                (worker, "backoff_seconds", lambda *_: 0.02),
-                (session, "backoff_seconds", lambda *_: 0.02),
                 (recopies, "AT_MOST", 1 << 30),
             ):
                 stack.enter_context(patch.object(target, name, value))
@@ -107,7 +106,10 @@ class Replay:
             yield
 
     def _open(self) -> None:
-        self.db = flashql.connect(self._path, origins={"primary": self._proxy.dsn})
+        soon = RetryPolicy(base_seconds=0.02, multiplier=1, jitter=0)
+        self.db = flashql.connect(
+            self._path, origins={"primary": PostgresOrigin("primary", self._proxy.dsn, retry=soon)}
+        )
 
     def _reopen(self) -> None:
         self.db.close()

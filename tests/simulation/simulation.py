@@ -306,7 +306,7 @@ class Simulation:
             """A worker for which nobody waits but the schedule."""
 
             def ensure(
-                self, names: Collection[str], settled: worker.Settled = lambda _: None
+                self, names: Collection[str], settled: worker.Settled = lambda _: None, *, force: bool = False
             ) -> dict[str, errors.FlashQLError]:
                 self._wake(start=True, unhalt=names)
                 return {}
@@ -318,8 +318,6 @@ class Simulation:
         for target, name, value in (
             (database, "Store", WatchedStore),
             (sync, "Worker", PatientWorker),
-            (worker, "backoff_seconds", lambda *_: 0.0),
-            (session, "backoff_seconds", lambda *_: 1e-9),
             (feeding, "_IDLE_SECONDS", 0.0),
             (assembling, "HOLD_BYTES", self._hold_bytes),
             (recopies, "AT_MOST", 1 << 30),

@@ -18,10 +18,13 @@ from flashql.origins.postgres.connecting import DsnSource
 from flashql.origins.postgres.replication import ReplicationConnection, Waiting
 from flashql.origins.postgres.stream import Stream, status_interval_seconds
 from flashql.planner.collations import Cases
+from flashql.retrying import RetryPolicy
 from flashql.store.owner import Owner
 
 # How long to wait for a temporary slot to be dropped: it ends with its connection in any case.
 _DROP_SECONDS = 2.0
+
+_USUAL = RetryPolicy()
 
 
 class HeldSlot:
@@ -49,11 +52,18 @@ class HeldSlot:
 
 
 class PostgresOrigin:
-    """One Postgres database that views read. Connects when first needed; safe for use by several threads."""
+    """One Postgres database that views read. Connects when first needed; safe for use by several threads.
 
-    def __init__(self, name: str, dsn: DsnSource) -> None:
+    `dsn` is a connection string, or a function that returns one and is asked at each new connection. `retry` is how
+    failures of syncing from it are tried again.
+    """
+
+    def __init__(self, name: str, dsn: str | DsnSource, *, retry: RetryPolicy = _USUAL) -> None:
+        if not (isinstance(dsn, str) or callable(dsn)):
+            raise errors.DefinitionError("an origin is a DSN, an Origin object, or a function that returns either")
         self.name = name
-        self.client = PostgresClient(name, dsn)
+        self.retry = retry
+        self.client = PostgresClient(name, (lambda: dsn) if isinstance(dsn, str) else dsn)
         self._collations = Collations(self.client)
 
     def describe(self, query: str) -> tuple[Column, ...]:

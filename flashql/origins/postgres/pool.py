@@ -92,7 +92,8 @@ class Pool:
         """A connection, and the pool it goes back to with the stack.
 
         A pool that fails to connect waits longer and longer before it tries again: unless all it may have is in use, it
-        is soon given up for a new one, which tries at once.
+        is soon given up for a new one, which tries at once. So is one with a dead connection, as its others are most
+        likely dead too: it would wait a second for each that it finds.
         """
         patience_seconds = _SOON_SECONDS
         while True:
@@ -108,6 +109,12 @@ class Pool:
                 patience_seconds = _BUSY_SECONDS
                 if self._lent < _CONNECTIONS:
                     self._close(pool)
+                continue
+            try:
+                pool.check_connection(connection)
+            except psycopg.OperationalError:
+                self._close(pool)
+                stack.close()
                 continue
             self._lend(1)
             stack.callback(self._lend, -1)
@@ -131,7 +138,6 @@ class Pool:
                     max_idle=60,
                     reconnect_timeout=10,
                     open=True,
-                    check=ConnectionPool.check_connection,
                     kwargs={"autocommit": True},
                 )
             return self._open
