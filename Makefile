@@ -6,7 +6,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 VENV := .venv
 OLDEST_VENV := .venv-oldest
 OLDEST_DUCKDB := $(shell sed -n 's/.*"duckdb>=\([0-9.]*\).*/\1/p' pyproject.toml)
-BENCHMARKS := apply initial_copy latency memory churn pgbench shape decode maintain
+BENCHMARKS := apply initial_copy latency listeners memory churn pgbench shape decode maintain
 PYTEST_OPTIONS ?= -n 2 --dist loadfile
 BENCH_OPTIONS ?=
 

@@ -141,9 +141,17 @@ def _decode(figures: Figures) -> list[list[str]]:
     return [["decoding alone", said, "`python -m benchmarks.decode`"]]
 
 
+def _listeners(figures: Figures) -> list[list[str]]:
+    slow = {one["listener"]: one["ratio"] for one in figures["listeners"]}
+    what = "one-row transactions followed while callbacks sleep a second for each event, or never return"
+    said = f"{slow['sleeps 1 s']:.2f} and {slow['never returns']:.2f} times as long as with no listener"
+    return [[what, said, "`python -m benchmarks.listeners`"]]
+
+
 _LINES: dict[str, Callable[[Figures], list[list[str]]]] = {
     "initial_copy": _initial_copy,
     "latency": _latency,
+    "listeners": _listeners,
     "churn": _churn,
     "pgbench": _pgbench,
     "decode": _decode,

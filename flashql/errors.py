@@ -1,13 +1,15 @@
 """Every error FlashQL raises, on one screen.
 
-The docstring of a class is advice: whose fault it is and what to do. `retry` says what FlashQL does by itself:
-BACKOFF tries again with growing pauses, RECOPY replaces the copy from the origin, MANUAL waits for a person.
+The docstring of a class is advice: whose fault it is and what to do. `retry` says what FlashQL does by itself, by the
+table at the end: BACKOFF tries again with growing pauses, RECOPY replaces the copy from the origin, MANUAL waits for a
+person.
 `hint` is one sentence of advice for the case at hand; `str(error)` shows it below the message.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import ClassVar
 
 
 class Retry(StrEnum):
@@ -21,7 +23,7 @@ class Retry(StrEnum):
 class FlashQLError(Exception):
     """The root of the tree: catch this to catch all of FlashQL's errors."""
 
-    retry: Retry = Retry.MANUAL
+    retry: ClassVar[Retry]
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -68,8 +70,6 @@ class OriginError(FlashQLError):
 class OriginUnreachable(OriginError):
     """The origin does not answer. FlashQL keeps trying; check its address, the network and that it is up."""
 
-    retry = Retry.BACKOFF
-
 
 class OriginRefused(OriginError):
     """The origin answered no: password, role, database or privilege. Mend that, then sync again."""
@@ -77,8 +77,6 @@ class OriginRefused(OriginError):
 
 class OriginBusy(OriginError):
     """The origin cannot serve this now (a slot in use, no connection free). FlashQL keeps trying."""
-
-    retry = Retry.BACKOFF
 
 
 class OriginQueryFailed(OriginError):
@@ -88,19 +86,13 @@ class OriginQueryFailed(OriginError):
 class SlotLost(OriginError):
     """The slot is gone or no longer holds what the copies lack. FlashQL makes a new one and copies again."""
 
-    retry = Retry.RECOPY
-
 
 class SchemaChanged(OriginError):
     """A table at the origin changed shape under its copy. FlashQL copies it again with the new shape."""
 
-    retry = Retry.RECOPY
-
 
 class ProtocolError(OriginError):
     """The stream holds something that is not the documented protocol. FlashQL reconnects; please report it."""
-
-    retry = Retry.BACKOFF
 
 
 class RetriesSpent(OriginError):
@@ -118,8 +110,6 @@ class DatabaseLocked(DatabaseError):
 class DatabaseBusy(DatabaseError):
     """The disk or DuckDB could not write: full, out of memory or a conflict. Nothing changed; FlashQL tries again."""
 
-    retry = Retry.BACKOFF
-
 
 class DatabaseReadOnly(DatabaseError):
     """The database was opened read_only, so nothing in it can change. Open it without."""
@@ -136,13 +126,9 @@ class QueryFailed(DatabaseError):
 class ValueUnrepresentable(DatabaseError):
     """A value does not fit its column's local type. FlashQL widens the column and copies its table again."""
 
-    retry = Retry.RECOPY
-
 
 class ViewBroken(DatabaseError):
     """A view's query fails over the rows it reads now. It keeps those it has; FlashQL goes on without it."""
-
-    retry = Retry.RECOPY
 
     def __init__(self, relation_id: str, message: str) -> None:
         super().__init__(f"{relation_id} cannot be computed: {message}")
@@ -156,4 +142,21 @@ class ViewNotReady(DatabaseError):
 class HookRefused(FlashQLError):
     """A before_sync hook refused, failed or took too long. Nothing was applied; FlashQL asks again later."""
 
-    retry = Retry.BACKOFF
+
+# What FlashQL does by itself when an error ends the work on a job: each class as the nearest above it that is here.
+# How often and how fast is the origin's retry policy (retrying.py).
+RETRY: dict[type[FlashQLError], Retry] = {
+    FlashQLError: Retry.MANUAL,
+    OriginUnreachable: Retry.BACKOFF,
+    OriginBusy: Retry.BACKOFF,
+    ProtocolError: Retry.BACKOFF,
+    DatabaseBusy: Retry.BACKOFF,
+    HookRefused: Retry.BACKOFF,
+    SlotLost: Retry.RECOPY,
+    SchemaChanged: Retry.RECOPY,
+    ValueUnrepresentable: Retry.RECOPY,
+    ViewBroken: Retry.RECOPY,
+}
+for _kind, _retry in RETRY.items():
+    _kind.retry = _retry
+del _kind, _retry

@@ -23,7 +23,7 @@ import pytest
 import typer
 
 import flashql
-from flashql import errors, instances
+from flashql import errors, events, instances
 from flashql.cli import app
 from flashql.ddl.options import VIEW_OPTIONS
 from flashql.lifecycle import mermaid, phases_mermaid
@@ -115,7 +115,7 @@ def test_the_tutorial_runs(origin: Origin, tmp_path: Path, monkeypatch: pytest.M
     assert origin.query("SELECT count(*) FROM pg_publication") == [(0,)]
 
 
-@pytest.mark.parametrize(("name", "parts"), [("changes", 4), ("hooks", 3), ("scopes", 4)])
+@pytest.mark.parametrize(("name", "parts"), [("changes", 4), ("events", 4), ("hooks", 3), ("scopes", 4)])
 def test_a_guide_runs(origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, parts: int) -> None:
     """Its `sql` blocks run at the origin; a `text` block is what was printed since the one before it."""
     monkeypatch.setenv("SHOP_DSN", origin.dsn)
@@ -298,6 +298,15 @@ does not repeat a statement or query of yours.
 | error | kind of | retry | meaning |
 |---|---|---|---|
 {rows}
+
+## What is tried again
+
+This is the whole table: an error does what the nearest kind above it here does. How fast and how often is the origin's
+[retry policy](sync.md#retries).
+
+| error | retry |
+|---|---|
+{retries}
 """
 
 
@@ -309,15 +318,27 @@ def errors_page() -> str:
             parent = "`Exception`" if one is errors.FlashQLError else f"`{one.__bases__[0].__name__}`"
             advice = " ".join((one.__doc__ or "").split())
             rows.append(f"| `{one.__name__}` | {parent} | {one.retry} | {advice} |")
-    return _ERRORS_PAGE.format(rows="\n".join(rows))
+    retries = [f"| `{kind.__name__}` | {retry} |" for kind, retry in errors.RETRY.items()]
+    return _ERRORS_PAGE.format(rows="\n".join(rows), retries="\n".join(retries))
 
 
 def sync_page() -> str:
-    """docs/reference/sync.md with the diagrams of flashql/lifecycle.py."""
+    """docs/reference/sync.md with the diagrams of flashql/lifecycle.py and the kinds of flashql/events.py."""
     page = (DOCS / "reference" / "sync.md").read_text(encoding="utf-8")
     diagrams = iter((phases_mermaid(), mermaid()))
     block = re.compile(r"^```mermaid\n.*?^```$", re.MULTILINE | re.DOTALL)
-    return block.sub(lambda _: f"```mermaid\n{next(diagrams)}\n```", page)
+    page = block.sub(lambda _: f"```mermaid\n{next(diagrams)}\n```", page)
+    rows = re.compile(
+        r"(?<=^\| event \| class \| also has \| told when \|\n\|---\|---\|---\|---\|\n)(\|.*\n)*", re.MULTILINE
+    )
+    return rows.sub("".join(_event_row(kind) for kind in events.EVENTS), page)
+
+
+def _event_row(kind: type[events.SyncEvent]) -> str:
+    of_all = {field.name for field in fields(events.SyncEvent)}
+    own = ", ".join(f"`{field.name}`" for field in fields(kind) if field.name not in of_all)
+    told = " ".join((kind.__doc__ or "").split())
+    return f"| `{kind.name}` | `{kind.__name__}` | {own} | {told} |\n"
 
 
 def scopes_page() -> str:
