@@ -28,6 +28,7 @@ from flashql.ddl import (
     Statement,
     Touch,
 )
+from flashql.ddl.options import check_together, misplaced
 from flashql.keeping import kept_locally, view_body
 from flashql.namespaces import alter_schema, create_schema, require_not_reserved
 from flashql.planner.binding import bind
@@ -229,12 +230,9 @@ class Definer:
                 persistence = Persistence.ORIGIN.value
             if name == "replication_origin":
                 origin = self._default_origin(view.namespace)
-        if "refresh_every" in options and persistence != Persistence.MATERIALIZED:
-            if "refresh_every" in statement.set:
-                raise errors.DefinitionError(
-                    "refresh_every is for materialized views: origin and realtime views are always fresh"
-                )
-            del options["refresh_every"]
+        check_together(statement.set, Persistence(persistence))
+        for name in misplaced(list(options), Persistence(persistence)):
+            del options[name]
         changed = replace(view, persistence=Persistence(persistence), origin=origin, options=options)
         if changed == view:
             return view

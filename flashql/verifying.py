@@ -42,7 +42,8 @@ class VerifyReport:
     `rows` is the number of rows of the table at `lsn`, a position as text (0/16B3748): copy and origin were compared
     as they were when exactly the transactions that commit before it had committed. `differing_keys` are the keys, as
     the copy holds them, of rows that differ or are on one side only (whole rows for a table without key), at most
-    10,000 of them; `equal` says that there was none. `repaired` counts those put right.
+    10,000 of them; `equal` says that there was none. `repaired` counts those put right; `equal_after` is what comparing
+    once more after that found, None where there was nothing to repair.
 
     Views of one table share its copy, so their reports agree, whatever rows and columns each shows of it. A view of
     several tables is compared in all of them, `rows` is their sum, and its own rows with what its query returns over
@@ -56,6 +57,7 @@ class VerifyReport:
     equal: bool
     differing_keys: tuple[tuple[object, ...], ...] = ()
     repaired: int = 0
+    equal_after: bool | None = None
 
 
 def verify(
