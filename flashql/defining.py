@@ -35,6 +35,7 @@ from flashql.planner.binding import bind
 from flashql.query import Origins
 from flashql.quoting import local_name, qualified, quote
 from flashql.rebinding import bound_locally
+from flashql.seeding import require_fit
 from flashql.store import Store
 from flashql.store.definitions import (
     delete_view,
@@ -151,6 +152,7 @@ class Definer:
                     delete_job(writer, existing.relation_id)
             if view.persistence is Persistence.REALTIME:
                 view = replace(view, columns=self._computed_columns(writer, view, tables))
+            require_fit(writer, view)
             save_view(writer, view)
             show_nothing(writer, view)
         if existing is not None:
@@ -238,6 +240,7 @@ class Definer:
             return view
         if replace(changed, options=view.options) == view and changed.numeric == view.numeric:
             with self._store.transaction() as writer:
+                require_fit(writer, changed)
                 redefine_view(writer, changed)
             return changed
         return self._define(changed, [column.name for column in view.columns], view)

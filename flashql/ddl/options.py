@@ -121,6 +121,12 @@ def _interval(value: str) -> str:
     return " ".join(value.split())
 
 
+def _seed(value: str) -> str:
+    if not value.strip():
+        raise DefinitionError("seed is empty", hint="seed = 'file.parquet', 'file.csv', 'schema.table' or 'SELECT ...'")
+    return value.strip().rstrip(";")
+
+
 def _numeric(value: str) -> str:
     text = "".join(value.split()).lower()
     ladder(PgType(_NUMERIC_OID), numeric=text)  # raises for what no numeric can be held as
@@ -134,6 +140,7 @@ VIEW_OPTIONS: Checks = {
     "replication_origin": _replication_origin,
     "refresh_every": _interval,
     "reconcile_every": _interval,
+    "seed": _seed,
     "numeric": _numeric,
 }
 SCHEMA_OPTIONS: Checks = {"replication_origin": _replication_origin}
@@ -163,6 +170,10 @@ _ONLY_OF: Mapping[str, tuple[frozenset[Persistence], str]] = {
         frozenset({Persistence.REALTIME}),
         "CREATE REALTIME VIEW name WITH (reconcile_every = '1 day') AS SELECT ...; "
         "a materialized view is refreshed (refresh_every), an origin view has no rows here",
+    ),
+    "seed": (
+        frozenset({Persistence.MATERIALIZED, Persistence.REALTIME}),
+        "CREATE REALTIME VIEW name WITH (seed = 'file.parquet') AS SELECT ...; an origin view has no rows here",
     ),
 }
 
