@@ -28,12 +28,14 @@ from flashql.ddl import (
     Statement,
     Touch,
 )
+from flashql.ddl.options import check_together, misplaced
 from flashql.keeping import kept_locally, view_body
 from flashql.namespaces import alter_schema, create_schema, require_not_reserved
 from flashql.planner.binding import bind
 from flashql.query import Origins
 from flashql.quoting import local_name, qualified, quote
 from flashql.rebinding import bound_locally
+from flashql.seeding import require_fit
 from flashql.store import Store
 from flashql.store.definitions import (
     delete_view,
@@ -150,6 +152,7 @@ class Definer:
                     delete_job(writer, existing.relation_id)
             if view.persistence is Persistence.REALTIME:
                 view = replace(view, columns=self._computed_columns(writer, view, tables))
+            require_fit(writer, view)
             save_view(writer, view)
             show_nothing(writer, view)
         if existing is not None:
@@ -229,17 +232,15 @@ class Definer:
                 persistence = Persistence.ORIGIN.value
             if name == "replication_origin":
                 origin = self._default_origin(view.namespace)
-        if "refresh_every" in options and persistence != Persistence.MATERIALIZED:
-            if "refresh_every" in statement.set:
-                raise errors.DefinitionError(
-                    "refresh_every is for materialized views: origin and realtime views are always fresh"
-                )
-            del options["refresh_every"]
+        check_together(statement.set, Persistence(persistence))
+        for name in misplaced(list(options), Persistence(persistence)):
+            del options[name]
         changed = replace(view, persistence=Persistence(persistence), origin=origin, options=options)
         if changed == view:
             return view
         if replace(changed, options=view.options) == view and changed.numeric == view.numeric:
             with self._store.transaction() as writer:
+                require_fit(writer, changed)
                 redefine_view(writer, changed)
             return changed
         return self._define(changed, [column.name for column in view.columns], view)

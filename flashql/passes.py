@@ -24,10 +24,11 @@ from flashql.maintenance import Maintenance, keep_up, mark_running, without_brok
 from flashql.origins.base import Progress
 from flashql.origins.postgres import PostgresOrigin
 from flashql.populating import populate
+from flashql.seeding import plant
 from flashql.store import Store
 from flashql.store.definitions import views
 from flashql.store.jobs import jobs, make_job
-from flashql.store.relations import own_table
+from flashql.store.relations import is_seeded, own_table
 from flashql.worker import Worker
 
 _log = logging.getLogger(__name__)
@@ -174,6 +175,8 @@ class Passes:
         enabled = {name for name, job in jobs(self._store).items() if job.enabled}
         this.left_alone(view.relation_id for view in chosen if view.relation_id not in enabled)
         chosen = [view for view in chosen if view.relation_id in enabled]
+        for view in chosen:
+            plant(self._store, view)
         realtime: dict[str, list[View]] = {}
         for view in chosen:
             if view.persistence is Persistence.REALTIME and view.origin is not None:
@@ -243,10 +246,13 @@ class Passes:
             joining.mark_failed(self._store, [view], error)
         this.ended({view.relation_id: this.failed.get(view.relation_id)})
 
+    def _lacks_rows(self, view: View) -> bool:
+        return own_table(self._store, view) is None or is_seeded(self._store, view)
+
     def _materialize(self, this: _Pass, view: View) -> None:
         this.began([view.relation_id])
         try:
-            if own_table(self._store, view) is None or this.names[view.relation_id]:
+            if self._lacks_rows(view) or this.names[view.relation_id]:
                 populate(self._store, self._origins, view, self._progress)
                 this.materialized.append(view.relation_id)
         except errors.FlashQLError as error:

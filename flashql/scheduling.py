@@ -1,10 +1,13 @@
-"""Materialized views with `refresh_every`: refreshed on time while the process runs."""
+"""What is done on time while the process runs.
+
+Materialized views with `refresh_every` are refreshed, realtime ones with `reconcile_every` compared with their origins.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 
 from flashql import errors
@@ -12,12 +15,13 @@ from flashql.catalog import Persistence, View
 from flashql.ddl import parse_interval_seconds
 from flashql.store import Store
 from flashql.store.definitions import views
-from flashql.store.jobs import JobStatus, jobs
+from flashql.store.jobs import JobStatus, is_following, jobs
 from flashql.sync import Sync
 
 _log = logging.getLogger(__name__)
 
 _JOIN_SECONDS = 2.0
+_LONGEST_PAUSE_SECONDS = 3600.0
 
 
 def due_in_seconds(view: View, job: JobStatus, now: datetime) -> float | None:
@@ -36,17 +40,41 @@ def due_in_seconds(view: View, job: JobStatus, now: datetime) -> float | None:
     return max(0.0, parse_interval_seconds(every) - (now - last).total_seconds())
 
 
-class Schedule:
-    """The thread that refreshes on time; it runs only while some view wants it."""
+def comparison_due_in_seconds(view: View, job: JobStatus, now: datetime, tried: datetime | None) -> float | None:
+    """How long until the view is to be compared again: an interval after it was last; None when it never is.
 
-    def __init__(self, store: Store, sync: Sync) -> None:
+    `tried` is when that was last begun in this process: a comparison that failed, or found what could not be put right,
+    comes again an interval later. Until the first, the interval counts from when the view began to follow. One that
+    does not follow now is looked at again after an interval.
+    """
+    every = view.options.get("reconcile_every")
+    if view.persistence is not Persistence.REALTIME or every is None or not job.enabled:
+        return None
+    interval_seconds = parse_interval_seconds(every)
+    times = [time for time in (job.last_reconciled_at, job.last_success_at, tried) if time is not None]
+    if not is_following(job) or not times:
+        return interval_seconds
+    return max(0.0, interval_seconds - (now - max(times)).total_seconds())
+
+
+class _Clock:
+    """A thread that does one thing on time; it runs only while some view wants it."""
+
+    def __init__(
+        self,
+        store: Store,
+        option: str,
+        due: Callable[[View, JobStatus, datetime], float | None],
+        act: Callable[[Collection[str]], object],
+    ) -> None:
         self._store = store
-        self._sync = sync
+        self._option = option
+        self._due_in_seconds = due
+        self._act = act
         self._condition = threading.Condition()
         self._looks = 0
         self._closed = False
         self._thread: threading.Thread | None = None
-        sync.on_pass(self.look)
 
     def look(self) -> None:
         """Definitions or jobs changed: see again what is due when."""
@@ -54,20 +82,20 @@ class Schedule:
             if self._store.read_only or self._closed:
                 return
             self._looks += 1
-            wanted = any("refresh_every" in view.options for view in views(self._store).values())
+            wanted = any(self._option in view.options for view in views(self._store).values())
             if self._thread is None and wanted:
-                self._thread = threading.Thread(target=self._run, name="flashql-schedule", daemon=True)
+                self._thread = threading.Thread(target=self._run, name=f"flashql-{self._option}", daemon=True)
                 self._thread.start()
             self._condition.notify_all()
 
     def stop(self) -> None:
-        """Tell the thread to end; a refresh under way goes on until it is done or fails."""
+        """Tell the thread to end; what is under way goes on until it is done or fails."""
         with self._condition:
             self._closed = True
             self._condition.notify_all()
 
     def join(self) -> None:
-        """Wait a moment for the thread to end: a refresh may wait for an origin, and nobody should wait with it."""
+        """Wait a moment for the thread to end."""
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(_JOIN_SECONDS)
 
@@ -78,11 +106,11 @@ class Schedule:
             try:
                 due, pause = self._due()
                 if due:
-                    self._sync.sync(due, force=True)
+                    self._act(due)
                     pause = 0.0
             except errors.FlashQLError as error:
                 if not self._closed:
-                    _log.warning("scheduled refresh: %s", error)
+                    _log.warning("%s: %s", self._option, error)
                 pause = 60.0
 
     def _wakes(self, seen: int, pause_seconds: float) -> bool:
@@ -94,14 +122,51 @@ class Schedule:
     def _due(self) -> tuple[list[str], float]:
         """The views that are due now, and how long until the next one is."""
         known, now = jobs(self._store), datetime.now(UTC)
-        left = list(self._left(views(self._store).values(), known, now))
-        due = [name for name, seconds in left if seconds <= 0]
-        return due, min((seconds for _, seconds in left), default=3600.0)
-
-    @staticmethod
-    def _left(chosen: Iterable[View], known: dict[str, JobStatus], now: datetime) -> Iterable[tuple[str, float]]:
-        for view in chosen:
-            job = known.get(view.relation_id)
-            seconds = due_in_seconds(view, job, now) if job is not None else None
+        left: dict[str, float] = {}
+        for name, view in views(self._store).items():
+            job = known.get(name)
+            seconds = self._due_in_seconds(view, job, now) if job is not None else None
             if seconds is not None:
-                yield view.relation_id, seconds
+                left[name] = seconds
+        due = [name for name, seconds in left.items() if seconds <= 0]
+        return due, min(left.values(), default=_LONGEST_PAUSE_SECONDS)
+
+
+class Schedule:
+    """What one database does on time."""
+
+    def __init__(self, store: Store, sync: Sync) -> None:
+        self._sync = sync
+        self._compared_at: dict[str, datetime] = {}  # when a comparison was last begun
+        self._clocks = (
+            _Clock(store, "refresh_every", due_in_seconds, lambda due: sync.sync(due, force=True)),
+            _Clock(store, "reconcile_every", self._comparison_due, self._compare),
+        )
+        sync.on_pass(self.look)
+
+    def look(self) -> None:
+        """Definitions or jobs changed: see again what is due when."""
+        for clock in self._clocks:
+            clock.look()
+
+    def stop(self) -> None:
+        """Tell the threads to end; what is under way goes on until it is done or fails."""
+        for clock in self._clocks:
+            clock.stop()
+
+    def join(self) -> None:
+        """Wait a moment for the threads to end: one may wait for an origin, and nobody should wait with it."""
+        for clock in self._clocks:
+            clock.join()
+
+    def _comparison_due(self, view: View, job: JobStatus, now: datetime) -> float | None:
+        return comparison_due_in_seconds(view, job, now, self._compared_at.get(view.relation_id))
+
+    def _compare(self, due: Collection[str]) -> None:
+        self._compared_at.update(dict.fromkeys(due, datetime.now(UTC)))
+        try:
+            for one in self._sync.reconcile(due):
+                if one.equal_after is False:
+                    _log.error("%s differs from its origin also after %s rows were repaired", one.view, one.repaired)
+        except errors.FlashQLError as error:
+            _log.warning("scheduled comparison of %s: %s", ", ".join(due), error)

@@ -39,6 +39,18 @@ def select(known: Mapping[str, View], selector: Selector, *, strict: bool = True
     return [view for name, view in known.items() if name in chosen]
 
 
+def with_read(chosen: Iterable[View], known: Mapping[str, View]) -> list[View]:
+    """The views, and those they read, at any depth."""
+    found: dict[str, View] = {}
+    waiting = list(chosen)
+    while waiting:
+        view = waiting.pop()
+        if view.relation_id not in found:
+            found[view.relation_id] = view
+            waiting += [known[name] for name in view.reads if name in known]
+    return list(found.values())
+
+
 def _flat(selector: object) -> Iterable[str | Callable[[View], bool]]:
     if isinstance(selector, str):
         yield selector if "." in selector or selector == "*" else f"main.{selector}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import replace
 
@@ -27,9 +27,10 @@ from flashql.origins.postgres import PostgresOrigin
 from flashql.origins.postgres.slot import slot_name
 from flashql.passes import Passes, SyncReport
 from flashql.populating import populate
+from flashql.reconciling import Reconciler
 from flashql.retention import asked, retained_now
 from flashql.scopes import SYNC, Operations, Scopes
-from flashql.selecting import Selector, select
+from flashql.selecting import Selector, select, with_read
 from flashql.store import Store
 from flashql.store.copies import copies, delete_copy, delete_origin, origin_record
 from flashql.store.definitions import realtime_views, views
@@ -47,7 +48,8 @@ from flashql.store.jobs import (
 )
 from flashql.store.owner import seal
 from flashql.store.relations import counted, freeze
-from flashql.verifying import VerifyReport, tell_drift, verify, verify_locally
+from flashql.verifying import VerifyReport
+from flashql.waking import Waker
 from flashql.worker import Worker
 
 # How long `status` waits for an origin that nothing here follows.
@@ -68,6 +70,8 @@ class Sync:
         self._passes = Passes(store, origins, self._worker, self._tell)
         self._passes.before = self._release_unneeded
         self._watchers = Maintenance.of(store).watchers
+        self._reconciler = Reconciler(store, self._followed, self.refresh)
+        self._waker = Waker(lambda names: self._passes.join(list(names), False, self._operations))
         self.before_sync = Registration(self._watchers.add_before)
         self.after_sync = Registration(self._watchers.add_after)
         self._operations = Operations(store, SYNC)
@@ -83,6 +87,10 @@ class Sync:
         one pass. One view's failure never stops another: failures are in the report. Raises `UnknownName` for a name
         that is no view's and `DatabaseReadOnly`.
         """
+        return self._passes.join(self._syncable(selector), force, self._operations)
+
+    def _syncable(self, selector: Selector) -> list[str]:
+        """The selected views. Raises what keeps them from being synced."""
         self._store.require_writable()
         chosen = [view.relation_id for view in select(views(self._store), selector)]
         if self._store.read_only:
@@ -92,7 +100,14 @@ class Sync:
             )
         with self._lock:
             self._check_open()
-        return self._passes.join(chosen, force, self._operations)
+        return chosen
+
+    def wake(self, selector: Selector = "*") -> None:
+        """Have a pass begin now, as `sync()` would, and return at once: `status` says what became of it.
+
+        No pause after a failure holds it up, and origins' catalogs and publications are looked at. Raises as `sync`.
+        """
+        self._waker.wake(self._syncable(selector))
 
     # -- control
 
@@ -274,27 +289,24 @@ class Sync:
     def verify(self, selector: Selector = "*", *, repair: bool = False) -> list[VerifyReport]:
         """Compare the copies of the selected realtime views with their origins, at one exact LSN per origin.
 
-        The stream runs on meanwhile. With `repair`, the rows that differ are taken from the origin again. Other
-        views have nothing to compare. Raises `OriginError` for a view that does not follow its origin now, and
-        `OriginBusy` when transactions open at the origin for long keep it from giving a snapshot.
+        The stream runs on meanwhile. With `repair` it is `reconcile`. Other views have nothing to compare. Raises
+        `OriginError` for a view that does not follow its origin now, and `OriginBusy` when transactions open at the
+        origin for long keep it from giving a snapshot.
         """
-        reports: list[VerifyReport] = []
-        for worker, chosen in self._followed(selector).items():
-            reports += verify(self._store, worker, chosen, self.refresh if repair else None)
-        selected = {view.relation_id: view for view in select(views(self._store), selector)}
-        for view in selected.values():
-            if view.is_kept and view.origin is None:
-                reports.append(verify_locally(self._store, view, repair))
-        found = sorted((one for one in reports if one.view in selected), key=lambda report: report.view)
-        tell_drift(self._store, found)
-        return found
+        if repair:
+            return self.reconcile(selector)
+        return self._reconciler.compare([view.relation_id for view in select(views(self._store), selector)])
+
+    def reconcile(self, selector: Selector = "*") -> list[VerifyReport]:
+        """As `verify`, in phase `reconcile`; rows that differ are taken from the origin again, and compared again."""
+        return self._reconciler.reconcile([view.relation_id for view in select(views(self._store), selector)])
 
     def _followed(self, selector: Selector) -> dict[Worker, list[View]]:
         """The selected realtime views by worker. Raises `OriginError` for one that is stopped or was never synced."""
         self._store.require_writable()
         followed: dict[Worker, list[View]] = {}
         known, all_views = jobs(self._store), views(self._store)
-        for view in _with_read(select(all_views, selector), all_views):
+        for view in with_read(select(all_views, selector), all_views):
             if view.persistence is not Persistence.REALTIME:
                 continue
             job = known.get(view.relation_id)
@@ -329,6 +341,7 @@ class Sync:
         with self._lock:
             self._closed = True
             workers = dict(self._workers)
+        self._waker.close()
         self._watchers.hooks.close()  # before: a session that waits for one would not end
         self.scopes.close()
         with closing(self._events):
@@ -377,15 +390,3 @@ class Sync:
         self.progress(what, done, total)
         if self._events.wanted(ProgressMade.name):
             self._events.tell(ProgressMade(subject=what, done_rows=done, total_rows=total))
-
-
-def _with_read(chosen: Iterable[View], known: Mapping[str, View]) -> list[View]:
-    """The views, and those they read, at any depth."""
-    found: dict[str, View] = {}
-    waiting = list(chosen)
-    while waiting:
-        view = waiting.pop()
-        if view.relation_id not in found:
-            found[view.relation_id] = view
-            waiting += [known[name] for name in view.reads if name in known]
-    return list(found.values())

@@ -17,7 +17,6 @@ import duckdb
 from flashql import errors
 from flashql.catalog import Copy, CopyState, View
 from flashql.comparing import Difference, compare
-from flashql.events import DriftFound, Events
 from flashql.hooks import syncing
 from flashql.lifecycle import Phase
 from flashql.lsn import LSN
@@ -26,7 +25,7 @@ from flashql.moments import Moment
 from flashql.origins.postgres.origin import HeldSlot, PostgresOrigin
 from flashql.quoting import qualified
 from flashql.renewing import take_again
-from flashql.store import Store, definitions, translated
+from flashql.store import Store, translated
 from flashql.store.copies import copies, copies_seen
 from flashql.store.inputs import let_stand
 from flashql.worker import Worker
@@ -43,7 +42,8 @@ class VerifyReport:
     `rows` is the number of rows of the table at `lsn`, a position as text (0/16B3748): copy and origin were compared
     as they were when exactly the transactions that commit before it had committed. `differing_keys` are the keys, as
     the copy holds them, of rows that differ or are on one side only (whole rows for a table without key), at most
-    10,000 of them; `equal` says that there was none. `repaired` counts those put right.
+    10,000 of them; `equal` says that there was none. `repaired` counts those put right; `equal_after` is what comparing
+    once more after that found, None where there was nothing to repair.
 
     Views of one table share its copy, so their reports agree, whatever rows and columns each shows of it. A view of
     several tables is compared in all of them, `rows` is their sum, and its own rows with what its query returns over
@@ -57,6 +57,7 @@ class VerifyReport:
     equal: bool
     differing_keys: tuple[tuple[object, ...], ...] = ()
     repaired: int = 0
+    equal_after: bool | None = None
 
 
 def verify(
@@ -177,16 +178,6 @@ def verify_locally(store: Store, view: View, repair: bool) -> VerifyReport:
     if stray and repair:
         _compute_anew(store, None, [view])
     return VerifyReport(view.relation_id, "", rows, not stray, stray, len(stray) if repair else 0)
-
-
-def tell_drift(store: Store, reports: Iterable[VerifyReport]) -> None:
-    """Tell of each view whose rows differed."""
-    known = definitions.views(store)
-    for one in reports:
-        if not one.equal and one.view in known:
-            origin, rows = known[one.view].origin, len(one.differing_keys)
-            drift = DriftFound(view=one.view, origin=origin, phase=Phase.RECONCILE, lsn=one.lsn or None, rows=rows)
-            Events.of(store).tell(drift)
 
 
 def _compute_anew(store: Store, origin: str | None, views: Iterable[View]) -> None:

@@ -116,9 +116,15 @@ def _replication_origin(value: str) -> str:
     return name.strip()
 
 
-def _refresh_every(value: str) -> str:
+def _interval(value: str) -> str:
     parse_interval_seconds(value)
     return " ".join(value.split())
+
+
+def _seed(value: str) -> str:
+    if not value.strip():
+        raise DefinitionError("seed is empty", hint="seed = 'file.parquet', 'file.csv', 'schema.table' or 'SELECT ...'")
+    return value.strip().rstrip(";")
 
 
 def _numeric(value: str) -> str:
@@ -132,7 +138,9 @@ Checks = Mapping[str, Callable[[str], str]]
 VIEW_OPTIONS: Checks = {
     "persistence": _persistence,
     "replication_origin": _replication_origin,
-    "refresh_every": _refresh_every,
+    "refresh_every": _interval,
+    "reconcile_every": _interval,
+    "seed": _seed,
     "numeric": _numeric,
 }
 SCHEMA_OPTIONS: Checks = {"replication_origin": _replication_origin}
@@ -151,11 +159,32 @@ def normal_value(name: str, value: str, known: Checks) -> str:
     return known[name](value)
 
 
-def check_together(options: Mapping[str, str], persistence: Persistence | None) -> None:
+# Options that some persistences make no sense of, and what to say of them then.
+_ONLY_OF: Mapping[str, tuple[frozenset[Persistence], str]] = {
+    "refresh_every": (
+        frozenset({Persistence.MATERIALIZED}),
+        "CREATE MATERIALIZED VIEW name WITH (refresh_every = '5 minutes') AS SELECT ...; "
+        "a realtime view follows its origin by itself, an origin view is always fresh",
+    ),
+    "reconcile_every": (
+        frozenset({Persistence.REALTIME}),
+        "CREATE REALTIME VIEW name WITH (reconcile_every = '1 day') AS SELECT ...; "
+        "a materialized view is refreshed (refresh_every), an origin view has no rows here",
+    ),
+    "seed": (
+        frozenset({Persistence.MATERIALIZED, Persistence.REALTIME}),
+        "CREATE REALTIME VIEW name WITH (seed = 'file.parquet') AS SELECT ...; an origin view has no rows here",
+    ),
+}
+
+
+def misplaced(options: Iterable[str], persistence: Persistence | None) -> list[str]:
+    """Which of these options a view of that persistence cannot have."""
+    return [name for name in options if name in _ONLY_OF and persistence not in _ONLY_OF[name][0]]
+
+
+def check_together(options: Iterable[str], persistence: Persistence | None) -> None:
     """Raise `DefinitionError` for an option that the view's persistence makes no sense of."""
-    if "refresh_every" in options and persistence is not Persistence.MATERIALIZED:
-        raise DefinitionError(
-            "refresh_every is for materialized views only",
-            hint="CREATE MATERIALIZED VIEW name WITH (refresh_every = '5 minutes') AS SELECT ...; "
-            "a realtime view follows its origin by itself, an origin view is always fresh",
-        )
+    for name in misplaced(options, persistence):
+        kinds, hint = _ONLY_OF[name]
+        raise DefinitionError(f"{name} is for {' and '.join(sorted(kinds))} views only", hint=hint)

@@ -30,10 +30,13 @@ class JobStatus:
     that is if it goes on as in the last minute or so (None while what it keeps does not grow).
 
     `stale` says that a realtime view shows rows but does not follow its origin now: it is being copied again, has
-    failed, is stopped or its process has ended. It shows them as of `last_seen_commit`, at least.
+    failed, is stopped or its process has ended. It shows them as of `last_seen_commit`, at least. So is a view that
+    shows the rows of its seed, of no known commit.
 
     `unfit_values` counts the values in its rows that DuckDB cannot hold in the type their column has by default (NaN
     in a numeric, an infinite interval): such a column is held as the origin's text. Counted when status is asked for.
+
+    `last_reconciled_at` is when its rows were last compared with the origin's and found equal.
     """
 
     relation_id: str
@@ -58,6 +61,7 @@ class JobStatus:
     seconds_to_loss: int | None
     stale: bool
     unfit_values: int | None
+    last_reconciled_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,11 @@ class Retained:
 
 
 _FOLLOWS = f"coalesce(phase IN {tuple(str(phase) for phase in FOLLOWING)}, false)"
-_STALE = f"mode = 'stream' AND last_seen_commit IS NOT NULL AND NOT {_FOLLOWS} AS stale"
+_SEEDED = "relation_id IN (SELECT namespace || '.' || name FROM flashql.views WHERE starts_with(local_table, 'seed'))"
+_STALE = f"(mode = 'stream' AND last_seen_commit IS NOT NULL AND NOT {_FOLLOWS}) OR {_SEEDED} AS stale"
 _COMPUTED = {"stale": _STALE, "unfit_values": "NULL AS unfit_values"}
 # Times as numbers: what DuckDB makes of them for Python is in the zone of whoever asks, by way of a library of zones.
-_TIMES = ("updated_at", "next_retry_at", "last_success_at")
+_TIMES = ("updated_at", "next_retry_at", "last_success_at", "last_reconciled_at")
 _COMPUTED |= {name: f"epoch_us({name}) AS {name}" for name in _TIMES}
 _FIELDS = ", ".join(_COMPUTED.get(name, name) for name in JobStatus.__dataclass_fields__)
 _PLACES = frozenset(list(JobStatus.__dataclass_fields__).index(name) for name in _TIMES)
@@ -123,6 +128,7 @@ def blank(view: View) -> JobStatus:
         seconds_to_loss=None,
         stale=False,
         unfit_values=None,
+        last_reconciled_at=None,
     )
 
 

@@ -16,6 +16,9 @@ from flashql.store.copies import drop_table, next_id
 from flashql.store.duck import DATA_SCHEMA, NOT_READY, Store
 from flashql.store.steps import drop_steps
 
+# Tables of rows from a seed are named so, and only they.
+SEED_PREFIX = "seed"
+
 
 def _show(writer: duckdb.DuckDBPyConnection, view: View, body: str, table: str | None) -> None:
     writer.execute(f"CREATE OR REPLACE VIEW {qualified(view.namespace, view.name)} AS {body}")
@@ -95,6 +98,11 @@ def shown_tables(store: Store) -> dict[str, str]:
 def own_table(store: Store, view: View) -> str | None:
     """The table with the view's own rows: a materialized copy, or a stopped view's frozen rows."""
     return _tables(store, view)[0]
+
+
+def is_seeded(store: Store, view: View) -> bool:
+    """Whether the view shows the rows of its seed, since it was never cloned."""
+    return (own_table(store, view) or "").startswith(SEED_PREFIX)
 
 
 def shown_table(store: Store, view: View) -> str | None:

@@ -108,7 +108,7 @@ Hint: did you mean realtime? persistence is one of: origin, materialized, realti
 CREATE VIEW x WITH (persistance = 'realtime') AS SELECT 1
 -- expected
 SyntaxProblem: line 1, column 21: there is no option 'persistance'
-Hint: did you mean persistence? known options: persistence, replication_origin, refresh_every, numeric
+Hint: did you mean persistence? known options: persistence, replication_origin, refresh_every, reconcile_every, seed, numeric
 
 -- input
 CREATE MATERIALIZED VIEW x WITH (numeric = auto) AS
