@@ -10,15 +10,17 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import duckdb
 
 from flashql import errors
 from flashql.catalog import Copy, CopyColumn, Table
+from flashql.lifecycle import Phase
 from flashql.lsn import LSN
-from flashql.origins.base import Progress
 from flashql.origins.postgres.origin import HeldSlot, PostgresOrigin
 from flashql.quoting import qualified
 from flashql.renewing import renewed, twin
@@ -26,6 +28,10 @@ from flashql.shapes import shape_of, undisturbed
 from flashql.store import DATA_SCHEMA, Store
 from flashql.store.copies import drop_table, next_id
 from flashql.store.loading import TargetColumn, fill
+from flashql.works import Work, Works
+
+# The views that wait for each table, as relation ids.
+Readers: TypeAlias = Mapping[tuple[str, str], Sequence[str]]
 
 # How often a table that is written anew (ALTER TABLE, TRUNCATE) just then is read again from a newer snapshot.
 _MORE_SNAPSHOTS = 2
@@ -41,7 +47,10 @@ class Copied:
 
 
 class CopyPass:
-    """One pass over some tables, on a thread of its own, all at the same LSN. `notify` is called when it ends."""
+    """One pass over some tables, on a thread of its own, all at the same LSN.
+
+    `readers` are the views that wait for each; `notify` is called when it ends.
+    """
 
     def __init__(
         self,
@@ -50,7 +59,7 @@ class CopyPass:
         slot_name: str,
         tables: Sequence[tuple[Copy, Table]],
         held: HeldSlot | None,
-        progress: Progress,
+        readers: Readers,
         notify: Callable[[], None],
     ) -> None:
         self.tables = tables
@@ -60,7 +69,7 @@ class CopyPass:
         self._origin = origin
         self._slot_name = slot_name
         self._held = held
-        self._progress = progress
+        self._readers = readers
         self._notify = notify
         self._cursors: list[duckdb.DuckDBPyConnection] = []
         self._cancelled = False
@@ -116,20 +125,26 @@ class CopyPass:
         """Copy the tables, if there are any, from one snapshot: that of the slot just made, or a new one."""
         if not tables:
             return []
-        held = held or self._origin.create_slot(
-            f"{self._slot_name[:52]}_copy_{secrets.token_hex(2)}", temporary=True, waiting=self._go_on
-        )
-        try:
+        with ExitStack() as stack:
+            works = [stack.enter_context(self._work(copy, table)) for copy, table in tables]
+            held = held or self._origin.create_slot(
+                f"{self._slot_name[:52]}_copy_{secrets.token_hex(2)}", temporary=True, waiting=self._go_on
+            )
+            stack.callback(held.close)
             self.lsn = held.snapshot.lsn
-            return [self._copied(held, copy, table) for copy, table in tables]
-        finally:
-            held.close()
+            return [self._copied(held, *one, work) for one, work in zip(tables, works, strict=True)]
+
+    def _work(self, copy: Copy, table: Table) -> Work:
+        """The reading of a table, as much as the origin expects it to be."""
+        readers = self._readers.get((copy.schema, copy.name), ())
+        expected = self._origin.expected(table, [kept.column for kept in copy.columns])
+        return Works.of(self._store).begin(f"{copy.schema}.{copy.name}", readers, Phase.CLONE, copy.origin, expected)
 
     def _go_on(self, _waited_seconds: float) -> None:
         if self._cancelled:
             raise errors.OriginBusy("copying was cancelled")
 
-    def _copied(self, held: HeldSlot, copy: Copy, table: Table) -> Copied:
+    def _copied(self, held: HeldSlot, copy: Copy, table: Table, work: Work) -> Copied:
         """Fill a new table with the rows of one; an error is its own and stops no other."""
         local_table: str | None = None
         try:
@@ -138,13 +153,13 @@ class CopyPass:
                 local_table = f"t{next_id(writer)}"
             made = replace(copy, local_table=local_table, lsn=held.snapshot.lsn)
             older = twin(self._store, copy)
-            if older and renewed(self._cursor, self._origin, held.snapshot, made, older, table, self._progress):
+            if older and renewed(self._cursor, self._origin, held.snapshot, made, older, table, work):
                 return self._checked(made, copy, table)
             columns = [
                 TargetColumn(kept.local_name, kept.column.type, copy.numeric, kept.rung) for kept in copy.columns
             ]
             with self._origin.sources(
-                held.snapshot, table, [kept.column for kept in copy.columns], self._progress
+                held.snapshot, table, [kept.column for kept in copy.columns], work.count
             ) as sources:
                 filled = fill(self._cursor, qualified(DATA_SCHEMA, local_table), columns, sources)
             kept_columns = tuple(

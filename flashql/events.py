@@ -151,7 +151,8 @@ class StateChanged(SyncEvent):
 class ProgressMade(SyncEvent):
     """How far long work is: rows and bytes done, and in all (None: unknown).
 
-    `subject` names what is worked on, and `kind` says what that is: view, subscription or scope.
+    `subject` names what is worked on, and `kind` says what that is: view, subscription, scope or transaction (a large
+    one of the stream).
     """
 
     name: ClassVar[str] = "progress"

@@ -14,10 +14,11 @@ from flashql.lifecycle import Phase
 from flashql.lsn import LSN
 from flashql.measuring import Batch, Meter
 from flashql.moments import Moments
-from flashql.origins.base import Progress, Received
+from flashql.origins.base import Received, Size
 from flashql.origins.postgres.assembling import Assembler, Spooled, Whole
 from flashql.origins.postgres.frames import Frames
 from flashql.origins.postgres.stream import ENOUGH_BYTES, PIECE_BYTES, Stream
+from flashql.works import Works
 
 # While inserts flow, what came before is committed after this long, and the next is waited for that long.
 _COMMIT_SECONDS, _PIECE_SECONDS = 0.5, 0.1
@@ -43,7 +44,7 @@ class Feed:
         moments: Moments,
         *,
         folder: Path | None,
-        progress: Progress,
+        works: Works,
         meter: Meter,
         events: Events,
         stopping: Callable[[], bool],
@@ -53,10 +54,10 @@ class Feed:
         self.followed = False  # whether anything came
         self.brought = 0  # how often something was applied
         self._origin = origin
+        self._works = works
         self._stream = stream
         self._follower = follower
         self._moments = moments
-        self._progress = progress
         self._meter = meter
         self._events = events
         self._ladder = meter.begin(self.position, lambda: stream.heard)
@@ -156,13 +157,13 @@ class Feed:
         if isinstance(ended, Whole):
             yield from self._pieces(ended)
             return
-        what, done = f"transaction {ended.xid} of {self._origin}", 0
-        for frames in ended.chunks():
-            if self._stopping():
-                raise Stopped
-            yield frames
-            done += len(frames)
-            self._progress(what, done, ended.count)
+        what = f"transaction {ended.xid} of {self._origin}"
+        with self._works.begin(what, (), Phase.PULL, self._origin, Size(ended.count)) as work:
+            for frames in ended.chunks():
+                if self._stopping():
+                    raise Stopped
+                yield frames
+                work.count(len(frames), frames.size_bytes)
 
     def _pieces(self, ended: Whole) -> Iterator[Frames]:
         """Ordinary transactions and, as long as inserts flow, those that come meanwhile: all for one local commit."""

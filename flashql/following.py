@@ -24,7 +24,7 @@ from flashql.origins.postgres.pgoutput import Decoder
 from flashql.store import Store
 from flashql.store.compacting import compact
 from flashql.store.copies import advance, copies
-from flashql.store.jobs import advance_jobs, is_following, jobs
+from flashql.store.jobs import advance_jobs, confirm_jobs, is_following, jobs
 from flashql.store.relations import shown_tables
 from flashql.widening import widened
 
@@ -144,10 +144,7 @@ class Follower:
         """The origin has sent everything before `position` and nothing is under way: remember that durably."""
         with self._store.transaction(of_stream=True) as writer:
             advance(writer, self._origin, position)
-            writer.execute(
-                "UPDATE flashql.sync_jobs SET lag_bytes = ? WHERE origin = ? AND state = 'running'",
-                [max(0, origin_lsn - position), self._origin],
-            )
+            confirm_jobs(writer, self._origin, max(0, origin_lsn - position))
         self.applied_lsn = position
         return position
 

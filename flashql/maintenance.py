@@ -41,7 +41,7 @@ from flashql.store.copies import next_id
 from flashql.store.definitions import views
 from flashql.store.duck import as_ours
 from flashql.store.inputs import inputs, let_stand, save_inputs
-from flashql.store.jobs import is_following, jobs, set_job
+from flashql.store.jobs import is_following, jobs, note_success, set_job
 from flashql.store.relations import described, show_own
 from flashql.store.steps import add_measured, built_milliseconds, save_steps, step_rows
 from flashql.watching import Watcher, Watchers
@@ -291,7 +291,7 @@ def mark_running(writer: duckdb.DuckDBPyConnection, store: Store, view: View, ls
         last_error=None,
         next_retry_at=None,
     )
-    writer.execute("UPDATE flashql.sync_jobs SET last_success_at = now() WHERE relation_id = ?", [view.relation_id])
+    note_success(writer, view.relation_id)
 
 
 def without_broken(act: Callable[[], T], view: View | None = None) -> T:

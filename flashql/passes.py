@@ -21,7 +21,6 @@ from flashql.keeping import in_order
 from flashql.lifecycle import Phase
 from flashql.lsn import NOWHERE
 from flashql.maintenance import Maintenance, keep_up, mark_running, without_broken
-from flashql.origins.base import Progress
 from flashql.origins.postgres import PostgresOrigin
 from flashql.populating import populate
 from flashql.seeding import plant
@@ -115,14 +114,12 @@ class Passes:
         store: Store,
         origins: Callable[[str], PostgresOrigin],
         worker: Callable[[str], Worker],
-        progress: Progress,
     ) -> None:
         self.before: Callable[[], None] = lambda: None
         self.after: Callable[[], None] = lambda: None
         self._store = store
         self._origins = origins
         self._worker = worker
-        self._progress = progress
         self._lock = threading.Lock()  # guards _next
         self._running = threading.Lock()  # held by the one pass that runs
         self._next: _Pass | None = None
@@ -253,7 +250,7 @@ class Passes:
         this.began([view.relation_id])
         try:
             if self._lacks_rows(view) or this.names[view.relation_id]:
-                populate(self._store, self._origins, view, self._progress)
+                populate(self._store, self._origins, view)
                 this.materialized.append(view.relation_id)
         except errors.FlashQLError as error:
             this.failed[view.relation_id] = error

@@ -15,19 +15,20 @@ from flashql.events import Events, SyncApplied
 from flashql.hooks import syncing
 from flashql.lifecycle import Event, Phase, moved
 from flashql.maintenance import Maintenance, without_broken
-from flashql.origins.base import Progress
 from flashql.origins.postgres import PostgresOrigin
+from flashql.origins.postgres.snapshot import counting
 from flashql.query import Origins
 from flashql.quoting import qualified
 from flashql.store import DATA_SCHEMA, Store, translated
 from flashql.store.copies import drop_table, next_id
 from flashql.store.definitions import views
-from flashql.store.jobs import jobs, make_job, set_job
+from flashql.store.jobs import jobs, make_job, note_success, set_job
 from flashql.store.loading import fill
 from flashql.store.relations import show_own
+from flashql.works import Works
 
 
-def populate(store: Store, origins: Origins, view: View, progress: Progress) -> None:
+def populate(store: Store, origins: Origins, view: View) -> None:
     """Replace a materialized view's rows with what its query returns now; readers see the old rows until then.
 
     Raises what went wrong, after noting it in the view's job; the old rows stay.
@@ -39,7 +40,7 @@ def populate(store: Store, origins: Origins, view: View, progress: Progress) -> 
         set_job(writer, view.relation_id, phase=Phase.CLONE)
         table = f"m{next_id(writer)}"
     try:
-        rows = _fill(store, origins, view, table, progress)
+        rows = _fill(store, origins, view, table)
         without_broken(partial(_show, store, view, table, rows))
     except errors.FlashQLError as error:
         with store.transaction() as writer:
@@ -83,7 +84,7 @@ def _show(store: Store, view: View, table: str, rows: int) -> None:
             last_error=None,
             next_retry_at=None,
         )
-        writer.execute("UPDATE flashql.sync_jobs SET last_success_at = now() WHERE relation_id = ?", [view.relation_id])
+        note_success(writer, view.relation_id)
     Maintenance.of(store).try_again([view.relation_id])
 
 
@@ -94,32 +95,29 @@ def _require_current(store: Store, view: View) -> None:
         raise errors.UnknownName(f"{view.relation_id} was dropped or defined anew meanwhile")
 
 
-def _fill(store: Store, origins: Origins, view: View, table: str, progress: Progress) -> int:
+def _fill(store: Store, origins: Origins, view: View, table: str) -> int:
     """Fill a new table with the view's rows; how many they are."""
     name = qualified(DATA_SCHEMA, table)
     if view.origin is None:
         _fill_locally(store, origins, view, name)
     else:
-        _fill_from_origin(store, origins(view.origin), view, name, progress)
+        _fill_from_origin(store, origins(view.origin), view, name)
     ((rows,),) = store.rows(f"SELECT count(*) FROM {name}")
     return int(rows)
 
 
-def _fill_from_origin(store: Store, origin: PostgresOrigin, view: View, name: str, progress: Progress) -> None:
-    with ExitStack() as stack:
+def _fill_from_origin(store: Store, origin: PostgresOrigin, view: View, name: str) -> None:
+    sql = query.full_sql(view)
+    expected = origin.client.expected(sql)
+    with (
+        Works.of(store).begin(view.relation_id, [view.relation_id], Phase.CLONE, view.origin, expected) as work,
+        ExitStack() as stack,
+    ):
 
         def source() -> pa.RecordBatchReader:
-            reader = stack.enter_context(origin.client.reader(query.full_sql(view)))
-            return pa.RecordBatchReader.from_batches(reader.schema, counted(reader))
+            return stack.enter_context(origin.client.reader(sql))
 
-        def counted(reader: pa.RecordBatchReader) -> object:
-            done = 0
-            for batch in reader:
-                done += batch.num_rows
-                progress(view.relation_id, done, None)
-                yield batch
-
-        fill(store.cursor, name, query.targets(view), [source])
+        fill(store.cursor, name, query.targets(view), [counting(source, work.count)])
 
 
 def _fill_locally(store: Store, origins: Origins, view: View, name: str) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 import duckdb
 
@@ -16,12 +15,13 @@ from flashql import errors, fingerprint
 from flashql.apply import target
 from flashql.catalog import Copy, CopyState, Table
 from flashql.comparing import differing_places, is_one_of
-from flashql.origins.base import Progress, Snapshot, no_progress
+from flashql.origins.base import Count, Size, Snapshot, count_nothing
 from flashql.origins.postgres.origin import PostgresOrigin
 from flashql.quoting import quote
 from flashql.store import DATA_SCHEMA, Store, translated
 from flashql.store.copies import copies
 from flashql.store.loading import TargetColumn, append
+from flashql.works import Work
 
 # With more rows than that to take again, one by one by their keys, reading all of them is sooner done.
 MOST_PLACES = 50_000
@@ -59,9 +59,9 @@ def renewed(
     copy: Copy,
     older: Copy,
     table: Table,
-    progress: Progress = no_progress,
+    work: Work,
 ) -> bool:
-    """Make the copy's table from the older one's rows, true at the snapshot.
+    """Make the copy's table from the older one's rows, true at the snapshot; the rows that are read count as `work`.
 
     False, and there is no table, when too many rows differ or one does not fit.
     """
@@ -77,7 +77,8 @@ def renewed(
                 cursor.execute("ROLLBACK")
                 return False
             if places:
-                take_again(cursor, origin, snapshot, copy, table, places, progress)
+                work.expect(Size(len(places)))
+                take_again(cursor, origin, snapshot, copy, table, places, work.count)
             cursor.execute("COMMIT")
     except BaseException as error:
         with suppress(duckdb.Error):  # what failed may have rolled back already
@@ -95,12 +96,11 @@ def take_again(
     copy: Copy,
     table: Table,
     places: Sequence[int],
-    progress: Progress = no_progress,
+    count: Count = count_nothing,
 ) -> None:
     """Replace the copy's rows at these places by the snapshot's, in the writer's transaction."""
     writer.execute(f"DELETE FROM {target(copy)} WHERE {is_one_of(fingerprint.of_local(copy).place, places)}")
     columns = [TargetColumn(kept.local_name, kept.column.type, copy.numeric, kept.rung) for kept in copy.columns]
     where = is_one_of(fingerprint.of_origin(copy).place, places)
-    total = replace(table, estimated_rows=len(places))
-    with origin.sources(snapshot, total, [kept.column for kept in copy.columns], progress, where) as sources:
+    with origin.sources(snapshot, table, [kept.column for kept in copy.columns], count, where) as sources:
         append(writer, target(copy), columns, sources)

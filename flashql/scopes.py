@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TypeAlias, overload
 
 import duckdb
 
 from flashql import errors
+from flashql.events import ProgressMade
 from flashql.instances import InstanceState, Turn
 from flashql.passes import SyncReport, Watch
 from flashql.selecting import Selector, select
@@ -33,6 +36,7 @@ from flashql.store.scopes import (
     scopes,
     set_operations,
 )
+from flashql.works import Amount, Works, fields_of, made
 
 _log = logging.getLogger(__name__)
 
@@ -86,6 +90,7 @@ class _Run(Operations):
         self.run_id = uuid.uuid4().hex
         self.names: set[str] = set()  # this and the next: guarded by the scopes' condition
         self.left: set[str] = set()
+        self.began_at = time.monotonic()
         self._scopes = scopes
 
     def ended(self, outcomes: Mapping[str, errors.FlashQLError | None]) -> None:
@@ -139,10 +144,14 @@ class Scopes:
     def __init__(self, store: Store, carry_out: CarryOut) -> None:
         self._store = store
         self._carry_out = carry_out
+        self._works = Works.of(store)
+        self._works.also(self.progress)
         self._starting = threading.RLock()  # held while rows say what runs, before or after memory does
         self._condition = threading.Condition()  # guards what follows, and is held over no write
         self._running: dict[str, _Run] = {}  # by the scope's id; each from before its rows say so until after
+        self._last: dict[str, _Run] = {}  # likewise, and also those that are over
         self._closed = False
+        self._told: dict[str, Amount] = {}  # what was told last of how far each is
 
     def start(
         self, scope_id: str, selector: Selector, *, wait: bool = False, restart: bool = False, force: bool = False
@@ -186,7 +195,9 @@ class Scopes:
         with self._condition:  # so that what the rows say is running and what runs are of one moment
             found = scopes(self._store)
             running = set(self._running)
+            last = dict(self._last)
         shown = [one.cut() if one.is_running and one.id not in running else one for one in found.values()]
+        shown = [replace(one, **fields_of(self._amount(last[one.id]))) if one.id in last else one for one in shown]
         if scope_id is None:
             return shown
         for one in shown:
@@ -212,6 +223,7 @@ class Scopes:
                     raise _unknown(scope_id)
             with self._condition:
                 self._running.pop(scope_id, None)
+                self._last.pop(scope_id, None)
                 self._condition.notify_all()
 
     def delete_status(self, status_id: str) -> None:
@@ -238,6 +250,20 @@ class Scopes:
             if not self._store.read_only:
                 with self._store.transaction(of_stream=True) as writer:
                     interrupt_all(writer)
+
+    def _amount(self, run: _Run) -> Amount | None:
+        """How much was read for the run's views since it began."""
+        amounts = [one for name in run.names if (one := self._works.lately(name, run.began_at)) is not None]
+        return sum(amounts, Amount()) if amounts else None
+
+    def progress(self) -> list[ProgressMade]:
+        """How far each scope is that is running, or has ended since it was asked last."""
+        with self._condition:
+            last, running = list(self._last.values()), set(self._running)
+        found = {run.scope_id: amount for run in last if (amount := self._amount(run)) is not None}
+        before, self._told = self._told, found
+        told = {name: one for name, one in found.items() if name in running or before.get(name) != one}
+        return [made(name, amount, kind="scope") for name, amount in told.items()]
 
     # -- told by its runs
 
@@ -266,7 +292,7 @@ class Scopes:
             fresh = [name for name in names if name not in run.names]
             run.names.update(fresh)
             run.left.update(fresh)  # from here on it does not end without them
-            self._running[scope_id] = run
+            self._running[scope_id] = self._last[scope_id] = run
         try:
             with self._store.transaction(of_stream=True) as writer:
                 (add_views if run is before else begin_run)(writer, scope_id, run.run_id, fresh)

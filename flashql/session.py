@@ -18,7 +18,7 @@ from flashql.joining import Need
 from flashql.lifecycle import Event, Phase, moved
 from flashql.maintenance import Maintenance
 from flashql.moments import Moment, Moments
-from flashql.origins.base import NeedsText, Progress, Received
+from flashql.origins.base import NeedsText, Received
 from flashql.origins.postgres.origin import HeldSlot, PostgresOrigin
 from flashql.origins.postgres.slot import slot_name
 from flashql.origins.postgres.stream import Stream
@@ -28,6 +28,7 @@ from flashql.store import Store
 from flashql.store.copies import copies
 from flashql.telling import tell_cloned
 from flashql.widening import widened_by_waiting
+from flashql.works import Works
 
 # The origin's catalog is compared this often, since many changes of a table say nothing in the stream.
 _RECONCILE_SECONDS = 60.0
@@ -38,12 +39,11 @@ _RECONSIDER_SECONDS = 2.0
 class Session:
     """Follows an origin until it is told to stop, nothing is left to follow, or something fails (raised)."""
 
-    def __init__(self, store: Store, origin: PostgresOrigin, boss: Boss, progress: Progress, *, binary: bool) -> None:
+    def __init__(self, store: Store, origin: PostgresOrigin, boss: Boss, *, binary: bool) -> None:
         self._store = store
         self._origin = origin
         self._boss = boss
         self._binary = binary  # whether values may come in binary form
-        self._progress = progress
         self._slot = slot_name(store.database_id, origin.name)
         self._maintenance = Maintenance.of(store)
         self._events = Events.of(store)
@@ -214,7 +214,7 @@ class Session:
             self._follower,
             self._moments,
             folder=self._store.folder,
-            progress=self._progress,
+            works=Works.of(self._store),
             meter=self._boss.meter,
             events=self._events,
             stopping=lambda: self._boss.stopping,
@@ -255,7 +255,8 @@ class Session:
             )
             self._follower.reload()
             held, self._held = self._held, None
-            self._pass = CopyPass(self._store, self._origin, self._slot, wanted, held, self._progress, self.interrupt)
+            readers = {name: [view.relation_id for view in need.views] for name, need in self._needs.items()}
+            self._pass = CopyPass(self._store, self._origin, self._slot, wanted, held, readers, self.interrupt)
         elif self._held is not None:
             self._held.close()
             self._held = None

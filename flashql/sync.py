@@ -16,13 +16,13 @@ import duckdb
 
 from flashql import detaching, errors, joining
 from flashql.catalog import Persistence, View
-from flashql.events import Callback, EventListener, Events, ProgressMade
+from flashql.events import Callback, EventListener, Events
 from flashql.hooks import Registration
 from flashql.lifecycle import FOLLOWING, Event, moved
 from flashql.listening import Handle
 from flashql.maintenance import Maintenance
 from flashql.measuring import Metrics, measured
-from flashql.origins.base import Progress, no_progress
+from flashql.origins.base import Progress
 from flashql.origins.postgres import PostgresOrigin
 from flashql.origins.postgres.slot import slot_name
 from flashql.passes import Passes, SyncReport
@@ -51,6 +51,7 @@ from flashql.store.relations import counted, freeze
 from flashql.verifying import VerifyReport
 from flashql.waking import Waker
 from flashql.worker import Worker
+from flashql.works import Works, fields_of
 
 # How long `status` waits for an origin that nothing here follows.
 _ANSWER_SECONDS = 2.0
@@ -60,14 +61,14 @@ class Sync:
     """The synchronisation of one database. `progress` may be set to follow long work."""
 
     def __init__(self, store: Store, origins: Callable[[str], PostgresOrigin]) -> None:
-        self.progress: Progress = no_progress
         self._store = store
         self._origins = origins
         self._workers: dict[str, Worker] = {}
         self._lock = threading.Lock()  # guards the workers
         self._closed = False
         self._events = Events.of(store)
-        self._passes = Passes(store, origins, self._worker, self._tell)
+        self._works = Works.of(store)
+        self._passes = Passes(store, origins, self._worker)
         self._passes.before = self._release_unneeded
         self._watchers = Maintenance.of(store).watchers
         self._reconciler = Reconciler(store, self._followed, self.refresh)
@@ -76,6 +77,15 @@ class Sync:
         self.after_sync = Registration(self._watchers.add_after)
         self._operations = Operations(store, SYNC)
         self.scopes = Scopes(store, self._passes.join)
+
+    @property
+    def progress(self) -> Progress:
+        """Told `(what, done, total)`, in rows, whenever some of a long work is done, by whoever does it."""
+        return self._works.progress
+
+    @progress.setter
+    def progress(self, told: Progress) -> None:
+        self._works.progress = told
 
     # -- the entry point
 
@@ -146,7 +156,7 @@ class Sync:
     def _fresh(self, view: View, job: JobStatus, waiting: Mapping[str, tuple[int, Retained] | None]) -> JobStatus:
         origin = view.origin or ""
         rows, unfit = counted(self._store, view)
-        job = replace(job, rows=rows, unfit_values=unfit)
+        job = replace(job, rows=rows, unfit_values=unfit, **fields_of(self._works.now(view.relation_id)))
         if view.persistence is not Persistence.REALTIME:
             return job
         if origin in waiting and job.slot_id is not None:
@@ -253,7 +263,7 @@ class Sync:
                 f"{view.relation_id} is read at its origin each time: there is nothing to refresh"
             )
         if view.persistence is Persistence.MATERIALIZED:
-            populate(self._store, self._origins, view, self.progress)
+            populate(self._store, self._origins, view)
             return
         if view.origin is None:
             with self._store.transaction() as writer:
@@ -363,7 +373,8 @@ class Sync:
         with self._store.transaction() as writer:
             writer.execute(
                 "UPDATE flashql.sync_jobs SET state = CASE state WHEN 'running' THEN 'idle' ELSE state END, "
-                "phase = NULL, next_retry_at = NULL WHERE phase IS NOT NULL OR state = 'running'"
+                "phase = NULL, next_retry_at = NULL, done_rows = NULL, total_rows = NULL, done_bytes = NULL, "
+                "total_bytes = NULL WHERE phase IS NOT NULL OR state = 'running' OR done_rows IS NOT NULL"
             )
         self.scopes.interrupt()
 
@@ -376,7 +387,7 @@ class Sync:
             self._check_open()
             worker = self._workers.get(origin)
             if worker is None:
-                worker = Worker(self._store, self._origins(origin), self._tell)
+                worker = Worker(self._store, self._origins(origin))
                 self._workers[origin] = worker
             return worker
 
@@ -385,8 +396,3 @@ class Sync:
             worker = self._workers.pop(origin, None)
         if worker is not None:
             worker.stop()
-
-    def _tell(self, what: str, done: int, total: int | None) -> None:
-        self.progress(what, done, total)
-        if self._events.wanted(ProgressMade.name):
-            self._events.tell(ProgressMade(subject=what, done_rows=done, total_rows=total))

@@ -22,7 +22,7 @@ from flashql.lifecycle import Phase
 from flashql.lsn import LSN
 from flashql.measuring import Meters
 from flashql.moments import Moment
-from flashql.origins.base import NeedsText, Progress
+from flashql.origins.base import NeedsText
 from flashql.origins.postgres.origin import PostgresOrigin
 from flashql.patience import within
 from flashql.retrying import Failures
@@ -38,11 +38,10 @@ Settled: TypeAlias = Callable[[Mapping[str, errors.FlashQLError | None]], None]
 class Worker:
     """Keeps the active realtime views of one origin right, on a thread of its own, until stopped."""
 
-    def __init__(self, store: Store, origin: PostgresOrigin, progress: Progress) -> None:
+    def __init__(self, store: Store, origin: PostgresOrigin) -> None:
         self.origin = origin
         self.meter = Meters.of(store).origin(origin.name)
         self._store = store
-        self._progress = progress
         self._events = Events.of(store)
         self._condition = threading.Condition()
         self._requested = 0  # how often someone asked to look again
@@ -267,7 +266,7 @@ class Worker:
         problem: errors.FlashQLError | None = None
         self._reached = LSN(0)  # the origin's history may be another than it was: one that is shorter yet
         try:
-            session = self._session = Session(self._store, self.origin, self, self._progress, binary=self._binary)
+            session = self._session = Session(self._store, self.origin, self, binary=self._binary)
             session.run()
         except NeedsText as unfit:
             _log.info("origin %s sends text from here: %s", self.origin.name, unfit)

@@ -8,9 +8,9 @@ tolerates being sent anything twice.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -124,6 +124,24 @@ class Snapshot:
 
     name: str
     lsn: LSN
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many rows there are, and how many bytes they take; None where that is not known. An estimate."""
+
+    rows: int | None = None
+    size_bytes: int | None = None
+
+
+UNKNOWN_SIZE = Size()
+
+# Told how many rows, and bytes of them, have just come. Called for each batch, from any thread; must return at once.
+Count: TypeAlias = Callable[[int, int], None]
+
+
+def count_nothing(rows: int, size_bytes: int) -> None:
+    """The count of those who do not look."""
 
 
 class Progress(Protocol):

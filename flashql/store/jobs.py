@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -37,6 +37,10 @@ class JobStatus:
     in a numeric, an infinite interval): such a column is held as the origin's text. Counted when status is asked for.
 
     `last_reconciled_at` is when its rows were last compared with the origin's and found equal.
+
+    `has_synced` says whether it has had rows of its own here at all, `last_synced_at` when these were last known to be
+    what its origin had sent: while it follows, at most some seconds ago. The last four are of rows that are being read
+    for it in this process, None otherwise; totals are estimates.
     """
 
     relation_id: str
@@ -61,7 +65,20 @@ class JobStatus:
     seconds_to_loss: int | None
     stale: bool
     unfit_values: int | None
-    last_reconciled_at: datetime | None
+    last_reconciled_at: datetime | None = None
+    has_synced: bool = False
+    last_synced_at: datetime | None = None
+    done_rows: int | None = None
+    total_rows: int | None = None
+    done_bytes: int | None = None
+    total_bytes: int | None = None
+
+    @property
+    def progress(self) -> float | None:
+        """How much of the work under way is done, from 0 to 1, by bytes where they are known; None without one."""
+        if self.done_bytes is not None and self.total_bytes:
+            return self.done_bytes / self.total_bytes
+        return self.done_rows / self.total_rows if self.done_rows is not None and self.total_rows else None
 
 
 @dataclass(frozen=True)
@@ -79,8 +96,10 @@ _SEEDED = "relation_id IN (SELECT namespace || '.' || name FROM flashql.views WH
 _STALE = f"(mode = 'stream' AND last_seen_commit IS NOT NULL AND NOT {_FOLLOWS}) OR {_SEEDED} AS stale"
 _COMPUTED = {"stale": _STALE, "unfit_values": "NULL AS unfit_values"}
 # Times as numbers: what DuckDB makes of them for Python is in the zone of whoever asks, by way of a library of zones.
-_TIMES = ("updated_at", "next_retry_at", "last_success_at", "last_reconciled_at")
+_TIMES = ("updated_at", "next_retry_at", "last_success_at", "last_reconciled_at", "last_synced_at")
 _COMPUTED |= {name: f"epoch_us({name}) AS {name}" for name in _TIMES}
+_SYNCED_AT = "coalesce(last_synced_at, last_success_at)"  # a file of an older version has no more than that
+_COMPUTED |= {"has_synced": f"{_SYNCED_AT} IS NOT NULL", "last_synced_at": f"epoch_us({_SYNCED_AT})"}
 _FIELDS = ", ".join(_COMPUTED.get(name, name) for name in JobStatus.__dataclass_fields__)
 _PLACES = frozenset(list(JobStatus.__dataclass_fields__).index(name) for name in _TIMES)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -175,12 +194,41 @@ def advance_jobs(
 ) -> None:
     """All views that follow the origin's stream, and `also` these, contain every transaction that ends by `lsn`."""
     writer.execute(
-        "UPDATE flashql.sync_jobs SET last_seen_commit = ?, lag_bytes = ?, updated_at = now() "
+        "UPDATE flashql.sync_jobs SET last_seen_commit = ?, lag_bytes = ?, updated_at = now(), last_synced_at = now() "
         f"WHERE origin = ? AND state = 'running' AND {_FOLLOWS}",
         [str(lsn), lag_bytes, origin],
     )
     for relation_id in also:
         set_job(writer, relation_id, last_seen_commit=str(lsn))
+
+
+def confirm_jobs(writer: duckdb.DuckDBPyConnection, origin: str, lag_bytes: int) -> None:
+    """Nothing came, and the origin has sent all there is: the views that follow it are as it is now."""
+    writer.execute(
+        f"UPDATE flashql.sync_jobs SET lag_bytes = ?, last_synced_at = if({_FOLLOWS}, now(), last_synced_at) "
+        "WHERE origin = ? AND state = 'running'",
+        [lag_bytes, origin],
+    )
+
+
+def note_success(writer: duckdb.DuckDBPyConnection, relation_id: str) -> None:
+    """The view has been made, or begins to follow, now."""
+    writer.execute(
+        "UPDATE flashql.sync_jobs SET last_success_at = now(), last_synced_at = now() WHERE relation_id = ?",
+        [relation_id],
+    )
+
+
+def set_progress(writer: duckdb.DuckDBPyConnection, amounts: Mapping[str, Sequence[int | None] | None]) -> None:
+    """How far the work is that these views wait for: rows done and in all, bytes done and in all; None: for none."""
+    columns = zip(*((name, *(one or (None,) * 4)) for name, one in amounts.items()), strict=True)
+    writer.execute(
+        "UPDATE flashql.sync_jobs AS j SET done_rows = p.done_rows, total_rows = p.total_rows, "
+        "done_bytes = p.done_bytes, total_bytes = p.total_bytes FROM (SELECT unnest(?::VARCHAR[]) AS name, "
+        "unnest(?::BIGINT[]) AS done_rows, unnest(?::BIGINT[]) AS total_rows, unnest(?::BIGINT[]) AS done_bytes, "
+        "unnest(?::BIGINT[]) AS total_bytes) AS p WHERE j.relation_id = p.name",
+        [list(column) for column in columns],
+    )
 
 
 def set_retained(writer: duckdb.DuckDBPyConnection, origin: str, slot: str, seen: Retained | None) -> None:

@@ -23,6 +23,9 @@ class ScopeStatus:
 
     `details` has, for each view it was started with, its `state`, `error` (text or None) and `changed_at` (UTC, as
     text). Besides the states counted here a view may be `stopped` (left alone) or `interrupted` there.
+
+    The last four are of the rows that this process has read for it in its last run, or is reading; None where it read
+    none, or another process did. Totals are of the views begun so far, and estimates until they are complete.
     """
 
     id: str
@@ -35,6 +38,10 @@ class ScopeStatus:
     last_failed_at: datetime | None
     last_synced_at: datetime | None
     details: Mapping[str, Mapping[str, Any]] = field(hash=False)
+    done_rows: int | None = field(default=None, compare=False)
+    total_rows: int | None = field(default=None, compare=False)
+    done_bytes: int | None = field(default=None, compare=False)
+    total_bytes: int | None = field(default=None, compare=False)
 
     @property
     def is_running(self) -> bool:
@@ -52,9 +59,8 @@ def _cut_state(state: str) -> str:
     return TRANSITIONS.get((InstanceState(state), Turn.CUT), InstanceState(state)).value
 
 
-_FIELDS = ", ".join(
-    f"epoch_us({name}) AS {name}" if name in _TIMES else name for name in ScopeStatus.__dataclass_fields__
-)
+_COLUMNS = [name for name, one in ScopeStatus.__dataclass_fields__.items() if one.compare]
+_FIELDS = ", ".join(f"epoch_us({name}) AS {name}" if name in _TIMES else name for name in _COLUMNS)
 
 
 def scopes(store: Store) -> dict[str, ScopeStatus]:
@@ -65,7 +71,7 @@ def scopes(store: Store) -> dict[str, ScopeStatus]:
 
 
 def _status(row: Iterable[Any]) -> ScopeStatus:
-    fields = dict(zip(ScopeStatus.__dataclass_fields__, row, strict=True))
+    fields = dict(zip(_COLUMNS, row, strict=True))
     for name in _TIMES:
         if fields[name] is not None:
             fields[name] = _EPOCH + timedelta(microseconds=fields[name])

@@ -1,3 +1,11 @@
+-- How much of the rows that are being read for a view is there, while they are: totals are estimates.
+ALTER TABLE flashql.sync_jobs ADD COLUMN done_rows BIGINT;
+ALTER TABLE flashql.sync_jobs ADD COLUMN total_rows BIGINT;
+ALTER TABLE flashql.sync_jobs ADD COLUMN done_bytes BIGINT;
+ALTER TABLE flashql.sync_jobs ADD COLUMN total_bytes BIGINT;
+-- When its rows were last known to be what its origin had sent.
+ALTER TABLE flashql.sync_jobs ADD COLUMN last_synced_at TIMESTAMPTZ;
+
 -- Scopes: named groups of views that are synced together, what became of each view in the last run, and when.
 
 CREATE TABLE flashql.scopes (

@@ -20,7 +20,7 @@ from flashql.catalog import Column, Shape, Table
 from flashql.datatypes import PgType
 from flashql.lsn import LSN
 from flashql.origins import base
-from flashql.origins.base import Progress, Received, SlotState, Snapshot
+from flashql.origins.base import UNKNOWN_SIZE, Count, Received, Size, SlotState, Snapshot
 from flashql.origins.postgres import PostgresOrigin
 from flashql.origins.postgres.origin import HeldSlot
 from flashql.origins.postgres.stream import Stream
@@ -268,13 +268,17 @@ class SimulatedOrigin(PostgresOrigin):
         self._server.slots.pop(name, None)
         self._server.publications.pop(name, None)
 
+    def expected(self, table: Table, columns: Sequence[Column]) -> Size:
+        """Nothing is estimated here."""
+        return UNKNOWN_SIZE
+
     @contextmanager
     def sources(
         self,
         held: Snapshot,
         table: Table,
         columns: Sequence[Column],
-        progress: Progress,
+        count: Count,
         condition: str | None = None,
     ) -> Iterator[list[Callable[[], pa.RecordBatchReader]]]:
         """The snapshot's rows, in two batches; none of a table emptied or rewritten since (MVCC's caveats)."""

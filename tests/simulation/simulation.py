@@ -23,7 +23,7 @@ from unittest.mock import patch
 import duckdb
 
 import flashql
-from flashql import database, errors, feeding, recopies, session, sync, worker
+from flashql import database, errors, feeding, recopies, session, sync, worker, works
 from flashql.catalog import CopyState
 from flashql.database import Database
 from flashql.lsn import LSN
@@ -321,6 +321,7 @@ class Simulation:
             (feeding, "_IDLE_SECONDS", 0.0),
             (assembling, "HOLD_BYTES", self._hold_bytes),
             (recopies, "AT_MOST", 1 << 30),
+            (works, "_NOTE_SECONDS", 1e9),
             (session, "_RECONCILE_SECONDS", 1e9),
             (session, "Watch", lambda *_: nullcontext()),
         ):

@@ -18,6 +18,7 @@ from flashql import errors
 from flashql.catalog import Column, Shape, Table
 from flashql.datatypes import PgType, select_text
 from flashql.native import is_native
+from flashql.origins.base import UNKNOWN_SIZE, Size
 from flashql.origins.postgres.connecting import DsnSource, as_ours, conninfo, first_line
 from flashql.origins.postgres.pool import Pool
 from flashql.quoting import literal, quote
@@ -189,6 +190,25 @@ class PostgresClient:
             pages=pages,
             shape=_shape(connection, oid) if kind in ("r", "p") else None,
         )
+
+    def expected(self, query: str) -> Size:
+        """How many rows the planner expects of a query, and how wide; unknown when it does not say so at once.
+
+        It knows the size of tables now, and of those that were never analyzed too (plancat.c, estimate_rel_size).
+        """
+
+        def explain(connection: psycopg.Connection[Any]) -> Any:
+            with connection.transaction():
+                # Whoever holds a lock on the table is waited for when its rows are read, where that can be cancelled.
+                connection.execute("SET LOCAL lock_timeout = '100ms'; SET LOCAL statement_timeout = '1s'")
+                return connection.execute(f"EXPLAIN (FORMAT JSON) {query}".encode()).fetchone()
+
+        try:
+            ((plan,),) = self.asked(explain)
+            rows, width = plan["Plan"]["Plan Rows"], plan["Plan"]["Plan Width"]
+        except (errors.FlashQLError, KeyError, TypeError):
+            return UNKNOWN_SIZE
+        return Size(int(rows), int(rows * width))
 
     # -- rows as Arrow
 

@@ -10,7 +10,7 @@ import psycopg
 from flashql import errors
 from flashql.catalog import Column, Table
 from flashql.lsn import LSN
-from flashql.origins.base import Progress, Publication, Server, SlotState, Snapshot
+from flashql.origins.base import Count, Publication, Server, Size, SlotState, Snapshot
 from flashql.origins.postgres import preflight, slot, snapshot
 from flashql.origins.postgres.client import PostgresClient
 from flashql.origins.postgres.collating import Collations
@@ -205,11 +205,15 @@ class PostgresOrigin:
         held: Snapshot,
         table: Table,
         columns: Sequence[Column],
-        progress: Progress,
+        count: Count,
         condition: str | None = None,
     ) -> AbstractContextManager[list[snapshot.Source]]:
         """Sources of all rows of the table in the snapshot, or of those that meet the condition."""
-        return snapshot.sources(self.client, held, table, columns, progress, condition)
+        return snapshot.sources(self.client, held, table, columns, count, condition)
+
+    def expected(self, table: Table, columns: Sequence[Column]) -> Size:
+        """How much reading these columns of all rows will bring, as the planner estimates it."""
+        return self.client.expected(snapshot.rows_sql(table, columns))
 
     def close(self) -> None:
         """Close every connection."""

@@ -7,14 +7,13 @@ pages, which Postgres 14 and later serve with TID range scans.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import pyarrow as pa
 
 from flashql.catalog import Column, Table
-from flashql.origins.base import Progress, Snapshot
+from flashql.origins.base import Count, Snapshot
 from flashql.origins.postgres.client import ALL_ROWS, PostgresClient, column_sql
 from flashql.quoting import literal, qualified, quote
 
@@ -31,33 +30,36 @@ def sources(
     snapshot: Snapshot,
     table: Table,
     columns: Sequence[Column],
-    progress: Progress,
+    count: Count,
     condition: str | None = None,
 ) -> Iterator[list[Source]]:
     """Sources whose readers together give every row of the table once, columns named c0, c1, ...
 
-    With a `condition`, in the origin's SQL, only the rows that meet it.
+    With a `condition`, in the origin's SQL, only the rows that meet it. `count` is told of each batch.
 
     A source may be opened again, for a second try. The connections close when the context ends.
     """
-    selected = ", ".join(f"{column_sql(column.type, quote(column.name))} AS c{at}" for at, column in enumerate(columns))
-    query = f"SELECT {selected or '1 AS c0'} FROM {_relation(table)}"
+    query = rows_sql(table, columns)
     before = (
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         f"SET TRANSACTION SNAPSHOT {literal(snapshot.name)}",
         ALL_ROWS,
     )
-    counter = _Counter(f"{table.schema}.{table.name}", table.estimated_rows, progress)
     with ExitStack() as stack:
 
         def source(where: str) -> Source:
             def open_reader() -> pa.RecordBatchReader:
-                reader = stack.enter_context(client.reader(query + where, *before))
-                return pa.RecordBatchReader.from_batches(reader.schema, counter.counted(reader))
+                return stack.enter_context(client.reader(query + where, *before))
 
-            return open_reader
+            return counting(open_reader, count)
 
         yield [source(where) for where in ([f" WHERE {condition}"] if condition else ranges(table))]
+
+
+def rows_sql(table: Table, columns: Sequence[Column]) -> str:
+    """The query of all rows of the table, these columns as c0, c1, ..."""
+    selected = ", ".join(f"{column_sql(column.type, quote(column.name))} AS c{at}" for at, column in enumerate(columns))
+    return f"SELECT {selected or '1 AS c0'} FROM {_relation(table)}"
 
 
 def _relation(table: Table) -> str:
@@ -83,20 +85,22 @@ def ranges(table: Table) -> list[str]:
     return clauses
 
 
-class _Counter:
-    """Counts rows as they pass, over all connections, and tells `progress`."""
+def counting(open_reader: Source, count: Count) -> Source:
+    """The same source; `count` is told of each batch, and takes back what was told when it is opened again."""
+    told = [0, 0]
 
-    def __init__(self, what: str, estimated_rows: int, progress: Progress) -> None:
-        self._what = what
-        self._total = estimated_rows if estimated_rows >= 0 else None
-        self._progress = progress
-        self._done = 0
-        self._lock = threading.Lock()
-
-    def counted(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    def counted(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         for batch in reader:
-            with self._lock:
-                self._done += batch.num_rows
-                done = self._done
-            self._progress(self._what, done, self._total)
+            told[0] += batch.num_rows
+            told[1] += batch.nbytes
+            count(batch.num_rows, batch.nbytes)
             yield batch
+
+    def open_again() -> pa.RecordBatchReader:
+        if any(told):
+            count(-told[0], -told[1])
+            told[:] = 0, 0
+        reader = open_reader()
+        return pa.RecordBatchReader.from_batches(reader.schema, counted(reader))
+
+    return open_again
