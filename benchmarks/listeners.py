@@ -56,7 +56,8 @@ def listening(database: Database, callback: Callback | None) -> list[Handle]:
 
 def measure(rounds: int, transactions: int) -> list[dict[str, object]]:
     """One row for each kind of listener."""
-    over, told = threading.Event(), []
+    over = threading.Event()
+    told: list[object] = []
     kinds: dict[str, Callback | None] = {
         "nobody": None,
         "quick": told.append,
