@@ -1,6 +1,6 @@
 """A failing schedule made short: steps are left out, ever fewer at a time, while it still fails.
 
-python -m tests.simulation.minimize SEED [LENGTH] > tests/simulation/regressions/what_it_shows.py
+python -m tests.simulation.minimize SEED [LENGTH [controls]] > tests/simulation/regressions/what_it_shows.py
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.simulation.simulation import Mismatch, Simulation
-from tests.simulation.steps import Step, schedule
+from tests.simulation.steps import Step, controlled, schedule
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,13 @@ class Scenario:
     stream_after: int | None = None  # a transaction of so many changes is sent while it is under way
 
     @classmethod
-    def drawn(cls, seed: int, length: int) -> Scenario:
-        """The scenario of a seed."""
+    def drawn(cls, seed: int, length: int, *, controls: bool = False) -> Scenario:
+        """The scenario of a seed; with hooks and wakes when it `controls`."""
         chance = random.Random(seed)
         hold_bytes, sends_empty = chance.choice([200, 32 << 20]), chance.random() < 0.3
         stream_after = chance.choice([None, None, 1, 3])
-        return cls(schedule(chance, length), hold_bytes, sends_empty, stream_after)
+        steps = schedule(chance, length)
+        return cls(controlled(chance, steps) if controls else steps, hold_bytes, sends_empty, stream_after)
 
     def run(self) -> Simulation:
         """Carry it out in a folder of its own. Raises `Mismatch`."""
@@ -94,4 +95,4 @@ def minimized(scenario: Scenario, failing: Callable[[Scenario], bool] = fails) -
 if __name__ == "__main__":
     logging.disable(logging.CRITICAL)
     seed, length = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 60
-    sys.stdout.write(str(minimized(Scenario.drawn(seed, length))))
+    sys.stdout.write(str(minimized(Scenario.drawn(seed, length, controls="controls" in sys.argv[3:]))))

@@ -47,6 +47,15 @@ _WAITING_FOR_NOTHING = (
 )
 
 
+# Which phases a job may be in, in which states. One that waits for its slot, or is seeded, does not run yet.
+TOGETHER: dict[str, set[str | None]] = {
+    "idle": {None, "seed", "clone"},
+    "synced": {None, "seed", "clone"},
+    "running": {"clone", "pull", "reconcile"},
+    "failed": {None, "seed", "clone"},
+}
+
+
 class Mismatch(AssertionError):
     """A copy is not what the model says, or something promised is not kept."""
 
@@ -147,6 +156,7 @@ class Simulation:
         self.views: dict[str, ModelView] = {}
         self.checks = 0
         self.crashes = 0
+        self.refused = 0
         self._folder = folder
         self._hold_bytes = hold_bytes
         self._generation = 0
@@ -495,6 +505,12 @@ class Simulation:
                 sync.sync()
             case ("look",):
                 sync.look("primary")
+            case ("wake",):
+                sync.wake()
+                while (thread := sync._waker._thread) is not None:
+                    thread.join()
+            case ("refuse", times):
+                self._refuse(times)
             case ("reopen",):
                 self._reopen(self._path)
             case (kind, name) if name in self.views:
@@ -503,6 +519,20 @@ class Simulation:
                 except errors.FlashQLError as problem:
                     if self._photo is None and not isinstance(problem, errors.OriginUnreachable):
                         raise
+
+    def _refuse(self, times: int) -> None:
+        """A before_sync hook refuses what comes next, so many times."""
+        left, database = [times], self.db
+
+        def refuse(context: flashql.SyncContext) -> None:
+            if self._settling or database is not self.db or left[0] == 0:
+                hook.remove()
+                return
+            left[0] -= 1
+            self.refused += 1
+            raise ValueError(f"{left[0]} more")
+
+        hook = database.sync.before_sync(refuse)
 
     def _control(self, kind: str, name: str) -> None:
         relation = f"s.{name}"
@@ -531,6 +561,9 @@ class Simulation:
             cursor.execute("BEGIN")
             applied = dict(cursor.execute("SELECT name, applied_lsn FROM flashql.origins").fetchall()).get("primary", 0)
             lsns = dict(cursor.execute("SELECT local_table, lsn FROM flashql.copies").fetchall())
+            for job in cursor.execute("SELECT state, phase, relation_id FROM flashql.sync_jobs").fetchall():
+                if job[1] not in TOGETHER[job[0]]:
+                    raise Mismatch(f"there is no such job: {job}")
             if stray := cursor.execute(_WAITING_FOR_NOTHING).fetchall():
                 raise Mismatch(f"changes wait, or do not, against what is being copied: {stray}")
             jobs = cursor.execute(
@@ -597,6 +630,7 @@ class Simulation:
     def _settle(self) -> None:
         """No more surprises: everything open ends, all is delivered; then every view that can follow does, exactly."""
         self._later.clear()
+        self._settling = True
         for name in list(self.server.transactions):
             self.server.commit(name)
         self.server.begin("")

@@ -16,7 +16,8 @@ with operations ("insert", t, n), ("fill", t, n, count), ("update", t, i, n), ("
 the rows there are, n stands for values; ("savepoint",), ("rollback",) to the latest savepoint, ("release",) of it.
 On the way: ("deliver", frames), ("all",), ("keepalive",), ("cut",), ("copy", n): the copying goes on up to its n-th
 next halt. Here: ("view", v, t, columns or "*", condition or None), ("drop_view", v), ("stop", v), ("resume", v),
-("sync",), ("look",), ("refresh", v), ("forget", v), ("reopen",), ("crash",).
+("sync",), ("look",), ("refresh", v), ("forget", v), ("reopen",), ("crash",),
+("wake",), ("refuse", n): a before_sync hook refuses the next n commits.
 ("later", n, step): the step happens just before the n-th call of the origin, or (a crash) local commit, from now.
 """
 
@@ -51,6 +52,16 @@ def schedule(chance: random.Random, length: int) -> list[Step]:
             steps += [("sync",), step(chance, "tx"), ("all",), step(chance, "tx")]
         if name in _PUT_BACK and chance.random() < 0.6:  # before anybody looks
             steps += [("tx", (("fill", chance.choice(TABLES), 500, 5),)), (_PUT_BACK[name], *steps[-1][1:])]
+    return steps
+
+
+def controlled(chance: random.Random, steps: list[Step]) -> list[Step]:
+    """The schedule, with hooks that refuse, and passes that nobody waits for, here and there."""
+    steps = list(steps)
+    for _ in range(chance.randint(2, 8)):
+        steps.insert(chance.randrange(len(steps)), ("refuse", chance.randint(1, 3)))
+    for _ in range(chance.randint(1, 5)):
+        steps.insert(chance.randrange(len(steps)), ("wake",))
     return steps
 
 

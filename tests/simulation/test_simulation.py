@@ -55,6 +55,23 @@ def test_random_schedules() -> None:
     sys.stdout.write(f"{schedules} schedules, {checks} comparisons\n")
 
 
+def test_random_schedules_with_hooks_and_wakes() -> None:
+    """Whatever hooks refuse, however often: jobs are in legal states, and the rows are right at the end."""
+    seed = int(os.environ.get("FLASHQL_TEST_SEED") or random.randrange(2**31))
+    deadline = time.monotonic() + SECONDS
+    refused = schedules = 0
+    while refused == 0 or time.monotonic() < deadline:
+        sys.stdout.write(f"FLASHQL_TEST_SEED={seed}\n")  # pytest shows it when the test fails
+        try:
+            refused += Scenario.drawn(seed, LENGTH, controls=True).run().refused
+        except Mismatch as problem:
+            problem.add_note(f"FLASHQL_TEST_SEED={seed}; minimize {seed} {LENGTH} controls")
+            raise
+        schedules += 1
+        seed += 1
+    sys.stdout.write(f"{schedules} schedules, {refused} commits refused\n")
+
+
 @pytest.mark.parametrize("path", REGRESSIONS, ids=lambda path: path.stem)
 def test_what_was_found_before(path: Path) -> None:
     """One that has `KNOWN` is not mended yet: it must fail, and says why."""
