@@ -27,6 +27,7 @@ from flashql import errors, events, instances
 from flashql.cli import app
 from flashql.ddl.options import VIEW_OPTIONS
 from flashql.lifecycle import mermaid, phases_mermaid
+from flashql.openmetrics import FAMILIES
 from flashql.resources import sql_text
 from tests.fix_postgres import Origin
 from tests.spec_pairs import proven
@@ -376,7 +377,39 @@ def dialect_page() -> str:
     return "".join(parts)
 
 
+_METRICS_PAGE = """# Metrics
+
+Written from `flashql/openmetrics.py` by `python -m tests.test_docs`; do not edit.
+
+`flashql run --metrics-port 9464` shows these at `http://127.0.0.1:9464/metrics`, as OpenMetrics, which Prometheus and
+its kin read. [What to alarm on](../guides/operations.md#what-to-alarm-on) has the expressions. `/healthz` beside it
+answers 200 while every enabled view is running or synced, and otherwise 503 with the reason for each that is not.
+
+In Python, [`db.sync.metrics()`](sync.md#metrics) has the same, and an application that exports metrics of its own may
+add these to them: `registry.register(flashql.openmetrics.Collector(db.sync.metrics))`.
+
+Counters begin anew with the process. A sample is absent while its value is not known.
+
+| metric | type | labels | meaning |
+|---|---|---|---|
+{rows}
+"""
+
+_SUFFIXES = {"counter": "_total", "info": "_info"}
+
+
+def metrics_page() -> str:
+    """docs/reference/metrics.md, from the table of metrics."""
+    rows = []
+    for subject, family in FAMILIES:
+        name = family.name + _SUFFIXES.get(family.kind, "")
+        labels = ", ".join(f"`{one}`" for one in (subject, *family.labels) if one)
+        rows.append(f"| `{name}` | {family.kind} | {labels} | {family.help} |")
+    return _METRICS_PAGE.format(rows="\n".join(rows))
+
+
 GENERATED = {
+    DOCS / "reference" / "metrics.md": metrics_page,
     DOCS / "reference" / "dialect.md": dialect_page,
     DOCS / "guides" / "operations.md": operations_page,
     DOCS / "guides" / "scopes.md": scopes_page,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated
 
 import typer
@@ -14,6 +14,7 @@ from rich.table import Table
 
 from flashql import Database, JobStatus, SyncReport
 from flashql.cli import settings
+from flashql.cli.exposing import exposed
 from flashql.cli.output import complain, console, status_table
 from flashql.cli.progress import progress_of
 from flashql.cli.settings import DatabaseOption, OriginOption, SelectorArgument
@@ -29,6 +30,11 @@ def run(
     interval: Annotated[
         float, typer.Option(min=1, metavar="SECONDS", help="How often to look for views that need a sync.")
     ] = 30.0,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, metavar="PORT", help="Show /metrics and /healthz there; 0: any that is free."),
+    ] = None,
+    metrics_host: Annotated[str, typer.Option(metavar="ADDRESS", help="The address to show them at.")] = "127.0.0.1",
 ) -> None:
     """Sync, then stay and follow the origins until Ctrl-C or SIGTERM, which end it cleanly with exit code 0.
 
@@ -41,6 +47,8 @@ def run(
 
     flashql run -d app.duckdb -o primary=postgresql://app@localhost/shop
 
+    flashql run --metrics-port 9464
+
     FLASHQL_DATABASE=app.duckdb FLASHQL_ORIGIN_PRIMARY=postgresql://app@localhost/shop flashql run
     """
     chosen = selector or ["*"]
@@ -48,6 +56,7 @@ def run(
         interruptible(),
         suppress(KeyboardInterrupt),
         settings.load(database, origin).open() as db,
+        _metrics(db, metrics_host, metrics_port),
     ):
         with progress_of(db):
             _report_failures(db.sync.sync(chosen))
@@ -57,6 +66,17 @@ def run(
         else:
             _stay(db, chosen, interval, _Lines().show)
     print("stopped", flush=True)
+
+
+@contextmanager
+def _metrics(db: Database, host: str, port: int | None) -> Iterator[None]:
+    """Metrics within the block, if a port is given; where, is printed."""
+    if port is None:
+        yield
+        return
+    with exposed(host, port, db.sync.metrics) as url:
+        print(f"metrics at {url}/metrics", flush=True)
+        yield
 
 
 def _stay(db: Database, chosen: list[str], interval: float, show: Callable[[list[JobStatus]], None]) -> None:
