@@ -15,13 +15,14 @@ from dataclasses import replace
 import duckdb
 
 from flashql import detaching, errors, joining
+from flashql.answering import Answers, answering
 from flashql.catalog import Persistence, View
 from flashql.events import Callback, EventListener, Events
 from flashql.hooks import Registration
 from flashql.lifecycle import FOLLOWING, Event, moved
 from flashql.listening import Handle
 from flashql.maintenance import Maintenance
-from flashql.measuring import Metrics, measured
+from flashql.measuring import Metrics, followed, measured
 from flashql.origins.base import Progress
 from flashql.origins.postgres import PostgresOrigin
 from flashql.origins.postgres.slot import slot_name
@@ -66,6 +67,7 @@ class Sync:
         self._workers: dict[str, Worker] = {}
         self._lock = threading.Lock()  # guards the workers
         self._closed = False
+        self._answers: Answers | None = None
         self._events = Events.of(store)
         self._works = Works.of(store)
         self._passes = Passes(store, origins, self._worker)
@@ -137,6 +139,17 @@ class Sync:
         """What is measured of each origin and view since the database was opened, as of now. No origin is asked."""
         return measured(self._store)
 
+    def share_status(self) -> Answers:
+        """Let `flashql status` of other processes know how the views stand, until what this returns is closed.
+
+        Raises `NotSupported` for a database in memory and where there are no Unix sockets, `DatabaseReadOnly`, and
+        `DatabaseError` when no socket can be made beside the file.
+        """
+        with self._lock:
+            self._check_open()
+            self._answers = answering(self._store, self._answers, {"status": self.status})
+            return self._answers
+
     def _slot_waits(self, origin: str) -> bool:
         """Whether the origin has a slot of ours that no session makes use of."""
         worker = self._workers.get(origin)
@@ -157,6 +170,7 @@ class Sync:
         origin = view.origin or ""
         rows, unfit = counted(self._store, view)
         job = replace(job, rows=rows, unfit_values=unfit, **fields_of(self._works.now(view.relation_id)))
+        job = followed(self._store, view, job)
         if view.persistence is not Persistence.REALTIME:
             return job
         if origin in waiting and job.slot_id is not None:
@@ -351,6 +365,8 @@ class Sync:
         with self._lock:
             self._closed = True
             workers = dict(self._workers)
+        if self._answers is not None:
+            self._answers.close()
         self._waker.close()
         self._watchers.hooks.close()  # before: a session that waits for one would not end
         self.scopes.close()

@@ -19,6 +19,7 @@ from flashql.cli.output import complain, console, status_table
 from flashql.cli.progress import progress_of
 from flashql.cli.settings import DatabaseOption, OriginOption, SelectorArgument
 from flashql.cli.signals import interruptible
+from flashql.errors import FlashQLError
 
 _LOOK_SECONDS = 1.0
 
@@ -58,6 +59,7 @@ def run(
         settings.load(database, origin).open() as db,
         _metrics(db, metrics_host, metrics_port),
     ):
+        _share_status(db)
         with progress_of(db):
             _report_failures(db.sync.sync(chosen))
         if console().is_terminal:
@@ -77,6 +79,15 @@ def _metrics(db: Database, host: str, port: int | None) -> Iterator[None]:
     with exposed(host, port, db.sync.metrics) as url:
         print(f"metrics at {url}/metrics", flush=True)
         yield
+
+
+def _share_status(db: Database) -> None:
+    """Let `flashql status` know; where that cannot be, say so and go on."""
+    if not db.store.in_memory:
+        try:
+            db.sync.share_status()
+        except FlashQLError as error:
+            complain(error.message, error.hint)
 
 
 def _stay(db: Database, chosen: list[str], interval: float, show: Callable[[list[JobStatus]], None]) -> None:
