@@ -129,13 +129,35 @@ class Answers:
             return said | {"error": error.message, "hint": error.hint}
 
 
-def answering(store: Store, already: Answers | None, answers: Mapping[str, Callable[..., Any]]) -> Answers:
-    """Those that answer already, if they do, or new ones. Raises what `Answers` does, and `DatabaseReadOnly`."""
-    if store.in_memory:
-        raise errors.NotSupported("no other process can know of a database in memory")
-    if store.read_only:
-        raise errors.DatabaseReadOnly("only who has the file open for writing answers for it")
-    return already if already is not None and not already.is_closed else Answers(store.path, answers)
+class Answering:
+    """Whether one database answers others: from `begin` on, until what that returns is closed, or this is."""
+
+    def __init__(self, store: Store, answers: Mapping[str, Callable[..., Any]]) -> None:
+        self._store = store
+        self._answers = answers
+        self._lock = threading.Lock()
+        self._begun: Answers | None = None
+        self._closed = False
+
+    def begin(self) -> Answers:
+        """Answer; what answers already is returned. Raises what `Answers` does, and `DatabaseReadOnly`."""
+        if self._store.in_memory:
+            raise errors.NotSupported("no other process can know of a database in memory")
+        if self._store.read_only:
+            raise errors.DatabaseReadOnly("only who has the file open for writing answers for it")
+        with self._lock:
+            if self._closed:
+                raise errors.DatabaseError("this database is closed", hint="Open it again with flashql.connect().")
+            if self._begun is None or self._begun.is_closed:
+                self._begun = Answers(self._store.path, self._answers)
+            return self._begun
+
+    def close(self) -> None:
+        """Answer no more: the file may be another process's soon."""
+        with self._lock:
+            self._closed = True
+            if self._begun is not None:
+                self._begun.close()
 
 
 def ask(path: str, question: str, **arguments: Any) -> Any:

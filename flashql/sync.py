@@ -15,7 +15,7 @@ from dataclasses import replace
 import duckdb
 
 from flashql import detaching, errors, joining
-from flashql.answering import Answers, answering
+from flashql.answering import Answering, Answers
 from flashql.catalog import Persistence, View
 from flashql.events import Callback, EventListener, Events
 from flashql.hooks import Registration
@@ -67,7 +67,7 @@ class Sync:
         self._workers: dict[str, Worker] = {}
         self._lock = threading.Lock()  # guards the workers
         self._closed = False
-        self._answers: Answers | None = None
+        self._answering = Answering(store, {"status": self.status})
         self._events = Events.of(store)
         self._works = Works.of(store)
         self._passes = Passes(store, origins, self._worker)
@@ -142,13 +142,9 @@ class Sync:
     def share_status(self) -> Answers:
         """Let `flashql status` of other processes know how the views stand, until what this returns is closed.
 
-        Raises `NotSupported` for a database in memory and where there are no Unix sockets, `DatabaseReadOnly`, and
-        `DatabaseError` when no socket can be made beside the file.
+        Raises `NotSupported` in memory and without Unix sockets, `DatabaseReadOnly`, and `DatabaseError`.
         """
-        with self._lock:
-            self._check_open()
-            self._answers = answering(self._store, self._answers, {"status": self.status})
-            return self._answers
+        return self._answering.begin()
 
     def _slot_waits(self, origin: str) -> bool:
         """Whether the origin has a slot of ours that no session makes use of."""
@@ -365,8 +361,7 @@ class Sync:
         with self._lock:
             self._closed = True
             workers = dict(self._workers)
-        if self._answers is not None:
-            self._answers.close()
+        self._answering.close()
         self._waker.close()
         self._watchers.hooks.close()  # before: a session that waits for one would not end
         self.scopes.close()

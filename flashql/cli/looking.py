@@ -102,9 +102,10 @@ def live_table(looks: Sequence[Look], width: int) -> Table:
         shown.remove(max(shown, key=lambda column: column.importance))
     drawn = Table(header_style="bold", box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
     for column in shown:
-        fixed = None if column.name == "last error" else column.width
+        # What is left is the error's: all else is as wide as it needs.
+        room = max(_LEAST_ERROR, width - _width(shown) + _LEAST_ERROR) if column.name == "last error" else column.width
         drawn.add_column(
-            column.name, justify="right" if column.right else "left", no_wrap=True, overflow="ellipsis", min_width=fixed
+            column.name, justify="right" if column.right else "left", no_wrap=True, overflow="ellipsis", width=room
         )
     for cells in zip(*(column.cells for column in shown), strict=True):
         drawn.add_row(*cells)
@@ -112,7 +113,7 @@ def live_table(looks: Sequence[Look], width: int) -> Table:
 
 
 def _width(columns: Sequence[_Column]) -> int:
-    widths = [min(one.width, _LEAST_ERROR) if one.name == "last error" else one.width for one in columns]
+    widths = [_LEAST_ERROR if one.name == "last error" else one.width for one in columns]
     return sum(widths) + _GAP * len(widths)
 
 
