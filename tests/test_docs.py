@@ -199,8 +199,19 @@ def test_every_public_name_is_documented() -> None:
 
 def test_every_verb_of_sync_and_field_of_a_status_is_documented() -> None:
     text = (DOCS / "reference" / "sync.md").read_text(encoding="utf-8")
-    verbs = ("sync", "status", "stop", "resume", "forget", "wait", "verify", "metrics", "wake", "reconcile")
-    verbs = (*verbs, "share_status")
+    verbs = (
+        "sync",
+        "status",
+        "stop",
+        "resume",
+        "forget",
+        "wait",
+        "verify",
+        "metrics",
+        "wake",
+        "reconcile",
+        "share_status",
+    )
     scopes = ("start", "status", "wait", "delete", "delete_status")
     for where, verb in [(flashql.Sync, one) for one in verbs] + [(flashql.Scopes, one) for one in scopes]:
         given = [str(one).split(":")[0] for one in inspect.signature(getattr(where, verb)).parameters.values()]
