@@ -16,6 +16,8 @@ from flashql.lsn import LSN
 # give one, at least every 20 s (stream.py).
 _FRESH_SECONDS = 30.0
 
+RUNGS = ("head", "received", "applied", "confirmed")
+
 
 @dataclass(frozen=True, slots=True)
 class Rung:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from weakref import WeakKeyDictionary
 
 from flashql.catalog import Persistence, View
 from flashql.ladder import Ladder, Rung
+from flashql.lifecycle import State
 from flashql.lsn import LSN
 from flashql.origins.base import SlotState
 from flashql.store import Store
@@ -201,17 +202,10 @@ class OriginMetrics:
 
 @dataclass(frozen=True, kw_only=True)
 class ViewMetrics:
-    """What is measured of one view: its job, how many rows it shows, and how many changes its tables had.
-
-    `changes` counts the row changes that the stream brought for the tables it reads, since the database was opened;
-    None for a view that follows no origin. `lag_seconds` is that of the origin it follows.
-    """
+    """What is measured of one view: its job, and the origin's name."""
 
     job: JobStatus
     origin: str | None
-    rows: int | None
-    changes: int | None
-    lag_seconds: float | None
 
     @property
     def problem(self) -> str | None:
@@ -232,35 +226,30 @@ class Metrics:
 
 def measured(store: Store) -> Metrics:
     """All that is measured, as of now. No origin is asked."""
-    known, meters = jobs(store), Meters.of(store)
-    of_origins = {meter.origin: _of_origin(meter) for meter in meters.all()}
-    of_views = []
-    for name, view in views(store).items():
-        origin = of_origins.get(view.origin or "") if view.persistence is Persistence.REALTIME else None
-        of_views.append(
+    known = jobs(store)
+    return Metrics(
+        origins=tuple(_of_origin(meter) for meter in Meters.of(store).all()),
+        views=tuple(
             ViewMetrics(
-                job=known.get(name, blank(view)),
+                job=replace(followed(store, view, known.get(name, blank(view))), rows=counted(store, view)[0]),
                 origin=view.origin,
-                rows=counted(store, view)[0],
-                changes=changes(store, view),
-                lag_seconds=origin.lag_seconds if origin is not None else None,
             )
-        )
-    return Metrics(origins=tuple(of_origins.values()), views=tuple(of_views))
+            for name, view in views(store).items()
+        ),
+    )
 
 
-def changes(store: Store, view: View) -> int | None:
-    """How many changes of rows the stream brought for the tables that a realtime view of an origin reads."""
-    if view.persistence is not Persistence.REALTIME or view.origin is None:
-        return None
-    rows_of = Meters.of(store).origin(view.origin).rows_of
-    return sum(rows_of.get(table, 0) for table in view.tables)
+def followed(store: Store, view: View, job: JobStatus) -> JobStatus:
+    """The job with what is measured of its view, if this process follows its origin, or did."""
+    meter = Meters.of(store).origin(view.origin) if view.origin and view.persistence is Persistence.REALTIME else None
+    if meter is None or meter.ladder is None or job.state == State.IDLE:
+        return job
+    ladder = meter.ladder
+    return replace(job, lag_seconds=ladder.lag_seconds(ladder.rungs()), changes=_changes(meter, view))
 
 
-def lag_seconds(store: Store, origin: str) -> float | None:
-    """How long ago the origin committed what its copies lack, at most; None when nothing is known of it."""
-    ladder = Meters.of(store).origin(origin).ladder
-    return None if ladder is None else ladder.lag_seconds(ladder.rungs())
+def _changes(meter: Meter, view: View) -> int:
+    return sum(meter.rows_of.get(table, 0) for table in view.tables)
 
 
 def _of_origin(meter: Meter) -> OriginMetrics:

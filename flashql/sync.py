@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import replace
 
 import duckdb
 
 from flashql import detaching, errors, joining
+from flashql.answering import Answering, Answers
 from flashql.catalog import Persistence, View
 from flashql.events import Callback, EventListener, Events
 from flashql.hooks import Registration
-from flashql.lifecycle import FOLLOWING, Event, moved
+from flashql.lifecycle import Event, moved
 from flashql.listening import Handle
 from flashql.maintenance import Maintenance
 from flashql.measuring import Metrics, measured
@@ -28,33 +28,26 @@ from flashql.origins.postgres.slot import slot_name
 from flashql.passes import Passes, SyncReport
 from flashql.populating import populate
 from flashql.reconciling import Reconciler
-from flashql.retention import asked, retained_now
 from flashql.scopes import SYNC, Operations, Scopes
 from flashql.selecting import Selector, select, with_read
+from flashql.standing import standing
 from flashql.store import Store
 from flashql.store.copies import copies, delete_copy, delete_origin, origin_record
 from flashql.store.definitions import realtime_views, views
 from flashql.store.inputs import let_stand
 from flashql.store.jobs import (
     JobStatus,
-    Retained,
-    blank,
     delete_job,
     jobs,
-    last_retained,
     make_job,
     set_job,
-    with_retained,
 )
 from flashql.store.owner import seal
-from flashql.store.relations import counted, freeze
+from flashql.store.relations import freeze
 from flashql.verifying import VerifyReport
 from flashql.waking import Waker
 from flashql.worker import Worker
-from flashql.works import Works, fields_of
-
-# How long `status` waits for an origin that nothing here follows.
-_ANSWER_SECONDS = 2.0
+from flashql.works import Works
 
 
 class Sync:
@@ -66,6 +59,7 @@ class Sync:
         self._workers: dict[str, Worker] = {}
         self._lock = threading.Lock()  # guards the workers
         self._closed = False
+        self._answering = Answering(store, {"status": self.status})
         self._events = Events.of(store)
         self._works = Works.of(store)
         self._passes = Passes(store, origins, self._worker)
@@ -127,43 +121,18 @@ class Sync:
         Asks an origin only while nothing here follows it, and then for its slot alone, for at most two seconds: then
         `lag_bytes` and what the slot retains are as of now (None when it does not answer).
         """
-        known = jobs(self._store)
-        chosen = select(views(self._store), selector, strict=False)
-        origins = {view.origin for view in chosen if view.persistence is Persistence.REALTIME and view.origin}
-        waiting = {name: self._waiting_slot(name) for name in sorted(origins) if self._slot_waits(name)}
-        return [self._fresh(view, known.get(view.relation_id, blank(view)), waiting) for view in chosen]
+        return standing(self._store, self._origins, self._workers, selector)
 
     def metrics(self) -> Metrics:
         """What is measured of each origin and view since the database was opened, as of now. No origin is asked."""
         return measured(self._store)
 
-    def _slot_waits(self, origin: str) -> bool:
-        """Whether the origin has a slot of ours that no session makes use of."""
-        worker = self._workers.get(origin)
-        if origin_record(self._store, origin).slot is None or self._store.in_memory:
-            return False
-        return worker is None or not worker.running
+    def share_status(self) -> Answers:
+        """Let `flashql status` of other processes know how the views stand, until what this returns is closed.
 
-    def _waiting_slot(self, origin: str) -> tuple[int, Retained] | None:
-        """How far its copies are behind and what the slot that waits retains; None when the origin does not say."""
-        with suppress(errors.FlashQLError):
-            state = asked(self._origins(origin), slot_name(self._store.database_id, origin), _ANSWER_SECONDS)
-            if state is not None and state.lost is None:
-                lag_bytes = max(0, state.origin_lsn - origin_record(self._store, origin).applied_lsn)
-                return lag_bytes, retained_now(state, last_retained(self._store, origin))
-        return None
-
-    def _fresh(self, view: View, job: JobStatus, waiting: Mapping[str, tuple[int, Retained] | None]) -> JobStatus:
-        origin = view.origin or ""
-        rows, unfit = counted(self._store, view)
-        job = replace(job, rows=rows, unfit_values=unfit, **fields_of(self._works.now(view.relation_id)))
-        if view.persistence is not Persistence.REALTIME:
-            return job
-        if origin in waiting and job.slot_id is not None:
-            return with_retained(job, waiting[origin])
-        worker = self._workers.get(origin)
-        lag = worker.lag_bytes() if worker is not None and job.phase in FOLLOWING else None
-        return job if lag is None else replace(job, lag_bytes=lag)
+        Raises `NotSupported` in memory and without Unix sockets, `DatabaseReadOnly`, and `DatabaseError`.
+        """
+        return self._answering.begin()
 
     def stop(self, selector: Selector = "*", *, disable: bool = True) -> None:
         """Halt realtime jobs; with `disable`, `sync()` leaves them alone until `resume()`. Rows stay as they are.
@@ -351,6 +320,7 @@ class Sync:
         with self._lock:
             self._closed = True
             workers = dict(self._workers)
+        self._answering.close()
         self._waker.close()
         self._watchers.hooks.close()  # before: a session that waits for one would not end
         self.scopes.close()

@@ -6,10 +6,8 @@ import io
 import json
 import os
 import signal
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,11 +21,11 @@ from flashql.cli.settings import load
 from flashql.origins.base import no_progress
 from flashql.resources import sql_files
 from flashql.store.jobs import blank
+from tests.fix_cli import running
 from tests.fix_postgres import Origin
 from tests.fix_shop import until
 
 ORDERS = 500
-COMMAND = [sys.executable, "-m", "flashql.cli"]
 
 
 @dataclass
@@ -71,20 +69,6 @@ def shop(origin: Origin, tmp_path: Path) -> Origin:
     )
     (tmp_path / "views.sql").write_text("\n".join(text for _, text in sql_files("views")), encoding="utf-8")
     return origin
-
-
-@contextmanager
-def running(arguments: Sequence[str], directory: Path) -> Iterator[subprocess.Popen[str]]:
-    """A command in a process of its own, which the block ends."""
-    with subprocess.Popen(
-        [*COMMAND, *arguments], cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
-    ) as process:  # fmt: skip
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.kill()
 
 
 def test_views_are_made_synced_shown_and_queried(flashql: FlashQL, shop: Origin) -> None:

@@ -27,6 +27,7 @@ from flashql import errors, events, instances
 from flashql.cli import app
 from flashql.ddl.options import VIEW_OPTIONS
 from flashql.lifecycle import mermaid, phases_mermaid
+from flashql.openmetrics import FAMILIES
 from flashql.resources import sql_text
 from tests.fix_postgres import Origin
 from tests.spec_pairs import proven
@@ -198,7 +199,19 @@ def test_every_public_name_is_documented() -> None:
 
 def test_every_verb_of_sync_and_field_of_a_status_is_documented() -> None:
     text = (DOCS / "reference" / "sync.md").read_text(encoding="utf-8")
-    verbs = ("sync", "status", "stop", "resume", "forget", "wait", "verify", "metrics", "wake", "reconcile")
+    verbs = (
+        "sync",
+        "status",
+        "stop",
+        "resume",
+        "forget",
+        "wait",
+        "verify",
+        "metrics",
+        "wake",
+        "reconcile",
+        "share_status",
+    )
     scopes = ("start", "status", "wait", "delete", "delete_status")
     for where, verb in [(flashql.Sync, one) for one in verbs] + [(flashql.Scopes, one) for one in scopes]:
         given = [str(one).split(":")[0] for one in inspect.signature(getattr(where, verb)).parameters.values()]
@@ -376,7 +389,39 @@ def dialect_page() -> str:
     return "".join(parts)
 
 
+_METRICS_PAGE = """# Metrics
+
+Written from `flashql/openmetrics.py` by `python -m tests.test_docs`; do not edit.
+
+`flashql run --metrics-port 9464` shows these at `http://127.0.0.1:9464/metrics`, as OpenMetrics, which Prometheus and
+its kin read. [What to alarm on](../guides/operations.md#what-to-alarm-on) has the expressions. `/healthz` beside it
+answers 200 while every enabled view is running or synced, and otherwise 503 with the reason for each that is not.
+
+In Python, [`db.sync.metrics()`](sync.md#metrics) has the same, and an application that exports metrics of its own may
+add these to them: `registry.register(flashql.openmetrics.Collector(db.sync.metrics))`.
+
+Counters begin anew with the process. A sample is absent while its value is not known.
+
+| metric | type | labels | meaning |
+|---|---|---|---|
+{rows}
+"""
+
+_SUFFIXES = {"counter": "_total", "info": "_info"}
+
+
+def metrics_page() -> str:
+    """docs/reference/metrics.md, from the table of metrics."""
+    rows = []
+    for subject, family in FAMILIES:
+        name = family.name + _SUFFIXES.get(family.kind, "")
+        labels = ", ".join(f"`{one}`" for one in (subject, *family.labels) if one)
+        rows.append(f"| `{name}` | {family.kind} | {labels} | {family.help} |")
+    return _METRICS_PAGE.format(rows="\n".join(rows))
+
+
 GENERATED = {
+    DOCS / "reference" / "metrics.md": metrics_page,
     DOCS / "reference" / "dialect.md": dialect_page,
     DOCS / "guides" / "operations.md": operations_page,
     DOCS / "guides" / "scopes.md": scopes_page,

@@ -110,7 +110,7 @@ def test_the_ladder_is_in_order_at_any_time(shop: Origin, proxy: Proxy, database
         found = primary(db)
         assert found.reconnects >= 1
         assert found.retries >= 1
-        assert orders(db).rows == shop.query("SELECT count(*) FROM orders")[0][0]
+        assert orders(db).job.rows == shop.query("SELECT count(*) FROM orders")[0][0]
 
 
 def test_what_comes_is_counted_exactly_once(shop: Origin, database_path: str) -> None:
@@ -124,7 +124,7 @@ def test_what_comes_is_counted_exactly_once(shop: Origin, database_path: str) ->
         db.sync.wait(timeout=30)
         found = primary(db)
         assert (found.transactions, found.rows) == (2, 3 + 9)
-        assert (orders(db).changes, orders(db).rows) == (12, 101)
+        assert (orders(db).job.changes, orders(db).job.rows) == (12, 101)
         assert found.batch_seconds.count == found.batch_bytes.count in (1, 2)
         assert found.batch_seconds.total > 0
         assert found.batch_bytes.total > 100

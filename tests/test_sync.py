@@ -185,7 +185,7 @@ def test_status_has_the_fields_of_the_contract() -> None:
     wanted = "relation_id namespace name persistence mode enabled state slot_id last_seen_commit retry_count "
     wanted += "last_error updated_at next_retry_at last_success_at lag_bytes rows phase "
     wanted += "retained_bytes safe_bytes seconds_to_loss stale unfit_values last_reconciled_at "
-    wanted += "has_synced last_synced_at done_rows total_rows done_bytes total_bytes"
+    wanted += "has_synced last_synced_at done_rows total_rows done_bytes total_bytes lag_seconds changes"
     assert set(wanted.split()) == {field.name for field in dataclasses.fields(JobStatus)}
 
 

@@ -19,7 +19,7 @@ from flashql.lifecycle import Phase
 
 STATUS_COLUMNS = ("view", "persistence", "state", "rows", "last_seen_commit", "lag", "slot", "last_error")
 
-_STATE_STYLES = {"running": "green", "synced": "green", "failed": "bold red", "idle": "dim", "stopped": "dim"}
+STATE_STYLES = {"running": "green", "synced": "green", "failed": "bold red", "idle": "dim", "stopped": "dim"}
 _CONTROL = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -113,7 +113,7 @@ def status_table(jobs: Sequence[JobStatus], title: str | None = None) -> Table:
     """What people want to see of each job, for a terminal; errors take room only when there are any."""
     rows = status_rows(jobs)
     for row, job in zip(rows, jobs, strict=True):
-        row[2] = Text(row[2], style=_STATE_STYLES.get(row[2], "yellow"))
+        row[2] = Text(row[2], style=STATE_STYLES.get(row[2], "yellow"))
         row[-2] = Text(row[-2], style="bold red" if is_nearly_lost(job) else "")
     shown = len(STATUS_COLUMNS) if any(row[-1] for row in rows) else len(STATUS_COLUMNS) - 1
     return table(STATUS_COLUMNS[:shown], [row[:shown] for row in rows], title)
@@ -125,7 +125,7 @@ def status_rows(jobs: Iterable[JobStatus]) -> list[list[Any]]:
         [
             job.relation_id,
             job.persistence,
-            _state(job),
+            state_text(job),
             job.rows,
             job.last_seen_commit,
             None if job.lag_bytes is None else bytes_text(job.lag_bytes),
@@ -180,7 +180,8 @@ def bytes_text(count: int) -> str:
     return f"{count} B"
 
 
-def _state(job: JobStatus) -> str:
+def state_text(job: JobStatus) -> str:
+    """A job's state, and what it is doing unless that is to follow."""
     if not job.enabled:
         return "stopped"
     return f"{job.state}: {job.phase}" if job.phase and job.phase != Phase.PULL else job.state

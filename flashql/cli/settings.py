@@ -60,11 +60,15 @@ class Settings:
 
     def open(self, *, read_only: bool = False) -> flashql.Database:
         """The open database. Raises typer's usage error when none is named, and what `flashql.connect` raises."""
+        return flashql.connect(self.file(), origins=self.origins, resolve_origin=self._unknown, read_only=read_only)
+
+    def file(self) -> str:
+        """The database file. Raises typer's usage error when none is named."""
         if self.database is None:
             raise typer.BadParameter(
                 f"name the database file here, in FLASHQL_DATABASE or in {FILE}", param_hint="--database"
             )
-        return flashql.connect(self.database, origins=self.origins, resolve_origin=self._unknown, read_only=read_only)
+        return self.database
 
     def dsn(self, name: str) -> str:
         """The connection string of an origin. Raises `UnknownName`."""

@@ -41,6 +41,9 @@ class JobStatus:
     `has_synced` says whether it has had rows of its own here at all, `last_synced_at` when these were last known to be
     what its origin had sent: while it follows, at most some seconds ago. The last four are of rows that are being read
     for it in this process, None otherwise; totals are estimates.
+
+    `lag_seconds` is how long ago the origin committed what the copies lack, at most, and `changes` how many changes of
+    rows its stream brought for the tables that the view reads: both of the process that follows, else None.
     """
 
     relation_id: str
@@ -72,6 +75,8 @@ class JobStatus:
     total_rows: int | None = None
     done_bytes: int | None = None
     total_bytes: int | None = None
+    lag_seconds: float | None = None
+    changes: int | None = None
 
     @property
     def progress(self) -> float | None:
@@ -94,7 +99,8 @@ class Retained:
 _FOLLOWS = f"coalesce(phase IN {tuple(str(phase) for phase in FOLLOWING)}, false)"
 _SEEDED = "relation_id IN (SELECT namespace || '.' || name FROM flashql.views WHERE starts_with(local_table, 'seed'))"
 _STALE = f"(mode = 'stream' AND last_seen_commit IS NOT NULL AND NOT {_FOLLOWS}) OR {_SEEDED} AS stale"
-_COMPUTED = {"stale": _STALE, "unfit_values": "NULL AS unfit_values"}
+_COMPUTED = {"stale": _STALE}
+_COMPUTED |= {name: f"NULL AS {name}" for name in ("unfit_values", "lag_seconds", "changes")}  # status knows these
 # Times as numbers: what DuckDB makes of them for Python is in the zone of whoever asks, by way of a library of zones.
 _TIMES = ("updated_at", "next_retry_at", "last_success_at", "last_reconciled_at", "last_synced_at")
 _COMPUTED |= {name: f"epoch_us({name}) AS {name}" for name in _TIMES}
