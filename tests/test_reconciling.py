@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import flashql
-from flashql import SyncContext, comparing, errors, session, verifying
+from flashql import PostgresOrigin, RetryPolicy, SyncContext, comparing, errors, session, verifying
 from flashql.catalog import Persistence, View
 from flashql.database import Database
 from flashql.events import DriftFound
@@ -275,10 +275,12 @@ def test_wake_skips_the_pause_and_a_thousand_are_a_few_passes(
 ) -> None:
     proxy = Proxy(shop.dsn)
     try:
-        with flashql.connect(database_path, origins={"primary": proxy.dsn}) as db:
+        hourly = RetryPolicy(base_seconds=3600, cap_seconds=3600, jitter=0)
+        with flashql.connect(
+            database_path, origins={"primary": PostgresOrigin("primary", proxy.dsn, retry=hourly)}
+        ) as db:
             db.execute("CREATE REALTIME VIEW far WITH (replication_origin = 'primary') AS SELECT * FROM orders")
             db.sync.sync()
-            monkeypatch.setattr("flashql.worker.backoff_seconds", lambda *_, **__: 3600.0)
             proxy.refuse()
             proxy.cut()
             until(lambda: job(db, "far").next_retry_at is not None, "it waits for an hour")
