@@ -133,7 +133,7 @@ class Passes:
             for name in chosen:
                 mine.names[name] = mine.names.get(name, False) or force
         if forced and self._running.locked():
-            self._hurry(forced)
+            self.hurry(forced)
         with self._running:
             if not mine.done.is_set():
                 self._run(mine)
@@ -141,7 +141,7 @@ class Passes:
             raise mine.error
         return mine.report.restricted(set(chosen))
 
-    def _hurry(self, names: Collection[str]) -> None:
+    def hurry(self, names: Collection[str]) -> None:
         """Let no pause hold up these views: the pass that runs may wait for them."""
         chosen = [view for name, view in views(self._store).items() if name in names]
         for origin in {view.origin for view in chosen if view.persistence is Persistence.REALTIME and view.origin}:

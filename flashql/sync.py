@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing, suppress
 
 import duckdb
@@ -66,7 +66,7 @@ class Sync:
         self._passes.before = self._release_unneeded
         self._watchers = Maintenance.of(store).watchers
         self._reconciler = Reconciler(store, self._followed, self.refresh)
-        self._waker = Waker(lambda names: self._passes.join(list(names), False, self._operations))
+        self._waker = Waker(self._passed_at_once)
         self.before_sync = Registration(self._watchers.add_before)
         self.after_sync = Registration(self._watchers.add_after)
         self._operations = Operations(store, SYNC)
@@ -112,6 +112,10 @@ class Sync:
         No pause after a failure holds it up, and origins' catalogs and publications are looked at. Raises as `sync`.
         """
         self._waker.wake(self._syncable(selector))
+
+    def _passed_at_once(self, names: Collection[str]) -> None:
+        self._passes.hurry(names)
+        self._passes.join(list(names), False, self._operations)
 
     # -- control
 
