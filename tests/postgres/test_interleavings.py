@@ -136,7 +136,9 @@ class Control:
         with self.db.store.transaction(of_stream=True) as writer:
             for copy in copies(self.db.store, "primary"):
                 if copy.name == "customers" and copy.local_table is not None:
-                    writer.execute(f"UPDATE {qualified(DATA_SCHEMA, copy.local_table)} SET credit = -1 WHERE id = 3")
+                    writer.execute(
+                        f"UPDATE {qualified(DATA_SCHEMA, copy.local_table)} SET name = 'spoiled' WHERE id = 3"
+                    )
 
     def _call(self, verb: object, *arguments: object, **options: object) -> None:
         def call() -> None:
