@@ -42,18 +42,9 @@ def shop(origin: Origin) -> Origin:
 
 
 @pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+def written(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
     """What was written to the standard output since the last call, by lines."""
-
-    def taken() -> list[str]:
-        text = out.getvalue()
-        out.seek(0)
-        out.truncate()
-        return text.splitlines()
-
-    out = io.StringIO()
-    monkeypatch.setattr(sys, "stdout", out)
-    return taken
+    return lambda: capsys.readouterr().out.splitlines()
 
 
 class Lines:
