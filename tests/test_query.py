@@ -13,7 +13,8 @@ import flashql
 from flashql import errors
 from tests.fix_database import same_rows
 from tests.fix_postgres import Origin
-from tests.fix_shop import make_shop, open_shop
+from tests.fix_proxy import Proxy
+from tests.fix_shop import make_shop, open_shop, until
 
 
 @pytest.fixture
@@ -277,3 +278,27 @@ def test_an_origin_that_is_down_fails_the_query_and_leaves_nothing(shop: Origin,
         with pytest.raises(errors.OriginUnreachable, match="origin primary does not answer"):
             db.execute("SELECT * FROM shop.customers")
         assert db.execute("SELECT count(*) FROM duckdb_tables() WHERE temporary").fetchall() == [(0,)]
+
+
+def test_a_query_that_fails_before_its_first_row_says_why(shop: Origin) -> None:
+    with flashql.connect(origins={"primary": shop.dsn}) as db:
+        db.execute("CREATE VIEW none WITH (replication_origin = 'primary') AS SELECT 1 / (id - id) AS x FROM orders")
+        with pytest.raises(errors.OriginQueryFailed, match="division by zero"):
+            db.execute("SELECT * FROM none WHERE x > 5").fetchall()
+        with pytest.raises(errors.OriginQueryFailed, match="division by zero"):
+            db.execute("SELECT * FROM none").fetchall()
+
+
+def test_an_origin_that_goes_away_before_the_first_row_leaves_the_process(shop: Origin, proxy: Proxy) -> None:
+    with flashql.connect(origins={"primary": proxy.dsn}) as db:
+        db.execute(
+            "CREATE VIEW slow WITH (replication_origin = 'primary') AS SELECT id, pg_sleep(60)::text FROM orders"
+        )
+        sleeps = "SELECT count(*) FROM pg_stat_activity WHERE query ~ 'COPY.*pg_sleep' AND state = 'active'"
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(lambda: db.cursor().execute("SELECT * FROM slow").fetchall())
+            until(lambda: shop.query(f"{sleeps} AND pid <> pg_backend_pid()") == [(1,)], "the query has begun")
+            proxy.refuse()
+            proxy.cut()
+            with pytest.raises(errors.OriginUnreachable):
+                asked.result(30)

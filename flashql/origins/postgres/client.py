@@ -41,6 +41,8 @@ _CANCEL_SECONDS = 2.0
 # DuckDB's row groups: of a longer batch DuckDB makes a row group and a rest, and its checkpoint then writes all again.
 _BATCH_BYTES = 512 << 10
 
+# What releases of the driver before 1.3 say of a query that fails before its first row.
+_NOTHING_CAME = "ReadHeader failed"
 
 T = TypeVar("T")
 
@@ -227,8 +229,22 @@ class PostgresClient:
             statement.set_options(**{adbc_driver_postgresql.StatementOptions.BATCH_SIZE_HINT_BYTES.value: _BATCH_BYTES})
             statement.set_sql_query(query)
             stream, _ = statement.execute_query()
-            with pa.RecordBatchReader.from_stream(stream) as batches, _rows_errors(self.name, batches) as rows:
+            with (
+                pa.RecordBatchReader.from_stream(stream) as batches,
+                _rows_errors(self.name, batches, lambda: self._run_again(query, before)) as rows,
+            ):
                 yield rows
+
+    def _run_again(self, query: str, before: Sequence[str]) -> None:
+        """Raise what the origin says of a query that failed before its first row, which the driver does not tell."""
+        with self.connection() as connection:
+            try:
+                for sql in before:
+                    connection.execute(sql.encode())
+                with connection.cursor().copy(f"COPY ({query}) TO STDOUT".encode()) as copy:
+                    copy.read()
+            finally:
+                connection.rollback()
 
     def _arrow_database(self) -> AdbcDatabase:
         """What ADBC connections are made from. Making it reads the origin's types, ten times a connection's work."""
@@ -276,8 +292,13 @@ def _failed(origin: str, result: pq.abc.PGresult) -> errors.FlashQLError:
 
 
 @contextmanager
-def _rows_errors(origin: str, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatchReader]:
-    """The reader's rows. When the origin fails while they come, whoever reads them fails: the origin's error wins."""
+def _rows_errors(
+    origin: str, reader: pa.RecordBatchReader, run_again: Callable[[], None]
+) -> Iterator[pa.RecordBatchReader]:
+    """The reader's rows. When the origin fails while they come, whoever reads them fails: the origin's error wins.
+
+    `run_again` raises the error of a query of which the driver only says that nothing came.
+    """
     failures: list[Exception] = []
 
     def noting() -> Iterator[pa.RecordBatch]:
@@ -293,6 +314,9 @@ def _rows_errors(origin: str, reader: pa.RecordBatchReader) -> Iterator[pa.Recor
         if not failures:
             raise
         text = str(failures[0])
+        if _NOTHING_CAME in text:
+            run_again()
+            raise errors.OriginUnreachable(f"origin {origin} sent no rows, but has no reason") from failures[0]
         if "ERROR:" in text:
             message = first_line(text.split("ERROR:", 1)[1])
             raise errors.OriginQueryFailed(f"origin {origin}: {message}") from failures[0]
