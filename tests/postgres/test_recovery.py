@@ -247,6 +247,9 @@ def test_a_server_that_comes_back_is_found_at_once(origin: Origin, proxy: Proxy)
         proxy.refuse()
         proxy.cut()
         pool = one.client._pool._opened()
+        dead = pool.getconn()
+        dead.close()
+        pool.putconn(dead)
         with pytest.raises(PoolTimeout):
             pool.getconn(timeout=3.5)  # it has failed three times, and waits for four seconds now
         proxy.accept()
