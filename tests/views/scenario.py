@@ -14,12 +14,14 @@ schema `l` have none, and read views and local tables. Every view is a view at P
 same names, and every local table a table: so Postgres has an answer for each view, of any level, and it is the oracle.
 
 `-- strategy deltas`, as it is at first, lets the steps of views follow by deltas wherever they can; `anew` has them
-computed anew each time, and `measured` lets FlashQL choose, which over tables as small as these says little.
+computed anew each time, `mixed` takes either by chance, and `measured` lets FlashQL choose, which over tables as small
+as these says little.
 """
 
 from __future__ import annotations
 
 import logging
+import random
 import re
 import time
 from collections import Counter
@@ -165,7 +167,11 @@ class Run:
         self.oracle.close()
 
     def _better_anew(self, measured: Callable[[Pace, int], bool]) -> Callable[[Pace, int], bool]:
+        chance = random.Random(0)
+
         def better_anew(pace: Pace, moved: int) -> bool:
+            if self._strategy == "mixed":
+                return chance.random() < 0.5
             return measured(pace, moved) if self._strategy == "measured" else self._strategy == "anew"
 
         return better_anew

@@ -67,8 +67,8 @@ class World:
             yield self._view()
         yield Step("compare")
         for _ in range(chance.randint(4, 7)):
-            if chance.random() < 0.1:
-                yield Step("strategy", chance.choice(["anew", "measured", "deltas", "deltas"]))
+            if chance.random() < 0.2:
+                yield Step("strategy", chance.choice(["anew", "measured", "deltas", "mixed"]))
             yield from self._around()
             if late and chance.random() < 0.4:
                 late -= 1
