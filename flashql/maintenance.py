@@ -7,7 +7,7 @@ stream was applied, `settle` at the end of any other transaction, and `keep_up` 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
@@ -40,9 +40,9 @@ from flashql.store import Store
 from flashql.store.copies import next_id
 from flashql.store.definitions import views
 from flashql.store.duck import as_ours
-from flashql.store.inputs import inputs, let_stand, save_inputs
-from flashql.store.jobs import is_following, jobs, note_success, set_job
-from flashql.store.relations import described, show_own
+from flashql.store.inputs import inputs, inputs_of, inputs_seen, let_stand, save_inputs
+from flashql.store.jobs import is_following, job_of, jobs, note_success, set_job
+from flashql.store.relations import described, show_own, shown_tables
 from flashql.store.steps import add_measured, built_milliseconds, save_steps, step_rows
 from flashql.watching import Watcher, Watchers
 from flashql.weighing import consolidated
@@ -65,6 +65,7 @@ class Maintenance:
         self._store = store
         self._version = -1
         self._programs: list[Program] = []
+        self._plans: dict[str, tuple[object, Steps]] = {}  # by relation id, with what each is of; all are committed
         # The version they are of, and DuckDB's own tables that views read: one value, for any thread may look.
         self._local_tables: tuple[int, frozenset[str]] = (-1, frozenset())
         self._parts = Parts()
@@ -97,16 +98,35 @@ class Maintenance:
     def _loaded(self) -> list[Program]:
         """The programs of the views that follow now; those of views that are as they were are taken over."""
         made = {program.kept.identity: program for program in self._programs}
-        cursor = self._store.cursor()
-        try:
-            return [made.get(one.identity) or self._program(cursor, one) for one in followed_views(self._store)]
-        finally:
-            cursor.close()
+        following = followed_views(self._store)
+        missing = [one for one in following if one.identity not in made]
+        if missing:
+            copies, built, cursor = known_relations(self._store), built_milliseconds(self._store), self._store.cursor()
+            try:
+                for one in missing:
+                    steps = self._planned(cursor, one)
+                    made[one.identity] = Program(one, steps, copies, built, self._parts, self._failures)
+            finally:
+                cursor.close()
+        return [made[one.identity] for one in following]
 
-    def _program(self, cursor: duckdb.DuckDBPyConnection, one: Followed) -> Program:
-        steps = planned(cursor, one.view, one.inputs, one.prefix)
+    def _program(self, writer: duckdb.DuckDBPyConnection, one: Followed) -> Program:
+        """The program of a view as this transaction has it."""
+        for program in self._programs:
+            if program.kept.identity == one.identity:
+                return program
         built = built_milliseconds(self._store)
+        steps = self._planned(writer, one)
         return Program(one, steps, known_relations(self._store), built, self._parts, self._failures)
+
+    def _planned(self, cursor: duckdb.DuckDBPyConnection, one: Followed) -> Steps:
+        """The view's steps, planned again only where they are of something else than the last time."""
+        name = one.view.relation_id
+        identity, steps = self._plans.get(name, (None, None))
+        if steps is None or identity != one.identity:
+            steps = planned(cursor, one.view, one.inputs, one.prefix)
+            self._store.once_committed(partial(self._plans.__setitem__, name, (one.identity, steps)))
+        return steps
 
     def wanted(self) -> frozenset[str]:
         """The tables whose delta some view follows, or somebody watches."""
@@ -157,15 +177,18 @@ class Maintenance:
         if measured:
             add_measured(writer, {table: one.taken() for table, one in measured.items()})
 
-    def keep_up(self, writer: duckdb.DuckDBPyConnection, view: View) -> None:
+    def keep_up(self, writer: duckdb.DuckDBPyConnection, view: View, *, redefined: bool = False) -> None:
         """Let the view follow what it reads now; when its rows are of something else they are computed anew.
 
-        Raises `ViewNotReady` when something it reads has no rows here, and `ViewBroken`.
+        `redefined` when DuckDB's own tables and views may be others than when it was planned. Raises `ViewNotReady`
+        when something it reads has no rows here, and `ViewBroken`.
         """
+        if redefined:
+            self._plans.pop(view.relation_id, None)
         read = found_inputs(self._store, view)
-        if inputs(self._store).get(view.relation_id) == read and self._is_built_as_planned(writer, view, read):
+        if inputs_of(self._store, view.relation_id) == read and self._is_built_as_planned(writer, view, read):
             return
-        steps = _guarded(view, lambda: planned(writer, view, read, f"v{next_id(writer)}"))
+        steps = _guarded(view, lambda: self._planned(writer, Followed(view, read, f"v{next_id(writer)}")))
         took = _guarded(view, lambda: build(writer, steps))
         show_own(writer, self._store, view, steps.last.table, shown_body(view, steps))
         save_steps(writer, view.relation_id, step_rows_of(steps, read), took)
@@ -173,10 +196,10 @@ class Maintenance:
 
     def _is_built_as_planned(self, writer: duckdb.DuckDBPyConnection, view: View, read: dict[str, str | None]) -> bool:
         """Whether the tables of its steps are those that this version of FlashQL would make."""
-        built = step_rows(self._store).get(view.relation_id, [])
+        built = step_rows(self._store, view.relation_id)
         if not built:
             return False
-        steps = _guarded(view, lambda: planned(writer, view, read, built[0].table))
+        steps = _guarded(view, lambda: self._planned(writer, Followed(view, read, built[0].table)))
         return built == step_rows_of(steps, read)
 
     def disturb(self, tables: Collection[str]) -> None:
@@ -219,7 +242,7 @@ class Maintenance:
         self.leaving.note(broken)
         with self._store.transaction() as writer:
             let_stand(writer, broken.relation_id)
-            job = jobs(self._store).get(broken.relation_id)
+            job = job_of(self._store, broken.relation_id)
             if job is not None:
                 state = moved(job.state, Event.FAIL).value
                 failed = {"state": state, "phase": None, "retry_count": job.retry_count + 1, "last_error": str(broken)}
@@ -254,12 +277,14 @@ class Maintenance:
         lost = Deltas(writer, disturbed, all_listed=True)
         for table in disturbed:
             lost.lose(table)
+        shown = shown_tables(self._store)
         for one in followed_views(self._store):
-            now = _inputs_now(self._store, one.view) if one.view.origin is None else one.inputs
+            now = _inputs_now(self._store, one.view, shown) if one.view.origin is None else one.inputs
             if now is None:
                 let_stand(writer, one.view.relation_id)
             elif now != one.inputs:
                 self.keep_up(writer, one.view)
+                shown = shown_tables(self._store)
             elif any(table in lost for table in {*one.tables, *one.view.local_tables}):
                 program = self._program(writer, one)
                 _guarded(one.view, partial(program.run, writer, lost))
@@ -271,14 +296,14 @@ class Maintenance:
         self.watchers.collect(writer, lost, None, moved)
 
 
-def keep_up(writer: duckdb.DuckDBPyConnection, store: Store, view: View) -> None:
+def keep_up(writer: duckdb.DuckDBPyConnection, store: Store, view: View, *, redefined: bool = False) -> None:
     """`Maintenance.keep_up` of the store's."""
-    Maintenance.of(store).keep_up(writer, view)
+    Maintenance.of(store).keep_up(writer, view, redefined=redefined)
 
 
 def mark_running(writer: duckdb.DuckDBPyConnection, store: Store, view: View, lsn: LSN) -> None:
     """The view follows the stream and contains every transaction that ends at or before `lsn`."""
-    job = jobs(store).get(view.relation_id)
+    job = job_of(store, view.relation_id)
     if job is None or is_following(job):
         return
     set_job(
@@ -316,7 +341,7 @@ def stray_rows(
 
     Raises `ViewNotReady` when the view does not follow what it reads.
     """
-    read = inputs(store, cursor).get(view.relation_id)
+    read = inputs_seen(cursor).get(view.relation_id)
     if read is None:
         raise errors.ViewNotReady(f"{view.relation_id} does not follow what it reads now: run db.sync.sync()")
     shown = f"SELECT * FROM {qualified(view.namespace, view.name)}"
@@ -328,9 +353,9 @@ def stray_rows(
     return tuple(tuple(row) for row in rows)
 
 
-def _inputs_now(store: Store, view: View) -> dict[str, str | None] | None:
+def _inputs_now(store: Store, view: View, shown: Mapping[str, str]) -> dict[str, str | None] | None:
     try:
-        return found_inputs(store, view)
+        return found_inputs(store, view, shown)
     except errors.ViewNotReady:
         return None
 

@@ -10,15 +10,13 @@ from flashql.store.inputs import let_stand
 from flashql.store.records import dump, load
 
 
-def views(store: Store) -> dict[str, View]:
-    """Every view, by relation id, in order of their names."""
+def views(store: Store, persistence: Persistence | None = None) -> dict[str, View]:
+    """Every view, or those of one persistence, by relation id, in order of their names."""
     if not store.has_catalog:
         return {}
-    found = [
-        load(View, definition)
-        for (definition,) in store.rows("SELECT definition FROM flashql.views ORDER BY namespace, name")
-    ]
-    return {view.relation_id: view for view in found}
+    where = f" WHERE persistence = '{persistence.value}'" if persistence is not None else ""
+    rows = store.rows(f"SELECT definition FROM flashql.views{where} ORDER BY namespace, name")
+    return {view.relation_id: view for view in (load(View, definition) for (definition,) in rows)}
 
 
 def realtime_views(store: Store, origin: str) -> list[View]:

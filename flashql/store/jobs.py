@@ -118,6 +118,12 @@ def jobs(store: Store) -> dict[str, JobStatus]:
     return {row[0]: _status(row) for row in store.rows(f"SELECT {_FIELDS} FROM flashql.sync_jobs")}
 
 
+def job_of(store: Store, relation_id: str) -> JobStatus | None:
+    """The job row of one view; None when it has none."""
+    rows = store.rows(f"SELECT {_FIELDS} FROM flashql.sync_jobs WHERE relation_id = ?", [relation_id])
+    return _status(rows[0]) if rows else None
+
+
 def _status(row: Sequence[Any]) -> JobStatus:
     times = {at: _EPOCH + timedelta(microseconds=row[at]) for at in _PLACES if row[at] is not None}
     return JobStatus(*(times.get(at, value) for at, value in enumerate(row)))

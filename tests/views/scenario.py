@@ -322,15 +322,17 @@ class Run:
 
     def require_one_position(self) -> None:
         """All views of an origin are at the same LSN. Raises `Mismatch`."""
-        for namespace in "sz":
-            seen = {one.last_seen_commit for one in self.db.sync.status(f"{namespace}.*")}
-            if len(seen) > 1:
-                raise Mismatch(f"views of one origin are at {seen}")
+        seen = self.db.execute(
+            "SELECT origin, list(DISTINCT last_seen_commit) FROM flashql.sync_jobs WHERE origin IS NOT NULL "
+            "GROUP BY origin HAVING count(DISTINCT coalesce(last_seen_commit, '')) > 1"
+        ).fetchall()
+        if seen:
+            raise Mismatch(f"views of one origin are at several positions: {seen}")
 
     def finish(self) -> None:
         """Drop every view: nothing of them may be left, here or at the origin. Raises `Mismatch`."""
-        for name in reversed(self.queries):
-            self.db.execute(f"DROP VIEW {name}")
+        if self.queries:
+            self.db.execute(f"DROP VIEW {', '.join(self.queries)}")
         left = self.db.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'flashql_data'").fetchall()
         slots = self.origin.query("SELECT slot_name FROM pg_replication_slots WHERE database = current_database()")
         if left or slots:
