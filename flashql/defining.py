@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 
@@ -216,9 +215,7 @@ class Definer:
         others = [one for one in realtime_views(self._store, view.origin) if one.relation_id != view.relation_id]
         followed = {table for one in others for table in one.tables}
         origin.require_apart(table, followed)
-        for name in followed:
-            with suppress(errors.UnknownName):  # gone meanwhile: its view says so
-                origin.require_apart(origin.table(*name), [(table.schema, table.name)])
+        origin.require_no_partition_of(table, followed)
 
     def alter_view(self, statement: AlterView) -> View:
         """Change a view's options: its query stays, what they change is made anew."""
