@@ -17,7 +17,7 @@ import sqlglot
 from sqlglot import TokenType, exp, serde
 
 from flashql import errors
-from flashql.catalog import CopyState, Persistence, View
+from flashql.catalog import Persistence, View
 from flashql.expanding import expanded
 from flashql.planner.blocks import Recomputed, sql
 from flashql.planner.reasons import reason
@@ -25,7 +25,7 @@ from flashql.planner.splitting import shown_sql, split
 from flashql.planner.steps import Step, Steps
 from flashql.quoting import qualified, quote
 from flashql.store import DATA_SCHEMA, Store
-from flashql.store.copies import copies
+from flashql.store.copies import live_tables
 from flashql.store.definitions import views
 from flashql.store.inputs import inputs
 from flashql.store.relations import described, realtime_body, shown_tables
@@ -62,11 +62,7 @@ def found_inputs(store: Store, view: View, shown: Mapping[str, str] | None = Non
     """
     found: dict[str, str | None] = {}
     if view.origin is not None:
-        live = {
-            (copy.schema, copy.name): copy.local_table
-            for copy in copies(store, view.origin)
-            if copy.state is CopyState.LIVE
-        }
+        live = live_tables(store, view.origin)
         for source in view.sources:
             found[qualified(*source.table)] = _there(view, ".".join(source.table), live.get(source.table))
         return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 from weakref import WeakKeyDictionary
@@ -41,7 +42,7 @@ from flashql.store.copies import next_id
 from flashql.store.definitions import views
 from flashql.store.duck import as_ours
 from flashql.store.inputs import inputs, inputs_of, inputs_seen, let_stand, save_inputs
-from flashql.store.jobs import is_following, job_of, jobs, note_success, set_job
+from flashql.store.jobs import is_following, job_state, jobs, note_success, set_job
 from flashql.store.relations import described, show_own, shown_tables
 from flashql.store.steps import add_measured, built_milliseconds, save_steps, step_rows
 from flashql.watching import Watcher, Watchers
@@ -65,7 +66,7 @@ class Maintenance:
         self._store = store
         self._version = -1
         self._programs: list[Program] = []
-        self._plans: dict[str, tuple[object, Steps]] = {}  # by relation id, with what each is of; all are committed
+        self._plans: dict[str, tuple[Followed, Steps]] = {}  # by relation id, as built and committed
         # The version they are of, and DuckDB's own tables that views read: one value, for any thread may look.
         self._local_tables: tuple[int, frozenset[str]] = (-1, frozenset())
         self._parts = Parts()
@@ -122,10 +123,11 @@ class Maintenance:
     def _planned(self, cursor: duckdb.DuckDBPyConnection, one: Followed) -> Steps:
         """The view's steps, planned again only where they are of something else than the last time."""
         name = one.view.relation_id
-        identity, steps = self._plans.get(name, (None, None))
-        if steps is None or identity != one.identity:
-            steps = planned(cursor, one.view, one.inputs, one.prefix)
-            self._store.once_committed(partial(self._plans.__setitem__, name, (one.identity, steps)))
+        known = self._plans.get(name)
+        if known is not None and known[0].identity == one.identity:
+            return known[1]
+        steps = planned(cursor, one.view, one.inputs, one.prefix)
+        self._store.once_committed(partial(self._plans.__setitem__, name, (one, steps)))
         return steps
 
     def wanted(self) -> frozenset[str]:
@@ -196,6 +198,9 @@ class Maintenance:
 
     def _is_built_as_planned(self, writer: duckdb.DuckDBPyConnection, view: View, read: dict[str, str | None]) -> bool:
         """Whether the tables of its steps are those that this version of FlashQL would make."""
+        known = self._plans.get(view.relation_id)
+        if known is not None and known[0].identity == replace(known[0], view=view, inputs=read).identity:
+            return True  # this process has planned them
         built = step_rows(self._store, view.relation_id)
         if not built:
             return False
@@ -242,7 +247,7 @@ class Maintenance:
         self.leaving.note(broken)
         with self._store.transaction() as writer:
             let_stand(writer, broken.relation_id)
-            job = job_of(self._store, broken.relation_id)
+            job = job_state(self._store, broken.relation_id)
             if job is not None:
                 state = moved(job.state, Event.FAIL).value
                 failed = {"state": state, "phase": None, "retry_count": job.retry_count + 1, "last_error": str(broken)}
@@ -303,7 +308,7 @@ def keep_up(writer: duckdb.DuckDBPyConnection, store: Store, view: View, *, rede
 
 def mark_running(writer: duckdb.DuckDBPyConnection, store: Store, view: View, lsn: LSN) -> None:
     """The view follows the stream and contains every transaction that ends at or before `lsn`."""
-    job = job_of(store, view.relation_id)
+    job = job_state(store, view.relation_id)
     if job is None or is_following(job):
         return
     set_job(
