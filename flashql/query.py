@@ -59,7 +59,7 @@ Part = Fetched | Through
 
 def origin_views(store: Store) -> dict[str, View]:
     """The views that are read at their origin, by relation id."""
-    return views(store, Persistence.ORIGIN)
+    return {name: view for name, view in views(store).items() if view.persistence is Persistence.ORIGIN}
 
 
 def duckdb_views(store: Store) -> dict[str, CreateView]:

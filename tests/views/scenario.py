@@ -43,6 +43,7 @@ from tests.multisets import Connection, comparable, differing
 
 WAIT_SECONDS = 60.0
 LARGEST_ROWS = 2_000  # views of more rows at the time they are made are left out: they say no more, and take long
+CONFIG = {"threads": 1}
 _LOOK_SECONDS = 2.0
 _TIMEOUT_MS = 2_000
 # What DuckDB says where its own optimizer fails: no query of ours is at fault.
@@ -158,7 +159,7 @@ class Run:
         self.db.execute("CREATE SCHEMA z WITH (replication_origin = 'second')")
 
     def _open(self) -> Database:
-        return flashql.connect(self.path, origins={"primary": self.origin.dsn, "second": self.origin.dsn})
+        return flashql.connect(self.path, config=CONFIG, origins={"primary": self.origin.dsn, "second": self.origin.dsn})
 
     def close(self) -> None:
         """Close the database, and the connection."""
@@ -310,15 +311,16 @@ class Run:
             try:
                 return self.db.sync.wait(timeout=_LOOK_SECONDS)
             except TimeoutError as late:
-                states = [one for one in self.db.sync.status() if one.state == "failed"]
-                failed = self._beyond_duckdb({f"{one.namespace}.{one.name}": str(one.last_error) for one in states})
+                failed = self._beyond_duckdb(self._failed())
                 if failed or time.monotonic() > deadline:
                     raise Mismatch(str(failed) if failed else str(late)) from late
             except errors.OriginError as problem:
-                states = [one for one in self.db.sync.status() if one.state == "failed"]
-                found = {f"{one.namespace}.{one.name}": str(one.last_error) for one in states}
+                found = self._failed()
                 if self._beyond_duckdb(found) or not found:
                     raise Mismatch(f"{problem}: {found}") from problem
+
+    def _failed(self) -> dict[str, str]:
+        return dict(self.db.execute("SELECT relation_id, last_error FROM flashql.sync_jobs WHERE state = 'failed'").fetchall())
 
     def require_one_position(self) -> None:
         """All views of an origin are at the same LSN. Raises `Mismatch`."""
