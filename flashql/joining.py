@@ -141,10 +141,10 @@ def comes_in_binary(
     )
 
 
-def _columns(known: Iterable[Copy], need: Need, table: Table) -> tuple[CopyColumn, ...]:
+def _columns(made: Iterable[Copy], need: Need, table: Table) -> tuple[CopyColumn, ...]:
     """The columns needed, at the rungs the last copy had come to."""
     rungs: dict[tuple[str, tuple[int, int]], int] = {}
-    for copy in known:
+    for copy in made:
         if (copy.schema, copy.name) == need.table and copy.numeric == need.numeric:
             for kept in copy.columns:
                 known = (kept.name, kept.column.declared)

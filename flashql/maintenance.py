@@ -74,6 +74,7 @@ class Maintenance:
         self.leaving = Leaving()
         self._failures = Failures()
         self._lives: list[LiveQuery] = []
+        self._beginning: list[LiveQuery] = []  # from before what they see is settled, until they are among the others
         self._joining: LiveQuery | None = None  # with the transaction under way
         self._disturbed: set[str] = set()  # tables that changed in this transaction, and whose readers did not yet
 
@@ -156,8 +157,12 @@ class Maintenance:
         Raises `ViewNotReady` and `ViewBroken`.
         """
         live = LiveQuery(self._store, view, watcher, self._parts)
-        with self._store.transaction():
-            self._joining = live  # `settle` computes it, after all that it reads
+        self._beginning.append(live)  # whoever commits what it will not see knows of it
+        try:
+            with self._store.transaction():
+                self._joining = live  # `settle` computes it, after all that it reads
+        finally:
+            self._beginning.remove(live)
         return live
 
     def _each_live(self, writer: duckdb.DuckDBPyConnection, act: Callable[[LiveQuery], None]) -> None:
@@ -214,7 +219,7 @@ class Maintenance:
     def local_tables_named(self, sql: str) -> set[str]:
         """Which of DuckDB's own tables that views follow a statement may write to, by its text."""
         lowered, hidden = sql.lower(), sql.lstrip()[:7].upper() == "EXECUTE"
-        followed = self._followed_local_tables()
+        followed = self.followed_local_tables()
         return {name for name in followed if hidden or name.rsplit(".", 1)[-1].lower() in lowered}
 
     def follow_local(self, written: Collection[str] | None = None) -> None:
@@ -223,12 +228,12 @@ class Maintenance:
         One whose query fails stands still, and its job says why.
         """
         if written is None:
-            written = self._followed_local_tables()
+            written = self.followed_local_tables()
         if written:
             without_broken(partial(self._settle_disturbed, written))
         self.try_again(written)
 
-    def _followed_local_tables(self) -> set[str]:
+    def followed_local_tables(self) -> set[str]:
         """DuckDB's own tables that views and live queries follow, or will when what is under way has committed."""
         version = self._store.version  # taken first: of what is committed meanwhile the next call looks again
         of_version, found = self._local_tables
@@ -236,7 +241,8 @@ class Maintenance:
             kept = [view for view in views(self._store).values() if view.is_kept]
             found = frozenset(name for view in kept for name in view.local_tables)
             self._local_tables = version, found
-        return set(found).union(*(live.view.local_tables for live in list(self._lives)))
+        lives = [*self._beginning, *self._lives]  # in this order, for from there they go here
+        return set(found).union(*(live.view.local_tables for live in lives))
 
     def _settle_disturbed(self, tables: Collection[str]) -> None:
         with self._store.transaction():
@@ -339,9 +345,7 @@ def without_broken(act: Callable[[], T], view: View | None = None) -> T:
             broke.add(broken.relation_id)
 
 
-def stray_rows(
-    store: Store, cursor: duckdb.DuckDBPyConnection, view: View, most: int = 10_000
-) -> tuple[tuple[object, ...], ...]:
+def stray_rows(cursor: duckdb.DuckDBPyConnection, view: View, most: int = 10_000) -> tuple[tuple[object, ...], ...]:
     """Rows that a kept view lacks of its query, or has beyond it, as the cursor's transaction sees both.
 
     Raises `ViewNotReady` when the view does not follow what it reads.

@@ -270,7 +270,6 @@ class Session:
         hint = "End what does that at the origin. It is copied again when the hour is over."
         self._fail(need.views, errors.OriginError(message, hint=hint))
 
-
     def _without_broken(self, act: Callable[[], None]) -> None:
         """Do it, and again without each view whose query turns out to fail."""
         while True:

@@ -131,11 +131,10 @@ class _Splitter:
         while True:
             stuck = [table for table in tables(query) if not follows(query, table.alias_or_name)]
             around = (_part_around(query, table) for table in stuck)
-            found = ((part, sql(part)) for part in around if part is not None)
-            part, text = next(((part, text) for part, text in found if text not in seen), (None, ""))
+            part = next((part for part in around if part is not None and sql(part) not in seen), None)
             if part is None:
                 break
-            seen.add(text)
+            seen.add(sql(part))
             self._replace(part)
         return query, [f"{table.name}: what changes in it may change any row" for table in stuck]
 

@@ -11,7 +11,6 @@ from flashql.store.duck import Store
 from flashql.store.inputs import let_stand
 from flashql.store.records import dump, load
 
-
 # As committed, with the version of the catalog that was taken before they were read.
 _committed: WeakKeyDictionary[Store, tuple[int, dict[str, View]]] = WeakKeyDictionary()
 

@@ -159,7 +159,9 @@ class Run:
         self.db.execute("CREATE SCHEMA z WITH (replication_origin = 'second')")
 
     def _open(self) -> Database:
-        return flashql.connect(self.path, config=CONFIG, origins={"primary": self.origin.dsn, "second": self.origin.dsn})
+        return flashql.connect(
+            self.path, config=CONFIG, origins={"primary": self.origin.dsn, "second": self.origin.dsn}
+        )
 
     def close(self) -> None:
         """Close the database, and the connection."""
@@ -320,7 +322,9 @@ class Run:
                     raise Mismatch(f"{problem}: {found}") from problem
 
     def _failed(self) -> dict[str, str]:
-        return dict(self.db.execute("SELECT relation_id, last_error FROM flashql.sync_jobs WHERE state = 'failed'").fetchall())
+        return dict(
+            self.db.execute("SELECT relation_id, last_error FROM flashql.sync_jobs WHERE state = 'failed'").fetchall()
+        )
 
     def require_one_position(self) -> None:
         """All views of an origin are at the same LSN. Raises `Mismatch`."""

@@ -7,15 +7,17 @@ database, a slot and a file (`together`): what these cost is paid once for all, 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from tests.views.expressions import BOOL, FLOAT, INT, STORED, TEXT, TIME, Column, Expressions
 from tests.views.queries import Queries
 from tests.views.scenario import Scenario, Step
 
-VIEWS = (1, 2, 2, 2, 3)  # of a world
-ROUNDS = (3, 4, 4, 5)  # bursts of transactions, each followed by a comparison
+TOGETHER = 25  # worlds
+VIEWS = (1, 1, 2, 2, 3)  # of a world
+ROUNDS = (3, 3, 4)  # bursts of transactions, each followed by a comparison
 NUMBERS = 100  # the tables and views of a world at that place are numbered from so many times its place on
 
 
@@ -155,22 +157,24 @@ class World:
         return Step("view", name, (drawn.sql,))
 
 
-def together(seeds: Sequence[int], only: Collection[int] | None = None) -> Scenario:
-    """The worlds of these seeds side by side: their tables and views, then bursts in all with a comparison after each.
+def together(first: int, only: Collection[int] | None = None) -> Scenario:
+    """The worlds of the seeds from `first` on, side by side: their tables and views, then bursts of transactions.
 
     `only` some of them, by their places, which leaves these as they are beside the others.
     """
-    steps: list[Step] = []
-    for place, step in _steps(seeds):
-        if place is None or only is None or place in only:
-            steps.append(step)
+    steps = (step for place, step in _steps(first) if place is None or only is None or place in only)
     return Scenario(tuple(steps))
 
 
-def _steps(seeds: Sequence[int]) -> Iterator[tuple[int | None, Step]]:
+def place_of(view: str) -> int:
+    """The place of the world that a view, or a table, is of."""
+    return int(re.sub(r"\D", "", view)) // NUMBERS
+
+
+def _steps(first: int) -> Iterator[tuple[int | None, Step]]:
     """The steps of all worlds, each with its world's place; None where it is for all."""
-    chance = random.Random(f"together {seeds[0]}")
-    drawn = [random.Random(seed) for seed in seeds]
+    chance = random.Random(f"together {first}")
+    drawn = [random.Random(first + place) for place in range(TOGETHER)]
     worlds = [World(one, one.choice(VIEWS), NUMBERS * place) for place, one in enumerate(drawn)]
 
     def each(act: Callable[[World], Iterable[Step]]) -> Iterator[tuple[int, Step]]:
