@@ -93,6 +93,7 @@ class Cursor:
         self._connection = connection
         self._scratch = Scratch(connection)
         self._written: set[str] = set()  # local tables that views follow, written to in the transaction that is open
+        self._followed: set[str] | None = None  # those there were when it began; None: nothing was written yet
         self._redefined = False  # likewise: one of DuckDB's own tables or views was made, altered or dropped
         self._in_transaction = False
         self._namespace = "main"  # where a name without schema belongs; USE changes it
@@ -193,12 +194,17 @@ class Cursor:
         if word in _READING:
             return
         maintenance = self._database.maintenance
+        if self._followed is None:
+            self._followed = maintenance.followed_local_tables()
         self._written |= maintenance.local_tables_named(sql)
         self._redefined = self._redefined or word in _DEFINING
         if word in _BEGINNING:
             self._in_transaction = True
         elif word in _ENDING:
             self._in_transaction = False
+        if not self._in_transaction:  # what came to be followed meanwhile may not have seen what was written
+            self._written |= maintenance.followed_local_tables() - self._followed
+            self._followed = None
         if word in _UNDOING:
             self._written, self._redefined = set(), False
         if self._redefined and not self._in_transaction:

@@ -7,8 +7,7 @@ up (slot, publication) comes last and, if it cannot be reached, is made up for b
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import count
 
@@ -156,7 +155,7 @@ class Definer:
             save_view(writer, view)
             show_nothing(writer, view)
         if existing is not None:
-            self._let_go(existing)
+            self._let_go([existing])
         return view
 
     def _bound(self, view: View, column_names: Sequence[str]) -> tuple[View, tuple[Table, ...]]:
@@ -216,9 +215,7 @@ class Definer:
         others = [one for one in realtime_views(self._store, view.origin) if one.relation_id != view.relation_id]
         followed = {table for one in others for table in one.tables}
         origin.require_apart(table, followed)
-        for name in followed:
-            with suppress(errors.UnknownName):  # gone meanwhile: its view says so
-                origin.require_apart(origin.table(*name), [(table.schema, table.name)])
+        origin.require_no_partition_of(table, followed)
 
     def alter_view(self, statement: AlterView) -> View:
         """Change a view's options: its query stays, what they change is made anew."""
@@ -261,8 +258,7 @@ class Definer:
             dropped = self._remove(writer, dropped, statement.cascade)
             for name in plain:
                 writer.execute(f"DROP VIEW {qualified(name.schema or 'main', name.name)}")
-        for view in dropped:
-            self._let_go(view)
+        self._let_go(dropped)
 
     def _remove(self, writer: duckdb.DuckDBPyConnection, dropped: list[View], cascade: bool) -> list[View]:
         """Drop FlashQL views and, with `cascade`, those that read them: all that were dropped."""
@@ -286,18 +282,15 @@ class Definer:
         """Read the view's rows from its origin again."""
         self._sync.refresh(self._get(statement.name))
 
-    def _let_go(self, view: View) -> None:
-        """After a realtime view is gone: its worker looks again, or the origin gives up slot and publication."""
-        if view.persistence is not Persistence.REALTIME or view.origin is None:
-            return
-        try:
-            self._sync.release(view.origin)
-        except (errors.OriginError, errors.UnknownName) as error:
-            _log.warning(
-                "origin %s could not be told to drop its slot; the next sync or drop tries again: %s",
-                view.origin,
-                error,
-            )
+    def _let_go(self, gone: Iterable[View]) -> None:
+        """After realtime views are gone: their workers look again, or the origins give up slot and publication."""
+        for origin in {view.origin for view in gone if view.persistence is Persistence.REALTIME and view.origin}:
+            try:
+                self._sync.release(origin)
+            except (errors.OriginError, errors.UnknownName) as error:
+                _log.warning(
+                    "origin %s could not be told to drop its slot; the next sync or drop tries again: %s", origin, error
+                )
 
     # -- schemas
 
@@ -327,8 +320,7 @@ class Definer:
                 for known in schemas(self._store):
                     if known.lower() == name.name.lower():
                         save_schema(writer, Schema(known, None))
-        for view in inside:
-            self._let_go(view)
+        self._let_go(inside)
 
     def refuse_touching(self, touch: Touch) -> None:
         """Raise `DefinitionError` when a statement of DuckDB's own would take a FlashQL view's name or place."""

@@ -22,7 +22,7 @@ def expanded(cursor: duckdb.DuckDBPyConnection, query: str) -> exp.Query:
     try:
         tree = _over_tables(query, _shown(cursor))
         push_clauses(tree)  # `qualify` takes their names for those of the query around
-        tree = qualify(tree, schema=_columns(cursor), dialect="duckdb", quote_identifiers=True)
+        tree = qualify(tree, schema=_columns(cursor, tree), dialect="duckdb", quote_identifiers=True)
     except SqlglotError as error:
         raise Recomputed(f"its text is not understood in every part ({str(error).splitlines()[0]})") from error
     if not isinstance(tree, exp.Query):
@@ -36,7 +36,7 @@ def expanded(cursor: duckdb.DuckDBPyConnection, query: str) -> exp.Query:
     return tree
 
 
-def _over_tables(query: str, shown: Mapping[tuple[str, str], exp.Expr]) -> exp.Expr:
+def _over_tables(query: str, shown: Mapping[tuple[str, str], str]) -> exp.Expr:
     tree = sqlglot.parse_one(query, read="duckdb")
     for _ in range(_DEEPEST):
         views = []
@@ -45,9 +45,10 @@ def _over_tables(query: str, shown: Mapping[tuple[str, str], exp.Expr]) -> exp.E
                 continue
             if table.catalog:
                 raise Recomputed("it names a database")
-            body = shown.get(((table.db or "main").lower(), table.name.lower()))
-            if body is not None:
-                views.append((table, body))
+            text = shown.get(((table.db or "main").lower(), table.name.lower()))
+            create = sqlglot.parse_one(text, read="duckdb") if text is not None else None
+            if isinstance(create, exp.Create) and isinstance(create.this, exp.Table):
+                views.append((table, create.expression))
             elif not table.db:
                 alias = table.args.get("alias") or exp.TableAlias(this=exp.to_identifier(table.name, quoted=True))
                 table.set("alias", alias)
@@ -55,32 +56,31 @@ def _over_tables(query: str, shown: Mapping[tuple[str, str], exp.Expr]) -> exp.E
         if not views:
             return tree
         for table, body in views:
-            derived = exp.Subquery(this=body.copy(), alias=exp.TableAlias(this=exp.to_identifier(table.alias_or_name)))
+            derived = exp.Subquery(this=body, alias=exp.TableAlias(this=exp.to_identifier(table.alias_or_name)))
             if table.args.get("alias") is not None:
                 derived.set("alias", table.args["alias"])
             table.replace(derived)
     raise Recomputed("it reads views of views too deep")
 
 
-def _shown(cursor: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], exp.Expr]:
-    """What each view of the file shows, by schema and name in lower case."""
-    found: dict[tuple[str, str], exp.Expr] = {}
+def _shown(cursor: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], str]:
+    """What makes each view of the file, by schema and name in lower case."""
     rows = cursor.execute(
         "SELECT schema_name, view_name, sql FROM duckdb_views() "
         "WHERE NOT internal AND NOT temporary AND database_name = current_database()"
     ).fetchall()
-    for schema, name, text in rows:
-        create = sqlglot.parse_one(text, read="duckdb")
-        if isinstance(create, exp.Create) and isinstance(create.this, exp.Table):
-            found[schema.lower(), name.lower()] = create.expression
-    return found
+    return {(schema.lower(), name.lower()): text for schema, name, text in rows}
 
 
-def _columns(cursor: duckdb.DuckDBPyConnection) -> dict[str, object]:
+def _columns(cursor: duckdb.DuckDBPyConnection, tree: exp.Expr) -> dict[str, object]:
+    """The columns, with their types, of the tables that a tree names."""
     found: dict[str, dict[str, dict[str, str]]] = {}
+    named = sorted({table.name.lower() for table in tree.find_all(exp.Table)})
     rows = cursor.execute(
-        "SELECT schema_name, table_name, column_name, data_type FROM duckdb_columns() "
-        "WHERE NOT internal AND database_name = current_database() AND schema_name <> 'flashql' ORDER BY column_index"
+        "SELECT schema_name, table_name, column_name, data_type FROM duckdb_columns() WHERE NOT internal "
+        "AND database_name = current_database() AND schema_name <> 'flashql' AND lower(table_name) IN "
+        "(SELECT unnest($1::VARCHAR[])) ORDER BY column_index",
+        [named],
     ).fetchall()
     for schema, table, name, kind in rows:
         found.setdefault(schema, {}).setdefault(table, {})[name] = kind

@@ -44,7 +44,7 @@ def kept_plan(store: Store, view: View) -> Plan:
     reads += [Step("duckdb", f"table {name}", "changes made through this database") for name in view.local_tables]
     kept = [
         Step("duckdb", f"{one.strategy}: {one.query}", f"{one.reason}{_measured(store, one.table)}")
-        for one in step_rows(store).get(view.relation_id, [])
+        for one in step_rows(store, view.relation_id)
     ]
     if not kept:
         kept = [Step("duckdb", " ".join((view.local_query or "").split()), "planned when db.sync.sync() first runs")]

@@ -133,17 +133,18 @@ def comes_in_binary(
     store: Store, origin: str, needs: Mapping[TableName, Need], tables: Mapping[TableName, Table]
 ) -> bool:
     """Whether every column that copies of these tables hold can be read from the binary form of its type."""
+    known = copies(store, origin)
     return all(
         binary_form(kept.column.type, kept.local_type(needs[name].numeric).name) is not None
         for name, table in tables.items()
-        for kept in _columns(store, origin, needs[name], table)
+        for kept in _columns(known, needs[name], table)
     )
 
 
-def _columns(store: Store, origin: str, need: Need, table: Table) -> tuple[CopyColumn, ...]:
+def _columns(made: Iterable[Copy], need: Need, table: Table) -> tuple[CopyColumn, ...]:
     """The columns needed, at the rungs the last copy had come to."""
     rungs: dict[tuple[str, tuple[int, int]], int] = {}
-    for copy in copies(store, origin):
+    for copy in made:
         if (copy.schema, copy.name) == need.table and copy.numeric == need.numeric:
             for kept in copy.columns:
                 known = (kept.name, kept.column.declared)
@@ -168,7 +169,7 @@ def new_copy(store: Store, origin: str, need: Need, table: Table, publication: P
         table.schema,
         table.name,
         table.oid,
-        _columns(store, origin, need, table),
+        _columns(copies(store, origin), need, table),
         table.key,
         need.numeric,
         shape=shape_of(table, need.columns),

@@ -17,7 +17,7 @@ import sqlglot
 from sqlglot import TokenType, exp, serde
 
 from flashql import errors
-from flashql.catalog import CopyState, Persistence, View
+from flashql.catalog import Persistence, View
 from flashql.expanding import expanded
 from flashql.planner.blocks import Recomputed, sql
 from flashql.planner.reasons import reason
@@ -25,11 +25,11 @@ from flashql.planner.splitting import shown_sql, split
 from flashql.planner.steps import Step, Steps
 from flashql.quoting import qualified, quote
 from flashql.store import DATA_SCHEMA, Store
-from flashql.store.copies import copies
+from flashql.store.copies import live_tables
 from flashql.store.definitions import views
 from flashql.store.inputs import inputs
 from flashql.store.relations import described, realtime_body, shown_tables
-from flashql.store.steps import StepRow, step_rows
+from flashql.store.steps import StepRow, first_tables
 
 _log = logging.getLogger(__name__)
 
@@ -55,19 +55,18 @@ class Followed:
         return self.view.relation_id, self.view.local_query, tuple(sorted(self.inputs.items())), self.prefix
 
 
-def found_inputs(store: Store, view: View) -> dict[str, str | None]:
-    """The tables that hold what the view reads, as of now. Raises `ViewNotReady` when one is not there."""
+def found_inputs(store: Store, view: View, shown: Mapping[str, str] | None = None) -> dict[str, str | None]:
+    """The tables that hold what the view reads, as of now. Raises `ViewNotReady` when one is not there.
+
+    `shown` has the table that each view shows, where the caller knows them.
+    """
     found: dict[str, str | None] = {}
     if view.origin is not None:
-        live = {
-            (copy.schema, copy.name): copy.local_table
-            for copy in copies(store, view.origin)
-            if copy.state is CopyState.LIVE
-        }
+        live = live_tables(store, view.origin)
         for source in view.sources:
             found[qualified(*source.table)] = _there(view, ".".join(source.table), live.get(source.table))
         return found
-    shown = shown_tables(store)
+    shown = shown_tables(store) if shown is None else shown
     for name in view.reads:
         found[name] = _there(view, name, shown.get(name))
     return found | dict.fromkeys(view.local_tables)
@@ -227,9 +226,9 @@ def followed_views(store: Store) -> list[Followed]:
     read = inputs(store)
     if not read:
         return []
-    known, built = views(store), step_rows(store)
+    known, first = views(store), first_tables(store)
     following = [view for view in known.values() if view.is_kept and view.relation_id in read]
-    return [Followed(view, read[view.relation_id], built[view.relation_id][0].table) for view in in_order(following)]
+    return [Followed(view, read[view.relation_id], first[view.relation_id]) for view in in_order(following)]
 
 
 def in_order(chosen: Iterable[View]) -> list[View]:

@@ -7,8 +7,9 @@ stream was applied, `settle` at the end of any other transaction, and `keep_up` 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 from weakref import WeakKeyDictionary
@@ -40,9 +41,9 @@ from flashql.store import Store
 from flashql.store.copies import next_id
 from flashql.store.definitions import views
 from flashql.store.duck import as_ours
-from flashql.store.inputs import inputs, let_stand, save_inputs
-from flashql.store.jobs import is_following, jobs, note_success, set_job
-from flashql.store.relations import described, show_own
+from flashql.store.inputs import inputs, inputs_of, inputs_seen, let_stand, save_inputs
+from flashql.store.jobs import is_following, job_state, jobs, note_success, set_job
+from flashql.store.relations import described, show_own, shown_tables
 from flashql.store.steps import add_measured, built_milliseconds, save_steps, step_rows
 from flashql.watching import Watcher, Watchers
 from flashql.weighing import consolidated
@@ -65,6 +66,7 @@ class Maintenance:
         self._store = store
         self._version = -1
         self._programs: list[Program] = []
+        self._plans: dict[str, tuple[Followed, Steps]] = {}  # by relation id, as built and committed
         # The version they are of, and DuckDB's own tables that views read: one value, for any thread may look.
         self._local_tables: tuple[int, frozenset[str]] = (-1, frozenset())
         self._parts = Parts()
@@ -72,6 +74,7 @@ class Maintenance:
         self.leaving = Leaving()
         self._failures = Failures()
         self._lives: list[LiveQuery] = []
+        self._beginning: list[LiveQuery] = []  # from before what they see is settled, until they are among the others
         self._joining: LiveQuery | None = None  # with the transaction under way
         self._disturbed: set[str] = set()  # tables that changed in this transaction, and whose readers did not yet
 
@@ -97,16 +100,36 @@ class Maintenance:
     def _loaded(self) -> list[Program]:
         """The programs of the views that follow now; those of views that are as they were are taken over."""
         made = {program.kept.identity: program for program in self._programs}
-        cursor = self._store.cursor()
-        try:
-            return [made.get(one.identity) or self._program(cursor, one) for one in followed_views(self._store)]
-        finally:
-            cursor.close()
+        following = followed_views(self._store)
+        missing = [one for one in following if one.identity not in made]
+        if missing:
+            copies, built, cursor = known_relations(self._store), built_milliseconds(self._store), self._store.cursor()
+            try:
+                for one in missing:
+                    steps = self._planned(cursor, one)
+                    made[one.identity] = Program(one, steps, copies, built, self._parts, self._failures)
+            finally:
+                cursor.close()
+        return [made[one.identity] for one in following]
 
-    def _program(self, cursor: duckdb.DuckDBPyConnection, one: Followed) -> Program:
-        steps = planned(cursor, one.view, one.inputs, one.prefix)
+    def _program(self, writer: duckdb.DuckDBPyConnection, one: Followed) -> Program:
+        """The program of a view as this transaction has it."""
+        for program in self._programs:
+            if program.kept.identity == one.identity:
+                return program
         built = built_milliseconds(self._store)
+        steps = self._planned(writer, one)
         return Program(one, steps, known_relations(self._store), built, self._parts, self._failures)
+
+    def _planned(self, cursor: duckdb.DuckDBPyConnection, one: Followed) -> Steps:
+        """The view's steps, planned again only where they are of something else than the last time."""
+        name = one.view.relation_id
+        known = self._plans.get(name)
+        if known is not None and known[0].identity == one.identity:
+            return known[1]
+        steps = planned(cursor, one.view, one.inputs, one.prefix)
+        self._store.once_committed(partial(self._plans.__setitem__, name, (one, steps)))
+        return steps
 
     def wanted(self) -> frozenset[str]:
         """The tables whose delta some view follows, or somebody watches."""
@@ -134,8 +157,12 @@ class Maintenance:
         Raises `ViewNotReady` and `ViewBroken`.
         """
         live = LiveQuery(self._store, view, watcher, self._parts)
-        with self._store.transaction():
-            self._joining = live  # `settle` computes it, after all that it reads
+        self._beginning.append(live)  # whoever commits what it will not see knows of it
+        try:
+            with self._store.transaction():
+                self._joining = live  # `settle` computes it, after all that it reads
+        finally:
+            self._beginning.remove(live)
         return live
 
     def _each_live(self, writer: duckdb.DuckDBPyConnection, act: Callable[[LiveQuery], None]) -> None:
@@ -157,15 +184,18 @@ class Maintenance:
         if measured:
             add_measured(writer, {table: one.taken() for table, one in measured.items()})
 
-    def keep_up(self, writer: duckdb.DuckDBPyConnection, view: View) -> None:
+    def keep_up(self, writer: duckdb.DuckDBPyConnection, view: View, *, redefined: bool = False) -> None:
         """Let the view follow what it reads now; when its rows are of something else they are computed anew.
 
-        Raises `ViewNotReady` when something it reads has no rows here, and `ViewBroken`.
+        `redefined` when DuckDB's own tables and views may be others than when it was planned. Raises `ViewNotReady`
+        when something it reads has no rows here, and `ViewBroken`.
         """
+        if redefined:
+            self._plans.pop(view.relation_id, None)
         read = found_inputs(self._store, view)
-        if inputs(self._store).get(view.relation_id) == read and self._is_built_as_planned(writer, view, read):
+        if inputs_of(self._store, view.relation_id) == read and self._is_built_as_planned(writer, view, read):
             return
-        steps = _guarded(view, lambda: planned(writer, view, read, f"v{next_id(writer)}"))
+        steps = _guarded(view, lambda: self._planned(writer, Followed(view, read, f"v{next_id(writer)}")))
         took = _guarded(view, lambda: build(writer, steps))
         show_own(writer, self._store, view, steps.last.table, shown_body(view, steps))
         save_steps(writer, view.relation_id, step_rows_of(steps, read), took)
@@ -173,10 +203,13 @@ class Maintenance:
 
     def _is_built_as_planned(self, writer: duckdb.DuckDBPyConnection, view: View, read: dict[str, str | None]) -> bool:
         """Whether the tables of its steps are those that this version of FlashQL would make."""
-        built = step_rows(self._store).get(view.relation_id, [])
+        known = self._plans.get(view.relation_id)
+        if known is not None and known[0].identity == replace(known[0], view=view, inputs=read).identity:
+            return True  # this process has planned them
+        built = step_rows(self._store, view.relation_id)
         if not built:
             return False
-        steps = _guarded(view, lambda: planned(writer, view, read, built[0].table))
+        steps = _guarded(view, lambda: self._planned(writer, Followed(view, read, built[0].table)))
         return built == step_rows_of(steps, read)
 
     def disturb(self, tables: Collection[str]) -> None:
@@ -186,7 +219,7 @@ class Maintenance:
     def local_tables_named(self, sql: str) -> set[str]:
         """Which of DuckDB's own tables that views follow a statement may write to, by its text."""
         lowered, hidden = sql.lower(), sql.lstrip()[:7].upper() == "EXECUTE"
-        followed = self._followed_local_tables()
+        followed = self.followed_local_tables()
         return {name for name in followed if hidden or name.rsplit(".", 1)[-1].lower() in lowered}
 
     def follow_local(self, written: Collection[str] | None = None) -> None:
@@ -195,12 +228,12 @@ class Maintenance:
         One whose query fails stands still, and its job says why.
         """
         if written is None:
-            written = self._followed_local_tables()
+            written = self.followed_local_tables()
         if written:
             without_broken(partial(self._settle_disturbed, written))
         self.try_again(written)
 
-    def _followed_local_tables(self) -> set[str]:
+    def followed_local_tables(self) -> set[str]:
         """DuckDB's own tables that views and live queries follow, or will when what is under way has committed."""
         version = self._store.version  # taken first: of what is committed meanwhile the next call looks again
         of_version, found = self._local_tables
@@ -208,7 +241,8 @@ class Maintenance:
             kept = [view for view in views(self._store).values() if view.is_kept]
             found = frozenset(name for view in kept for name in view.local_tables)
             self._local_tables = version, found
-        return set(found).union(*(live.view.local_tables for live in list(self._lives)))
+        lives = [*self._beginning, *self._lives]  # in this order, for from there they go here
+        return set(found).union(*(live.view.local_tables for live in lives))
 
     def _settle_disturbed(self, tables: Collection[str]) -> None:
         with self._store.transaction():
@@ -219,7 +253,7 @@ class Maintenance:
         self.leaving.note(broken)
         with self._store.transaction() as writer:
             let_stand(writer, broken.relation_id)
-            job = jobs(self._store).get(broken.relation_id)
+            job = job_state(self._store, broken.relation_id)
             if job is not None:
                 state = moved(job.state, Event.FAIL).value
                 failed = {"state": state, "phase": None, "retry_count": job.retry_count + 1, "last_error": str(broken)}
@@ -254,12 +288,14 @@ class Maintenance:
         lost = Deltas(writer, disturbed, all_listed=True)
         for table in disturbed:
             lost.lose(table)
+        shown = shown_tables(self._store)
         for one in followed_views(self._store):
-            now = _inputs_now(self._store, one.view) if one.view.origin is None else one.inputs
+            now = _inputs_now(self._store, one.view, shown) if one.view.origin is None else one.inputs
             if now is None:
                 let_stand(writer, one.view.relation_id)
             elif now != one.inputs:
                 self.keep_up(writer, one.view)
+                shown = shown_tables(self._store)
             elif any(table in lost for table in {*one.tables, *one.view.local_tables}):
                 program = self._program(writer, one)
                 _guarded(one.view, partial(program.run, writer, lost))
@@ -271,14 +307,14 @@ class Maintenance:
         self.watchers.collect(writer, lost, None, moved)
 
 
-def keep_up(writer: duckdb.DuckDBPyConnection, store: Store, view: View) -> None:
+def keep_up(writer: duckdb.DuckDBPyConnection, store: Store, view: View, *, redefined: bool = False) -> None:
     """`Maintenance.keep_up` of the store's."""
-    Maintenance.of(store).keep_up(writer, view)
+    Maintenance.of(store).keep_up(writer, view, redefined=redefined)
 
 
 def mark_running(writer: duckdb.DuckDBPyConnection, store: Store, view: View, lsn: LSN) -> None:
     """The view follows the stream and contains every transaction that ends at or before `lsn`."""
-    job = jobs(store).get(view.relation_id)
+    job = job_state(store, view.relation_id)
     if job is None or is_following(job):
         return
     set_job(
@@ -309,14 +345,12 @@ def without_broken(act: Callable[[], T], view: View | None = None) -> T:
             broke.add(broken.relation_id)
 
 
-def stray_rows(
-    store: Store, cursor: duckdb.DuckDBPyConnection, view: View, most: int = 10_000
-) -> tuple[tuple[object, ...], ...]:
+def stray_rows(cursor: duckdb.DuckDBPyConnection, view: View, most: int = 10_000) -> tuple[tuple[object, ...], ...]:
     """Rows that a kept view lacks of its query, or has beyond it, as the cursor's transaction sees both.
 
     Raises `ViewNotReady` when the view does not follow what it reads.
     """
-    read = inputs(store, cursor).get(view.relation_id)
+    read = inputs_seen(cursor).get(view.relation_id)
     if read is None:
         raise errors.ViewNotReady(f"{view.relation_id} does not follow what it reads now: run db.sync.sync()")
     shown = f"SELECT * FROM {qualified(view.namespace, view.name)}"
@@ -328,9 +362,9 @@ def stray_rows(
     return tuple(tuple(row) for row in rows)
 
 
-def _inputs_now(store: Store, view: View) -> dict[str, str | None] | None:
+def _inputs_now(store: Store, view: View, shown: Mapping[str, str]) -> dict[str, str | None] | None:
     try:
-        return found_inputs(store, view)
+        return found_inputs(store, view, shown)
     except errors.ViewNotReady:
         return None
 

@@ -62,6 +62,6 @@ def _bind_again(store: Store, view: View, state: str) -> None:
             raise errors.ViewBroken(view.relation_id, f"its query has other columns now ({now}): define it again")
         if bound != view:
             redefine_view(writer, bound)
-        keep_up(writer, store, bound)
+        keep_up(writer, store, bound, redefined=True)
         if state == State.FAILED:
             mark_running(writer, store, bound, NOWHERE)

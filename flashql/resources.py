@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
 
 
+@cache
 def sql_text(relative: str) -> str:
     """The text of one file, named by its path below `sql/`. Raises `FileNotFoundError`."""
     return (_root() / relative).read_text(encoding="utf-8")

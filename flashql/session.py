@@ -235,9 +235,10 @@ class Session:
     def _copy_missing(self) -> None:
         assert self._follower is not None
         wanted: list[tuple[Copy, Table]] = []
+        live = self._live_copies()
         for name, table in self._tables.items():
             need = self._needs[name]
-            if self._live_copy(name) is not None:
+            if name in live:
                 continue
             if spent := self._setbacks.given_up(name):
                 self._failed.update({view.relation_id: spent for view in need.views})
@@ -269,14 +270,6 @@ class Session:
         hint = "End what does that at the origin. It is copied again when the hour is over."
         self._fail(need.views, errors.OriginError(message, hint=hint))
 
-    def _live_copy(self, name: tuple[str, str]) -> Copy | None:
-        """The copy that follows the stream with all that the table's active views need."""
-        need, table = self._needs.get(name), self._tables.get(name)
-        for copy in copies(self._store, self._origin.name):
-            if (copy.schema, copy.name) == name and need and table and joining.serves(copy, need, table):
-                return copy
-        return None
-
     def _without_broken(self, act: Callable[[], None]) -> None:
         """Do it, and again without each view whose query turns out to fail."""
         while True:
@@ -299,7 +292,14 @@ class Session:
             joining.level(writer, self._store, self._origin.name)
 
     def _live_copies(self) -> dict[tuple[str, str], Copy]:
-        return {name: copy for name in self._needs if (copy := self._live_copy(name)) is not None}
+        """The copies that follow the stream with all that their tables' active views need."""
+        found: dict[tuple[str, str], Copy] = {}
+        for copy in copies(self._store, self._origin.name):
+            name = copy.schema, copy.name
+            need, table = self._needs.get(name), self._tables.get(name)
+            if need and table and joining.serves(copy, need, table):
+                found.setdefault(name, copy)
+        return found
 
     def _sound(self) -> list[View]:
         """The active views that nothing at the origin keeps from following it."""

@@ -77,7 +77,7 @@ def verify(
             found[copy.id] = _compared(worker.origin, look, copy)
         for view in views:
             if view.is_kept:
-                stray[view.relation_id] = stray_rows(store, look.cursor, view)
+                stray[view.relation_id] = stray_rows(look.cursor, view)
     reports = [
         _report(view, look.lsn, [found[copy.id] for copy in serving[view.relation_id]], stray.get(view.relation_id, ()))
         for view in views
@@ -172,7 +172,7 @@ def verify_locally(store: Store, view: View, repair: bool) -> VerifyReport:
         with translated():
             cursor.execute("BEGIN")
             rows = cursor.execute(f"SELECT count(*) FROM {qualified(view.namespace, view.name)}").fetchall()[0][0]
-            stray = stray_rows(store, cursor, view)
+            stray = stray_rows(cursor, view)
     finally:
         cursor.close()
     if stray and repair:

@@ -68,7 +68,7 @@ class Watchers:
 
         Within a transaction it is told what that changes of rows that were committed before.
         """
-        with self._store.transaction():
+        with self._store.transaction(of_stream=True):  # it changes nothing
             with self._lock:
                 self._watchers.setdefault(view.relation_id, []).append(watcher)
             self._shown = shown_tables(self._store)

@@ -11,11 +11,15 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+import duckdb
 import pytest
 
 import flashql
 from flashql import Change, changes, errors
 from flashql.database import Database
+from flashql.deltas import Deltas
+from flashql.live import LiveQuery
+from flashql.maintenance import Maintenance
 from flashql.moved import netted
 from tests import test_keeping
 from tests.fix_postgres import Origin
@@ -461,6 +465,55 @@ def test_a_live_query_follows_local_tables(database_path: str) -> None:
                 db.live(wrong)
         with pytest.raises(errors.DefinitionError):
             db.live("SELECT b FROM t")
+
+
+def test_a_live_query_that_begins_while_a_local_write_commits_sees_it(
+    database_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, settle, named = threading.Event(), LiveQuery.settle, Maintenance.local_tables_named
+    with flashql.connect(database_path) as db, db.cursor() as other:
+        db.execute("CREATE TABLE t (a INT); INSERT INTO t VALUES (1)")
+        writer = threading.Thread(target=lambda: other.execute("INSERT INTO t VALUES (2)"))
+
+        def settled(live: LiveQuery, connection: duckdb.DuckDBPyConnection, lost: Deltas) -> None:
+            settle(live, connection, lost)  # its rows are computed, and not committed
+            if live.program is None:
+                writer.start()
+                assert looked.wait(10)
+
+        def looking(maintenance: Maintenance, sql: str) -> set[str]:
+            found = named(maintenance, sql)
+            looked.set()
+            return found
+
+        monkeypatch.setattr(LiveQuery, "settle", settled)
+        monkeypatch.setattr(Maintenance, "local_tables_named", looking)
+        with db.live("SELECT a FROM t") as feed:
+            rows: Rows = Counter()
+            replay(rows, taken(feed))
+            writer.join(10)
+            replay(rows, taken(feed))
+            assert rows == Counter([(1,), (2,)])
+
+
+def test_a_live_query_that_begins_within_a_local_transaction_sees_what_it_commits(database_path: str) -> None:
+    with flashql.connect(database_path) as db, db.cursor() as other:
+        db.execute("CREATE TABLE t (a INT)")
+        other.execute("BEGIN")
+        other.execute("INSERT INTO t VALUES (1)")
+        with db.live("SELECT a FROM t") as feed:
+            rows: Rows = Counter()
+            replay(rows, taken(feed))
+            other.execute("COMMIT")
+            replay(rows, taken(feed))
+            assert rows == Counter([(1,)])
+
+
+def taken(feed: flashql.ChangeFeed) -> Change:
+    """The next change, which is under way or there."""
+    change = feed.take(10)
+    assert change is not None
+    return change
 
 
 def test_what_a_live_query_leaves_when_the_process_ends_is_dropped(database_path: str) -> None:

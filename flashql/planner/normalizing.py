@@ -199,12 +199,6 @@ def _complete_orders(select: exp.Select) -> None:
     """
     if has_grouping_sets(select):
         return
-    group = select.args.get("group")
-    if group is not None or select.args.get("having") or any(is_aggregate(node) for node in own(select, exp.Func)):
-        total = {sql(one): one for one in (group.expressions if group is not None else ())}
-    else:
-        aliases = {item.alias for item in items(select)}
-        total = {sql(one): one for one in select.find_all(exp.Column) if one.table in aliases}
     ordered: list[exp.Expr] = []
     for window in own(select, exp.Window):
         call = window.this
@@ -219,12 +213,22 @@ def _complete_orders(select: exp.Select) -> None:
         shown = {item.alias_or_name: item.unalias() for item in select.expressions}
         on.set("expressions", [_meant(one, shown) for one in on.expressions])
         ordered.append(select)
+    total = _all_read(select) if ordered else {}
     for node in ordered:
         order = node.args.get("order") or exp.Order(expressions=[])
         there = {sql(term.this) for term in order.expressions}
         for text in sorted(total.keys() - there):
             order.append("expressions", exp.Ordered(this=total[text].copy()))
         node.set("order", order if order.expressions else None)
+
+
+def _all_read(select: exp.Select) -> dict[str, exp.Expr]:
+    """What tells the rows that a SELECT shows apart: its groups' keys, or all that it reads; by their text."""
+    group = select.args.get("group")
+    if group is not None or select.args.get("having") or any(is_aggregate(node) for node in own(select, exp.Func)):
+        return {sql(one): one for one in (group.expressions if group is not None else ())}
+    aliases = {item.alias for item in items(select)}
+    return {sql(one): one for one in select.find_all(exp.Column) if one.table in aliases}
 
 
 def _meant(term: exp.Expr, shown: Mapping[str, exp.Expr]) -> exp.Expr:

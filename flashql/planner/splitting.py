@@ -60,6 +60,7 @@ class _Splitter:
         self._schema = schema
         self._describe = describe
         self._steps: list[Step] = []
+        self._tables: dict[str, str] = {}  # of the steps, by their queries as `alike` writes them
         self._aliases = count()
 
     def root(self, tree: exp.Query) -> Steps:
@@ -106,12 +107,11 @@ class _Splitter:
         return self._step(query, None, reasons)
 
     def _step(self, query: exp.Query, grouping: Grouping | None, reasons: Iterable[str]) -> str:
-        text, same = sql(query), alike(query)
-        for step in self._steps:
-            if step.query is not None and alike(step.query) == same:
-                return step.table
-        table = f"{self._prefix}_{len(self._steps)}" if self._steps else self._prefix
-        self._steps.append(Step(table, query, tuple(dict.fromkeys(reasons)), text, grouping))
+        same = alike(query)
+        if same in self._tables:
+            return self._tables[same]
+        table = self._tables[same] = f"{self._prefix}_{len(self._steps)}" if self._steps else self._prefix
+        self._steps.append(Step(table, query, tuple(dict.fromkeys(reasons)), sql(query), grouping))
         return table
 
     def _read(self, table: str, alias: str) -> exp.Table:
@@ -130,12 +130,12 @@ class _Splitter:
         seen: set[str] = set()
         while True:
             stuck = [table for table in tables(query) if not follows(query, table.alias_or_name)]
-            around = [_part_around(query, table) for table in stuck]
-            parts = [part for part in around if part is not None and sql(part) not in seen]
-            if not parts:
+            around = (_part_around(query, table) for table in stuck)
+            part = next((part for part in around if part is not None and sql(part) not in seen), None)
+            if part is None:
                 break
-            seen.add(sql(parts[0]))
-            self._replace(parts[0])
+            seen.add(sql(part))
+            self._replace(part)
         return query, [f"{table.name}: what changes in it may change any row" for table in stuck]
 
     def _replace(self, part: exp.Query) -> None:
@@ -351,7 +351,7 @@ def _derived_groups(query: exp.Query) -> list[exp.Query]:
             isinstance(node, (exp.Count, exp.Sum, exp.Min, exp.Max)) and not isinstance(node.this, exp.Distinct)
             for node in aggregates
         )
-        if inner.args.get("group") is not None and merges and not inner.args.get("limit"):
+        if inner.args.get("group") is not None and merges and not inner.args.get("limit") and _stands_alone(inner):
             found.append(inner)
     return [one for one in found if not any(one is not other and is_within(one, other) for other in found)]
 
@@ -365,13 +365,15 @@ def _part_around(query: exp.Query, table: exp.Table) -> exp.Query | None:
             chain.append(around)
         around = around.parent
     for part in reversed(chain):
-        inside = {
-            one.alias_or_name for one in part.find_all(exp.Table, exp.Subquery, exp.Lateral, exp.Values, exp.Unnest)
-        }
-        free = any(one.table and one.table not in inside for one in part.find_all(exp.Column))
-        if not free and not _is_table(part):
+        if _stands_alone(part) and not _is_table(part):
             return part
     return None
+
+
+def _stands_alone(part: exp.Query) -> bool:
+    """Whether a query within another looks at nothing outside of itself, at any depth."""
+    inside = {one.alias_or_name for one in part.find_all(exp.Table, exp.Subquery, exp.Lateral, exp.Values, exp.Unnest)}
+    return not any(one.table and one.table not in inside for one in part.find_all(exp.Column))
 
 
 def _is_table(query: exp.Query) -> bool:

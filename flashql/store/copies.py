@@ -31,6 +31,15 @@ def copies_seen(cursor: duckdb.DuckDBPyConnection, origin: str) -> list[Copy]:
         return _loaded(cursor.execute(_COPIES, [origin]).fetchall())
 
 
+def live_tables(store: Store, origin: str) -> dict[tuple[str, str], str]:
+    """The local tables of the origin's live copies, by schema and name there."""
+    rows = store.rows(
+        "SELECT schema_name, table_name, local_table FROM flashql.copies WHERE origin = ? AND state = ?",
+        [origin, CopyState.LIVE.value],
+    )
+    return {(schema, name): table for schema, name, table in rows}
+
+
 _COPIES = "SELECT definition, state, local_table, lsn FROM flashql.copies WHERE origin = ? ORDER BY id"
 
 

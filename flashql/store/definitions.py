@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 import duckdb
 
 from flashql.catalog import Persistence, Schema, View
@@ -9,16 +11,26 @@ from flashql.store.duck import Store
 from flashql.store.inputs import let_stand
 from flashql.store.records import dump, load
 
+# As committed, with the version of the catalog that was taken before they were read.
+_committed: WeakKeyDictionary[Store, tuple[int, dict[str, View]]] = WeakKeyDictionary()
+
 
 def views(store: Store) -> dict[str, View]:
-    """Every view, by relation id, in order of their names."""
+    """Every view, by relation id, in order of their names; each statement asks, so they are read once per change."""
     if not store.has_catalog:
         return {}
-    found = [
-        load(View, definition)
-        for (definition,) in store.rows("SELECT definition FROM flashql.views ORDER BY namespace, name")
-    ]
-    return {view.relation_id: view for view in found}
+    if store.is_writing:
+        return _read(store)
+    version = store.version
+    known = _committed.get(store)
+    if known is None or known[0] != version:
+        known = _committed[store] = version, _read(store)
+    return dict(known[1])
+
+
+def _read(store: Store) -> dict[str, View]:
+    rows = store.rows("SELECT definition FROM flashql.views ORDER BY namespace, name")
+    return {view.relation_id: view for view in (load(View, definition) for (definition,) in rows)}
 
 
 def realtime_views(store: Store, origin: str) -> list[View]:

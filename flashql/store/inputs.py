@@ -5,7 +5,7 @@ A view that has none there stands still: its rows are those of some moment, and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import duckdb
 
@@ -19,10 +19,23 @@ Inputs = Mapping[str, str | None]
 _INPUTS = "SELECT relation_id, input, local_table FROM flashql.view_inputs"
 
 
-def inputs(store: Store, cursor: duckdb.DuckDBPyConnection | None = None) -> dict[str, dict[str, str | None]]:
-    """What each view that is kept up now is computed from, by relation id; as the cursor sees it, when one is given."""
+def inputs(store: Store) -> dict[str, dict[str, str | None]]:
+    """What each view that is kept up now is computed from, by relation id."""
+    return _by_view(store.rows(_INPUTS))
+
+
+def inputs_of(store: Store, relation_id: str) -> dict[str, str | None] | None:
+    """What one view is computed from; None when it is not kept up now."""
+    return _by_view(store.rows(f"{_INPUTS} WHERE relation_id = ?", [relation_id])).get(relation_id)
+
+
+def inputs_seen(cursor: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str | None]]:
+    """As `inputs`, as the cursor's transaction sees them."""
+    return _by_view(cursor.execute(_INPUTS).fetchall())
+
+
+def _by_view(rows: Iterable[tuple[str, str | None, str | None]]) -> dict[str, dict[str, str | None]]:
     found: dict[str, dict[str, str | None]] = {}
-    rows = store.rows(_INPUTS) if cursor is None else cursor.execute(_INPUTS).fetchall()
     for view, name, table in rows:
         if name is None:
             found.setdefault(view, {})

@@ -118,12 +118,29 @@ def jobs(store: Store) -> dict[str, JobStatus]:
     return {row[0]: _status(row) for row in store.rows(f"SELECT {_FIELDS} FROM flashql.sync_jobs")}
 
 
+@dataclass(frozen=True)
+class JobState:
+    """What decides how a job moves on; the fields are those of `JobStatus`."""
+
+    state: str
+    phase: str | None
+    retry_count: int
+    last_seen_commit: str | None
+
+
+def job_state(store: Store, relation_id: str) -> JobState | None:
+    """How a view's job stands; None when it has none."""
+    fields = ", ".join(JobState.__dataclass_fields__)
+    rows = store.rows(f"SELECT {fields} FROM flashql.sync_jobs WHERE relation_id = ?", [relation_id])
+    return JobState(*rows[0]) if rows else None
+
+
 def _status(row: Sequence[Any]) -> JobStatus:
     times = {at: _EPOCH + timedelta(microseconds=row[at]) for at in _PLACES if row[at] is not None}
     return JobStatus(*(times.get(at, value) for at, value in enumerate(row)))
 
 
-def is_following(job: JobStatus) -> bool:
+def is_following(job: JobStatus | JobState) -> bool:
     """Whether the view follows what it reads now, up to every local commit."""
     return job.state == "running" and job.phase in FOLLOWING
 

@@ -21,15 +21,18 @@ class StepRow:
     query: str
 
 
-def step_rows(store: Store) -> dict[str, list[StepRow]]:
-    """The steps as they were built, by relation id, in their order."""
-    found: dict[str, list[StepRow]] = {}
+def step_rows(store: Store, relation_id: str) -> list[StepRow]:
+    """The view's steps as they were built, in their order."""
     rows = store.rows(
-        "SELECT relation_id, local_table, strategy, reason, query FROM flashql.view_steps ORDER BY relation_id, step"
+        "SELECT local_table, strategy, reason, query FROM flashql.view_steps WHERE relation_id = ? ORDER BY step",
+        [relation_id],
     )
-    for view, *row in rows:
-        found.setdefault(view, []).append(StepRow(*row))
-    return found
+    return [StepRow(*row) for row in rows]
+
+
+def first_tables(store: Store) -> dict[str, str]:
+    """The table of each view's first step, by relation id."""
+    return dict(store.rows("SELECT relation_id, local_table FROM flashql.view_steps WHERE step = 1"))
 
 
 def built_milliseconds(store: Store) -> dict[str, float]:

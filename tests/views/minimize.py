@@ -7,7 +7,6 @@ python -m tests.views.minimize FILE > tests/views/regressions/what_it_shows.sql
 from __future__ import annotations
 
 import logging
-import random
 import re
 import sys
 import tempfile
@@ -25,7 +24,7 @@ from sqlglot.errors import SqlglotError
 from flashql.cli.embedded import embedded_postgres
 from tests.fix_postgres import fresh_origin
 from tests.views.scenario import Mismatch, Scenario, parsed, run
-from tests.views.worlds import VIEWS, World
+from tests.views.worlds import place_of, together
 
 Item = TypeVar("Item")
 Failing = Callable[[Scenario], bool]
@@ -185,10 +184,7 @@ def shortened(text: str) -> str:
 
 def main(argument: str) -> str:
     """The minimized scenario of a seed or a file, as text."""
-    if argument.isdigit():
-        scenario = World(random.Random(int(argument)), VIEWS).scenario()
-    else:
-        scenario = parsed(Path(argument).read_text(encoding="utf-8"))
+    scenario = together(int(argument)) if argument.isdigit() else parsed(Path(argument).read_text(encoding="utf-8"))
     with embedded_postgres(18) as server, tempfile.TemporaryDirectory() as folder:
 
         def failure(one: Scenario) -> str | None:
@@ -204,11 +200,18 @@ def main(argument: str) -> str:
                     path.unlink(missing_ok=True)
             return None
 
+        def same(one: Scenario) -> bool:
+            return shortened(failure(one) or "") == shortened(first or "")
+
         first = failure(scenario)
         if first is None:
             raise SystemExit("it does not fail")
         sys.stderr.write(first + "\n")
-        least = minimized(scenario, lambda one: shortened(failure(one) or "") == shortened(first))
+        if argument.isdigit() and (named := re.search(r"\b[slz]\.v\d+\b", first)):
+            alone = together(int(argument), {place_of(named[0])})
+            if same(alone):
+                scenario = alone
+        least = minimized(scenario, same)
         return f"-- {(failure(least) or '').splitlines()[0]}\n\n{least}"
 
 

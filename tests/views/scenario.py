@@ -14,12 +14,14 @@ schema `l` have none, and read views and local tables. Every view is a view at P
 same names, and every local table a table: so Postgres has an answer for each view, of any level, and it is the oracle.
 
 `-- strategy deltas`, as it is at first, lets the steps of views follow by deltas wherever they can; `anew` has them
-computed anew each time, and `measured` lets FlashQL choose, which over tables as small as these says little.
+computed anew each time, `mixed` takes either by chance, and `measured` lets FlashQL choose, which over tables as small
+as these says little.
 """
 
 from __future__ import annotations
 
 import logging
+import random
 import re
 import time
 from collections import Counter
@@ -41,6 +43,7 @@ from tests.multisets import Connection, comparable, differing
 
 WAIT_SECONDS = 60.0
 LARGEST_ROWS = 2_000  # views of more rows at the time they are made are left out: they say no more, and take long
+CONFIG = {"threads": 1}
 _LOOK_SECONDS = 2.0
 _TIMEOUT_MS = 2_000
 # What DuckDB says where its own optimizer fails: no query of ours is at fault.
@@ -156,7 +159,9 @@ class Run:
         self.db.execute("CREATE SCHEMA z WITH (replication_origin = 'second')")
 
     def _open(self) -> Database:
-        return flashql.connect(self.path, origins={"primary": self.origin.dsn, "second": self.origin.dsn})
+        return flashql.connect(
+            self.path, config=CONFIG, origins={"primary": self.origin.dsn, "second": self.origin.dsn}
+        )
 
     def close(self) -> None:
         """Close the database, and the connection."""
@@ -165,7 +170,11 @@ class Run:
         self.oracle.close()
 
     def _better_anew(self, measured: Callable[[Pace, int], bool]) -> Callable[[Pace, int], bool]:
+        chance = random.Random(0)
+
         def better_anew(pace: Pace, moved: int) -> bool:
+            if self._strategy == "mixed":
+                return chance.random() < 0.5
             return measured(pace, moved) if self._strategy == "measured" else self._strategy == "anew"
 
         return better_anew
@@ -304,27 +313,32 @@ class Run:
             try:
                 return self.db.sync.wait(timeout=_LOOK_SECONDS)
             except TimeoutError as late:
-                states = [one for one in self.db.sync.status() if one.state == "failed"]
-                failed = self._beyond_duckdb({f"{one.namespace}.{one.name}": str(one.last_error) for one in states})
+                failed = self._beyond_duckdb(self._failed())
                 if failed or time.monotonic() > deadline:
                     raise Mismatch(str(failed) if failed else str(late)) from late
             except errors.OriginError as problem:
-                states = [one for one in self.db.sync.status() if one.state == "failed"]
-                found = {f"{one.namespace}.{one.name}": str(one.last_error) for one in states}
+                found = self._failed()
                 if self._beyond_duckdb(found) or not found:
                     raise Mismatch(f"{problem}: {found}") from problem
 
+    def _failed(self) -> dict[str, str]:
+        return dict(
+            self.db.execute("SELECT relation_id, last_error FROM flashql.sync_jobs WHERE state = 'failed'").fetchall()
+        )
+
     def require_one_position(self) -> None:
         """All views of an origin are at the same LSN. Raises `Mismatch`."""
-        for namespace in "sz":
-            seen = {one.last_seen_commit for one in self.db.sync.status(f"{namespace}.*")}
-            if len(seen) > 1:
-                raise Mismatch(f"views of one origin are at {seen}")
+        seen = self.db.execute(
+            "SELECT origin, list(DISTINCT last_seen_commit) FROM flashql.sync_jobs WHERE origin IS NOT NULL "
+            "GROUP BY origin HAVING count(DISTINCT coalesce(last_seen_commit, '')) > 1"
+        ).fetchall()
+        if seen:
+            raise Mismatch(f"views of one origin are at several positions: {seen}")
 
     def finish(self) -> None:
         """Drop every view: nothing of them may be left, here or at the origin. Raises `Mismatch`."""
-        for name in reversed(self.queries):
-            self.db.execute(f"DROP VIEW {name}")
+        if self.queries:
+            self.db.execute(f"DROP VIEW {', '.join(self.queries)}")
         left = self.db.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'flashql_data'").fetchall()
         slots = self.origin.query("SELECT slot_name FROM pg_replication_slots WHERE database = current_database()")
         if left or slots:

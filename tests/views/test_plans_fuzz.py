@@ -3,8 +3,9 @@
     FLASHQL_FUZZ_SECONDS=600 pytest tests/views/test_plans_fuzz.py -s      longer than the default
     FLASHQL_TEST_SEED=...                                                  from that seed on
 
-Here nothing is translated and no stream runs, so that hundreds of plans a minute are tried. Deltas are followed
-wherever there is a way. What the values of expressions are is the business of `test_views_fuzz.py`.
+Here nothing is translated and no stream runs, so that hundreds of plans a minute are tried. In half of the worlds
+deltas are followed wherever there is a way, in the others steps are computed anew by chance. What the
+values of expressions are is the business of `test_views_fuzz.py`.
 """
 
 from __future__ import annotations
@@ -158,9 +159,10 @@ class Plans:
 
 def plans(seed: int) -> Plans:
     """Make and change what belongs to a seed, and compare after each change."""
-    made = Plans(seed)
+    made, choice = Plans(seed), random.Random(seed)
+    anew = choice.choice([0.0, 0.0, 0.2, 0.5])  # the share of batches after which a step is computed anew
     try:
-        with patch.object(Pace, "better_anew", lambda *_: False), Faults() as faults:
+        with patch.object(Pace, "better_anew", lambda *_: choice.random() < anew), Faults() as faults:
             for number in range(VIEWS):
                 made.draw(number)
             for _ in range(ROUNDS):

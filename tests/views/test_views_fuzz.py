@@ -1,42 +1,52 @@
 """Random views over random tables: after every burst of random transactions each is what Postgres says it is.
 
-    FLASHQL_FUZZ_SECONDS=3600 pytest tests/views/test_views_fuzz.py -s     longer than the default
+    FLASHQL_FUZZ_SECONDS=3600 pytest tests/views/test_views_fuzz.py -s     for so long instead of so many worlds
     FLASHQL_TEST_SEED=...                                                  from that world on
     python -m tests.views.minimize SEED                                    the least that still fails
 
-A world is a few tables, some views over them in several levels, and bursts of transactions. A view that FlashQL
-refuses when it is made is counted, and why is printed. What was ever found is kept, minimized, in `regressions/`.
+A world is a few tables, some views over them, in levels, and bursts of transactions; worlds run side by side in one
+database. A view that FlashQL refuses when it is made is counted, and why is printed. What was ever found is kept,
+minimized, in `regressions/`.
 """
 
 from __future__ import annotations
 
 import os
-import random
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.fix_postgres import fresh_origin
 from tests.views.scenario import Mismatch, Tally, parsed, run
-from tests.views.worlds import VIEWS, World
+from tests.views.worlds import TOGETHER, together
 
 # The same worlds each time, unless others are asked for: new ones are looked for on purpose, and for longer.
 FIRST_SEED = 900
-SECONDS = float(os.environ.get("FLASHQL_FUZZ_SECONDS", "50"))
+WORLDS = 300
+SECONDS = float(os.environ.get("FLASHQL_FUZZ_SECONDS") or 0)
 REFUSED_AT_MOST = 0.35  # of the views; what is refused is printed, most frequent first
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*.sql"))
 
-pytestmark = pytest.mark.timeout(120 + 3 * SECONDS)
+pytestmark = pytest.mark.timeout(900 + 3 * SECONDS)
+
+
+def seeds() -> Iterator[int]:
+    """The first seed of each group of worlds."""
+    seed, made = int(os.environ.get("FLASHQL_TEST_SEED") or FIRST_SEED), 0
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline if SECONDS else made < WORLDS:
+        yield seed + made
+        made += TOGETHER
 
 
 def explore(seed: int, postgres_dsn: str, path: Path) -> Tally:
-    """Run the world of a seed. Raises `Mismatch`."""
-    scenario = World(random.Random(seed), VIEWS).scenario()
+    """Run the worlds from a seed on. Raises `Mismatch`."""
     with fresh_origin(postgres_dsn) as origin:
         try:
-            return run(scenario, origin, str(path))
+            return run(together(seed), origin, str(path))
         except Exception as problem:
             problem.add_note(f"FLASHQL_TEST_SEED={seed}; python -m tests.views.minimize {seed}")
             raise
@@ -45,14 +55,11 @@ def explore(seed: int, postgres_dsn: str, path: Path) -> Tally:
 
 
 def test_random_worlds(postgres_dsn: str, tmp_path: Path) -> None:
-    seed = int(os.environ.get("FLASHQL_TEST_SEED") or FIRST_SEED)
-    deadline = time.monotonic() + SECONDS
     worlds, tally = 0, Tally()
-    while worlds == 0 or time.monotonic() < deadline:
+    for seed in seeds():
         sys.stdout.write(f"FLASHQL_TEST_SEED={seed}\n")  # pytest shows it when the test fails
-        tally.add(explore(seed, postgres_dsn, tmp_path / f"{worlds}.duckdb"))
-        worlds += 1
-        seed += 1
+        tally.add(explore(seed, postgres_dsn, tmp_path / f"{seed}.duckdb"))
+        worlds += TOGETHER
     sys.stdout.write(f"{worlds} worlds, {tally}\n")
     for reason, views in tally.refused.most_common(40):
         sys.stdout.write(f"{views:6} refused: {reason}\n")

@@ -1,19 +1,24 @@
 """Random worlds: tables, views over them in levels, and transactions, as the steps of a scenario.
 
-A world is drawn whole from its seed before anything runs, so that steps can be left out of it.
+A world is drawn whole from its seed before anything runs, so that steps can be left out of it. Several worlds share a
+database, a slot and a file (`together`): what these cost is paid once for all, and none may disturb another.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from tests.views.expressions import BOOL, FLOAT, INT, STORED, TEXT, TIME, Column, Expressions
 from tests.views.queries import Queries
 from tests.views.scenario import Scenario, Step
 
-VIEWS = 10  # of a world
+TOGETHER = 25  # worlds
+VIEWS = (1, 1, 2, 2, 3)  # of a world
+ROUNDS = (3, 3, 4)  # bursts of transactions, each followed by a comparison
+NUMBERS = 100  # the tables and views of a world at that place are numbered from so many times its place on
 
 
 @dataclass(frozen=True)
@@ -39,62 +44,42 @@ class Table:
 
 
 class World:
-    """Draws everything from one source of chance."""
+    """Draws everything from one source of chance. Its tables and views are numbered from `first` on."""
 
-    def __init__(self, chance: random.Random, views: int) -> None:
+    def __init__(self, chance: random.Random, views: int, first: int = 0) -> None:
         self.chance = chance
         self.draw = Expressions(chance, shared=True)
-        self.tables = [self._table(f"t{at}") for at in range(chance.randint(2, 3))]
-        self.local = [self._table("l.t9", keyed=False)] if chance.random() < 0.4 else []
+        self.first = first
+        self.tables = [self._table(f"t{first + at}") for at in range(chance.randint(2, 3))]
+        self.local = [self._table(f"l.t{first + 9}", keyed=False)] if chance.random() < 0.4 else []
         self.views = views
+        self.late = views > 1 and chance.random() < 0.3  # the last of them is made between bursts
         self.seen: dict[str, tuple[Column, ...]] = {}  # views that views without an origin may read
-        self._count = 0
+        self._count = first
 
-    def scenario(self) -> Scenario:
-        """Tables with rows, views, then bursts of transactions with a comparison after each."""
-        return Scenario(tuple(self._steps()))
-
-    def _steps(self) -> Iterator[Step]:
-        chance = self.chance
+    def opening(self) -> Iterator[Step]:
+        """Tables with rows, and views."""
         yield Step("origin", "", tuple(one for table in self.tables for one in table.create()))
         if self.local:
             yield Step("local", "", tuple(one for table in self.local for one in table.create()))
         for table in [*self.tables, *self.local]:
-            rows = self._insert(table, chance.choice([1, 12, 20, 30, 30]))
+            rows = self._insert(table, self.chance.choice([1, 12, 20, 30, 30]))
             yield Step("commit local" if table.local else "commit", "", (rows,))
-        late = chance.randint(0, 2)
-        for _ in range(self.views - late):
+        for _ in range(self.views - self.late):
             yield self._view()
-        yield Step("compare")
-        for _ in range(chance.randint(4, 7)):
-            if chance.random() < 0.1:
-                yield Step("strategy", chance.choice(["anew", "measured", "deltas", "deltas"]))
-            yield from self._around()
-            if late and chance.random() < 0.4:
-                late -= 1
-                yield self._view()
-            yield Step("compare")
 
-    def _around(self) -> Iterator[Step]:
-        """A burst of transactions: as they come, all at once after a pause, or around a restart."""
-        match self.chance.choices(["run", "pause", "reopen"], [8, 2, 1])[0]:
-            case "run":
-                yield from self._burst(self.chance.randint(1, 3))
-            case "pause":
-                yield Step("stop")
-                yield from self._burst(self.chance.randint(1, 6))
-                yield Step("resume")
-            case _:
-                yield from self._burst(1)
-                yield Step("reopen")
-                yield from self._burst(1)
-
-    def _burst(self, count: int) -> Iterator[Step]:
+    def burst(self, count: int) -> Iterator[Step]:
+        """So many transactions."""
         for _ in range(count):
             local = self.local and self.chance.random() < 0.3
             tables = self.local if local else self.tables
             statements = tuple(self._statement(self.chance.choice(tables)) for _ in range(self.chance.randint(1, 4)))
             yield Step("commit local" if local else "commit", "", statements)
+
+    def later(self) -> Iterator[Step]:
+        """The view that was left out at first."""
+        if self.late:
+            yield self._view()
 
     # -- tables --
 
@@ -170,3 +155,49 @@ class World:
             drawn = Queries(chance, relations).query()
         self.seen[name] = tuple(Column(f"c{nth}", kind) for nth, kind in enumerate(drawn.kinds))
         return Step("view", name, (drawn.sql,))
+
+
+def together(first: int, only: Collection[int] | None = None) -> Scenario:
+    """The worlds of the seeds from `first` on, side by side: their tables and views, then bursts of transactions.
+
+    `only` some of them, by their places, which leaves these as they are beside the others.
+    """
+    steps = (step for place, step in _steps(first) if place is None or only is None or place in only)
+    return Scenario(tuple(steps))
+
+
+def place_of(view: str) -> int:
+    """The place of the world that a view, or a table, is of."""
+    return int(re.sub(r"\D", "", view)) // NUMBERS
+
+
+def _steps(first: int) -> Iterator[tuple[int | None, Step]]:
+    """The steps of all worlds, each with its world's place; None where it is for all."""
+    chance = random.Random(f"together {first}")
+    drawn = [random.Random(first + place) for place in range(TOGETHER)]
+    worlds = [World(one, one.choice(VIEWS), NUMBERS * place) for place, one in enumerate(drawn)]
+
+    def each(act: Callable[[World], Iterable[Step]]) -> Iterator[tuple[int, Step]]:
+        yield from ((place, step) for place, world in enumerate(worlds) for step in act(world))
+
+    yield from each(World.opening)
+    yield None, Step("compare")
+    rounds = chance.choice(ROUNDS)
+    late = chance.randrange(rounds)
+    for at in range(rounds):
+        if chance.random() < 0.2:
+            yield None, Step("strategy", chance.choice(["anew", "measured", "deltas", "mixed"]))
+        match chance.choices(["run", "pause", "reopen"], [8, 2, 1])[0]:
+            case "run":
+                yield from each(lambda world: world.burst(world.chance.randint(1, 3)))
+            case "pause":
+                yield None, Step("stop")
+                yield from each(lambda world: world.burst(world.chance.randint(1, 6)))
+                yield None, Step("resume")
+            case _:
+                yield from each(lambda world: world.burst(1))
+                yield None, Step("reopen")
+                yield from each(lambda world: world.burst(1))
+        if at == late:
+            yield from each(World.later)
+        yield None, Step("compare")

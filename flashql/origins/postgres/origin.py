@@ -90,6 +90,10 @@ class PostgresOrigin:
         """Raise `NotSupported` when the table is a partition of one that is followed too."""
         preflight.require_apart(self.client, table, followed)
 
+    def require_no_partition_of(self, table: Table, followed: Collection[tuple[str, str]]) -> None:
+        """Raise `NotSupported` when a table that is followed is a partition of this one."""
+        preflight.require_no_partition_of(self.client, table, followed)
+
     def current_lsn(self) -> LSN:
         """The end of the last record in the origin's WAL, once that is flushed: a stream sends nothing before.
 

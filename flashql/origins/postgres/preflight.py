@@ -140,19 +140,36 @@ def require_apart(client: PostgresClient, table: Table, followed: Collection[tup
     The stream names a row's topmost published table (documentation: CREATE PUBLICATION, publish_via_partition_root),
     so it would say nothing of the partition itself.
     """
+    for root in _relatives(client, "pg_partition_ancestors", table, followed):
+        raise _partition(client, (table.schema, table.name), root)
+
+
+def require_no_partition_of(client: PostgresClient, table: Table, followed: Collection[tuple[str, str]]) -> None:
+    """Raise `NotSupported` when a table that is followed is a partition, at any level, of this one."""
+    for partition in _relatives(client, "pg_partition_tree", table, followed):
+        raise _partition(client, partition, (table.schema, table.name))
+
+
+def _relatives(
+    client: PostgresClient, function: str, table: Table, followed: Collection[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    """Those followed that a function of Postgres's finds above or below the table, but for the table itself."""
     rows = client.query(
-        "SELECT n.nspname, c.relname FROM pg_catalog.pg_partition_ancestors(%s) AS above "
-        "JOIN pg_catalog.pg_class AS c ON c.oid = above.relid "
+        f"SELECT n.nspname, c.relname FROM pg_catalog.{function}(%s) AS found "
+        "JOIN pg_catalog.pg_class AS c ON c.oid = found.relid "
         "JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid <> %s",
         [table.oid, table.oid],
     )
-    for root in sorted(set(rows) & set(followed)):
-        partition, whole = f"{table.schema}.{table.name}", ".".join(root)
-        raise errors.NotSupported(
-            f"{partition} at origin {client.name} is a partition of {whole}, which a realtime view reads: "
-            f"its changes come as those of {whole}",
-            hint=f"Select from {whole} instead, with the partition's bounds in WHERE.",
-        )
+    return sorted(set(rows) & set(followed))
+
+
+def _partition(client: PostgresClient, partition: tuple[str, str], whole: tuple[str, str]) -> errors.NotSupported:
+    name, root = ".".join(partition), ".".join(whole)
+    return errors.NotSupported(
+        f"{name} at origin {client.name} is a partition of {root}, which a realtime view reads: "
+        f"its changes come as those of {root}",
+        hint=f"Select from {root} instead, with the partition's bounds in WHERE.",
+    )
 
 
 def diagnose(dsn: str, name: str = "origin") -> list[Finding]:
