@@ -156,6 +156,7 @@ _FUNCTIONS: Final[dict[str, tuple[int, int, Callable[..., Scalar]]]] = {
     "to_hex": (1, 1, strings.hexadecimal),
     "format": (1, _MANY, _format),
     "regexp_replace": (3, 4, strings.replaced_pattern),
+    "regexp_split_to_array": (2, 2, strings.split_at),
     "md5": (1, 1, _md5),
     "cardinality": (1, 1, lists.cardinality),
     "array_length": (2, 2, lists.length),

@@ -19,7 +19,7 @@ from flashql.planner.arithmetic import call
 from flashql.planner.literals import BOOL, INT4, JSONB, TEXT
 from flashql.planner.scalars import Scalar, cast, function, refuse
 
-_JSONB: Final = PgType(JSONB, -1, "jsonb")
+JSONB_TYPE: Final = PgType(JSONB, -1, "jsonb")
 _TEXT: Final = PgType(TEXT, -1, "text")
 _BOOLEAN: Final = PgType(BOOL, -1, "boolean")
 _HINT: Final = "Cast the column to jsonb at the origin, where it is json."
@@ -28,7 +28,7 @@ _PLAIN_KEY: Final = re.compile(r'[^"\\*]+')
 
 def inner(document: Scalar, path: Scalar) -> Scalar:
     """`document #> '{a,b}'`, `document -> 'a'`."""
-    return Scalar(call("json_value", _held(document), _at(document, path)), _JSONB)
+    return Scalar(call("json_value", _held(document), _at(document, path)), JSONB_TYPE)
 
 
 def inner_text(document: Scalar, path: Scalar) -> Scalar:
@@ -96,6 +96,11 @@ def array_length(document: Scalar) -> Scalar:
     """jsonb_array_length; of what is no array an error in both."""
     node = cast(call("json_elements", _held(document)), "INTEGER")
     return Scalar(node, PgType(INT4, -1, "integer"))
+
+
+def listed(macro: str, document: Scalar) -> exp.Expr:
+    """The elements, names or values of a document, as a list."""
+    return call(macro, _held(document))
 
 
 def shown(document: Scalar) -> Scalar:

@@ -44,3 +44,24 @@ depends on the order;
 
 SELECT 0.5, count(*) FROM emp GROUP BY ROLLUP (1);
 a constant among the keys of grouping sets;
+
+SELECT dept_id, active, count(*) FROM emp GROUP BY DISTINCT ROLLUP (dept_id), ROLLUP (dept_id, active);
+GROUP BY DISTINCT;
+
+SELECT low, unnest(array_agg(id)) FROM bag GROUP BY low;
+a set-returning function of groups;
+
+SELECT id, unnest(ints), row_number() OVER (ORDER BY id) FROM bag;
+a set-returning function beside a window function;
+
+SELECT g FROM emp, generate_series('2024-01-01'::date, '2024-01-02'::date, '1 day') AS g;
+midnights of the session's time zone;
+
+SELECT g::date FROM emp, generate_series('2024-01-01'::date, '2024-01-02'::date, '1 hour') AS g;
+by less than days;
+
+SELECT g FROM emp, generate_series(1.5, 3) AS g;
+generate_series of numeric;
+
+SELECT w FROM bag, regexp_split_to_table(csv, 'a|ab') AS w;
+a split at this pattern;
