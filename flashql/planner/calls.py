@@ -9,7 +9,7 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner import dates, documents, formats, lists, numbers, strings
+from flashql.planner import composing, dates, documents, formats, lists, numbers, strings
 from flashql.planner.arithmetic import rounded as rounded_to
 from flashql.planner.functions import converted
 from flashql.planner.literals import BOOL, FLOAT8, INT4, NUMERIC, TEXT, UNKNOWN
@@ -163,6 +163,9 @@ _FUNCTIONS: Final[dict[str, tuple[int, int, Callable[..., Scalar]]]] = {
     "array_upper": (2, 2, lists.length),
     "array_to_string": (2, 3, lists.joined),
     "string_to_array": (2, 2, lists.split),
+    **{name: (0, _MANY, partial(composing.object_, name)) for name in ("jsonb_build_object", "json_build_object")},
+    **{name: (0, _MANY, partial(composing.array, name)) for name in ("jsonb_build_array", "json_build_array")},
+    **{name: (1, 1, partial(composing.converted_whole, name)) for name in ("to_jsonb", "to_json")},
     "jsonb_typeof": (1, 1, documents.type_of),
     "jsonb_array_length": (1, 1, documents.array_length),
     "make_date": (3, 3, dates.made_date),

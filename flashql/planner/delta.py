@@ -32,6 +32,7 @@ from flashql.planner.blocks import (
 )
 from flashql.planner.keys import Cuts, dividing_keys
 from flashql.planner.narrowing import KEYS_ALIAS, narrowed
+from flashql.planner.statistics import joins_outer
 from flashql.planner.steps import WEIGHT
 from flashql.quoting import quote
 
@@ -131,18 +132,6 @@ class Written:
     query: str
 
 
-def joins_outer(tree: exp.Expr) -> bool:
-    """Whether DuckDB joins outer in it: for an outer join, or for a subquery in an expression.
-
-    Then its rows are to be in a table before they are added up.
-
-    DuckDB 2.0 takes an outer join for empty when statistics tell that one side is, so any sum of positive and negative
-    numbers over it for 0: the filter `sum(x) <> 0` lets nothing through.
-    """
-    nested = any(subqueries(select) for select in tree.find_all(exp.Select))
-    return nested or any(join.side for join in tree.find_all(exp.Join))
-
-
 def delta_sql(tree: exp.Query, changed: frozenset[str], relations: Mapping[str, Relation]) -> Written:
     """The delta of a query when the tables under these aliases have changed. Raises `Recomputed`."""
     writer = _Writer(tree, relations, changed)
@@ -200,7 +189,7 @@ class _Writer:
                 self._by_keys(one, one.cuts, past)
             past |= one.aliases
         rows = " UNION ALL ".join(self.parts)
-        if joins_outer(self.tree):
+        if joins_outer(self.tree):  # they are added up next
             rows = f"SELECT * FROM {self._part(rows, ())}"
         return Written(tuple(self.before.values()), rows)
 

@@ -73,7 +73,7 @@ class Expressions:
 
     # -- aggregates and window functions
 
-    def _aggregate(self, node: exp.Expr, wrap: Wrap) -> Scalar:
+    def _aggregate(self, node: exp.Expr, wrap: Wrap, window: exp.Window | None = None) -> Scalar:
         name = aggregate_name(node)
         if name is None:
             called = str(node.name) if isinstance(node, exp.Anonymous) else node.key
@@ -84,9 +84,10 @@ class Expressions:
         sorted_by = tuple(ordered(one, self) for one in order)
         if self.level.read_here == here and self.level.read_outside > outside:
             raise refuse(f"{node.sql('postgres')} over columns of an outer query alone")
-        return aggregate(Call(name, arguments, distinct, sorted_by, wrap))
+        order = window.args.get("order") if window is not None else None
+        return aggregate(Call(name, arguments, distinct, sorted_by, wrap, tuple(order.expressions) if order else ()))
 
-    def _filtered(self, node: exp.Filter, wrap: Wrap) -> Scalar:
+    def _filtered(self, node: exp.Filter, wrap: Wrap, window: exp.Window | None = None) -> Scalar:
         test = condition(node.expression.this, self)
 
         def filtered(call: exp.Expr) -> exp.Expr:
@@ -97,7 +98,7 @@ class Expressions:
 
         if isinstance(node.this, exp.WithinGroup):
             return ordered_set(node.this, self, filtered)
-        return self._aggregate(node.this, filtered)
+        return self._aggregate(node.this, filtered, window)
 
     def _window(self, node: exp.Window) -> Scalar:
         window = windows.specification(windows.resolved(node, self.windows), self)
@@ -113,10 +114,10 @@ class Expressions:
             return made
 
         if isinstance(call, exp.Filter):
-            return self._filtered(call, over)
+            return self._filtered(call, over, window)
         if aggregate_name(call) is None:
             raise refuse(node.sql("postgres"))
-        return self._aggregate(call, over)
+        return self._aggregate(call, over, window)
 
     def _grouping(self, node: exp.Grouping) -> Scalar:
         keys = [typed(translate(one, self)) for one in node.expressions]

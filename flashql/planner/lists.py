@@ -134,6 +134,7 @@ def split(value: Scalar, separator: Scalar) -> Scalar:
 
 def any_equal(kind: type[exp.Expr], value: Scalar, listed: Scalar) -> Scalar:
     """`value = ANY (array)`, and with another operator that compares: null where only a null may decide."""
+    listed = _matched(listed, Scalar(exp.Null(), array_of(value.type))) if listed.text is not None else listed
     element = element_of(listed, "ANY")
     ready = coerce(value, element, "ANY") if value.number or value.text else value
     if ready.oid in TEXTS and element.oid in TEXTS:

@@ -25,6 +25,7 @@ from flashql.planner.literals import (
     DATE,
     FLOAT4,
     INT4,
+    INTERVAL,
     NUMERIC,
     TIMESTAMP,
     UNKNOWN,
@@ -271,7 +272,10 @@ def _cast(node: exp.Expr, scope: Scope) -> Scalar:
         if source.oid == DATE and not inner.args.get("zone"):
             moment = functions.converted(source, PgType(TIMESTAMP, -1, "timestamp without time zone"))
             return functions.converted(dates.date_trunc(moment, inner.args["unit"].name), target)
-    return functions.converted(translate(node.this, scope), target)
+    value = translate(node.this, scope)
+    if target.oid == INTERVAL and value.text is not None:
+        return dates.interval(value.text, None)
+    return functions.converted(value, target)
 
 
 def _call(function: Callable[..., Scalar], *arguments: str) -> Callable[[exp.Expr, Scope], Scalar]:
@@ -290,6 +294,17 @@ def _date_trunc(node: exp.Expr, scope: Scope) -> Scalar:
 
 def _extract(node: exp.Expr, scope: Scope) -> Scalar:
     return dates.extract(translate(node.expression, scope), node.this.name)
+
+
+def _make_interval(node: exp.Expr, scope: Scope) -> Scalar:
+    """make_interval of named counts, which are integers."""
+    counts = {}
+    for unit, given in node.args.items():
+        if given is not None:
+            if not isinstance(given, exp.Kwarg):
+                raise refuse("make_interval of counts without names")
+            counts[unit] = translate(given.expression, scope)
+    return dates.made_interval(counts)
 
 
 def _named(node: exp.Expr, scope: Scope) -> Scalar:
@@ -336,6 +351,7 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
     exp.Anonymous: ({"this", "expressions"}, _named),
     exp.Round: ({"this", "decimals"}, _call(calls.rounded, "this", "decimals")),
     exp.RegexpLike: ({"this", "expression"}, _call(patterns.matched, "this", "expression")),
+    exp.MakeInterval: ({"year", "month", "week", "day", "hour", "minute", "second"}, _make_interval),
     exp.AtTimeZone: ({"this", "zone"}, _call(dates.at_time_zone, "this", "zone")),
     exp.Abs: ({"this"}, _call(functions.absolute, "this")),
     exp.Length: ({"this"}, _call(functions.length, "this")),

@@ -52,3 +52,52 @@ CREATE OR REPLACE MACRO flashql.json_member_texts(document) AS [
     flashql.json_part_text(flashql_part)
     FOR flashql_part IN json_extract(flashql.json_marked(flashql.json_required(document, 'OBJECT')), '$.*')
 ];
+
+-- A text as a string of JSON. Postgres writes \u000b where DuckDB writes \u000B.
+CREATE OR REPLACE MACRO flashql.json_string(string) AS
+    CASE
+        WHEN regexp_matches(string, '[\x0B\x0E\x0F\x1A-\x1F]')
+            THEN error('no exact local value for a document with such characters: ' || string)
+        ELSE CAST(to_json(string) AS VARCHAR)
+    END;
+
+-- Texts as an array of JSON; as strings where they are `quoted`.
+CREATE OR REPLACE MACRO flashql.json_array(elements, quoted, comma) AS
+    CASE
+        WHEN elements IS NOT NULL THEN '[' || coalesce(array_to_string([
+            CASE
+                WHEN flashql_element IS NULL THEN 'null'
+                WHEN quoted THEN flashql.json_string(flashql_element)
+                ELSE flashql_element
+            END
+            FOR flashql_element IN elements
+        ], comma), '') || ']'
+    END;
+
+-- jsonb of names and the texts of their values: by length and bytes of the names, the last one of several alike.
+CREATE OR REPLACE MACRO flashql.json_object(names, parts) AS
+    CASE
+        WHEN names IS NOT NULL AND list_count(names) < len(names)
+            THEN error('field name must not be null: ' || CAST(names AS VARCHAR))
+        WHEN names IS NOT NULL THEN '{' || coalesce(array_to_string([
+            [
+                flashql.json_string(flashql_sorted[flashql_place].named) || ': ' || flashql_sorted[flashql_place].part
+                FOR flashql_place IN generate_series(1, len(flashql_sorted))
+                IF flashql_place = len(flashql_sorted)
+                    OR flashql_sorted[flashql_place + 1].named <> flashql_sorted[flashql_place].named
+            ]
+            FOR flashql_sorted IN [list_sort([
+                {'bytes': strlen(names[flashql_at]), 'named': names[flashql_at], 'at': flashql_at, 'part': parts[flashql_at]}
+                FOR flashql_at IN generate_series(1, len(names))
+            ])]
+        ][1], ', '), '') || '}'
+    END;
+
+-- So many times an interval of months, days and microseconds. Postgres multiplies in double precision (interval_mul).
+CREATE OR REPLACE MACRO flashql.spans(number, months, days, microseconds) AS
+    CASE
+        WHEN abs(CAST(microseconds AS HUGEINT) * number) >= 9007199254740992
+            THEN CAST(error('no exact local value for an interval times ' || number) AS INTERVAL)
+        ELSE to_months(CAST(months * number AS INTEGER)) + to_days(CAST(days * number AS INTEGER))
+            + to_microseconds(CAST(microseconds * number AS BIGINT))
+    END;

@@ -65,3 +65,21 @@ generate_series of numeric;
 
 SELECT w FROM bag, regexp_split_to_table(csv, 'a|ab') AS w;
 a split at this pattern;
+
+SELECT corr(id, salary) FROM emp;
+depends on the order in which Postgres happens to read rows;
+
+SELECT any_value(id) FROM emp;
+leaves to chance which value it is;
+
+SELECT jsonb_agg(DISTINCT id) FROM emp;
+jsonb_agg of DISTINCT values;
+
+SELECT id, doc || '{"a": 1}' FROM bag;
+|| of jsonb;
+
+SELECT id, sum(id) OVER (ORDER BY rate RANGE BETWEEN 1 PRECEDING AND CURRENT ROW) FROM numbers;
+a frame of RANGE by 1 over double precision;
+
+SELECT jsonb_build_object('rate', rate) FROM numbers;
+double precision in jsonb;
