@@ -176,8 +176,8 @@ def extract(value: Scalar, field: str) -> Scalar:
     if value.oid == INTERVAL and field == "EPOCH":
         return decimal_of(call("interval_microseconds", value.node), 6, printed=True)
     if value.oid == INTERVAL and field in _INTERVAL_FIELDS:
-        part = function("DATE_PART", exp.Literal.string(field.lower()), value.node)
-        return Scalar(cast(part, "DECIMAL(10, 0)"), numeric(10, 0), bounds=(10, 0), printed=True)
+        count = function("DATE_PART", exp.Literal.string(field.lower()), value.node)
+        return Scalar(cast(count, "DECIMAL(10, 0)"), numeric(10, 0), bounds=(10, 0), printed=True)
     if value.oid == INTERVAL and field in ("SECOND", "MILLISECONDS", "MICROSECONDS"):
         return _fraction(value, field)
     fields = {DATE: _DATE_FIELDS, TIMESTAMP: _DATE_FIELDS | _TIME_FIELDS}.get(value.oid, set())

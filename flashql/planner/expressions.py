@@ -84,8 +84,9 @@ class Expressions:
         sorted_by = tuple(ordered(one, self) for one in order)
         if self.level.read_here == here and self.level.read_outside > outside:
             raise refuse(f"{node.sql('postgres')} over columns of an outer query alone")
-        order = window.args.get("order") if window is not None else None
-        return aggregate(Call(name, arguments, distinct, sorted_by, wrap, tuple(order.expressions) if order else ()))
+        over = window.args.get("order") if window is not None else None
+        window_order = tuple(over.expressions) if over is not None else ()
+        return aggregate(Call(name, arguments, distinct, sorted_by, wrap, window_order))
 
     def _filtered(self, node: exp.Filter, wrap: Wrap, window: exp.Window | None = None) -> Scalar:
         test = condition(node.expression.this, self)

@@ -58,7 +58,7 @@ def specification(window: exp.Window, scope: Scope) -> exp.Window:
 
 def _frame(window: exp.Window, scope: Scope) -> exp.WindowSpec:
     """A frame whose offsets are constants: counts of rows or groups, or of RANGE what is added to the order's key."""
-    spec = window.args["spec"].copy()
+    spec: exp.WindowSpec = window.args["spec"].copy()
     for side in ("start", "end"):
         bound = spec.args.get(side)
         if not isinstance(bound, exp.Expr):
