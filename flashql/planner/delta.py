@@ -254,7 +254,12 @@ class _Writer:
         now: dict[str, str] = {}
         was: dict[str, str] = {}
         for alias, names in cuts.items():
-            relation, keyed = self.relations[alias], _among(keys, "r", names, width)
+            keyed = _among(keys, "r", names, width)
+            if alias not in self.relations:
+                rows = f"SELECT {_COLUMNS} FROM {self._constant(alias)} AS r WHERE {keyed}"
+                now[alias] = was[alias] = self._part(rows, {*self._used(alias), *names})
+                continue
+            relation = self.relations[alias]
             columns = {*self._used(alias), *relation.unique, *names, *(() if relation.unique else relation.vague)}
             if alias in one.aliases:
                 both[alias] = self._part(_both(relation, keyed, left=f" AND {keyed}" if among else ""), columns)
@@ -284,6 +289,10 @@ class _Writer:
         tree.append("expressions", exp.alias_(column(first, WEIGHT), WEIGHT, quoted=True))
         return self._sql(tree, {**both, **unmoved})
 
+    def _constant(self, alias: str) -> str:
+        """A derived table that reads no stored table, in parentheses."""
+        return next(f"({sql(one.this)})" for one in self.tree.find_all(exp.Subquery) if one.alias == alias)
+
     def _used(self, alias: str) -> list[str]:
         return columns_of(self.tree, alias)
 
@@ -294,13 +303,13 @@ class _Writer:
     def _sql(self, tree: exp.Query, replaced: Mapping[str, str]) -> str:
         """The query with other relations under some of its aliases."""
         marks: dict[str, str] = {}
-        for table in tables(tree):
-            relation = replaced.get(table.alias_or_name)
+        derived = [one for one in tree.find_all(exp.Subquery) if one.alias and one.alias not in self.relations]
+        for place in [*tables(tree), *derived]:
+            relation = replaced.get(place.alias_or_name)
             if relation is not None:
                 mark = f"flashql_mark_{len(marks)}_"
                 marks[quote(mark)] = relation
-                table.set("db", None)
-                table.set("this", exp.to_identifier(mark, quoted=True))
+                place.replace(exp.Table(this=exp.to_identifier(mark, quoted=True), alias=place.args.get("alias")))
         text = sql(tree)
         for mark, relation in marks.items():
             text = text.replace(mark, relation)
