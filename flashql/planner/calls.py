@@ -33,7 +33,7 @@ _DOUBLE: Final = PgType(FLOAT8, -1, "double precision")
 _NUMERIC: Final = PgType(NUMERIC, -1, "numeric")
 _VOLATILE: Final = {
     "random", "gen_random_uuid", "clock_timestamp", "timeofday", "statement_timestamp", "transaction_timestamp",
-    "nextval", "currval", "txid_current", "pg_current_xact_id", "setseed", "uuid_generate_v4", "now", "age",
+    "nextval", "currval", "txid_current", "pg_current_xact_id", "setseed", "uuid_generate_v4", "now",
 }  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def called(name: str, arguments: Sequence[Scalar]) -> Scalar:
     """A function's value; raises `NotSupported` for one that is not on the list."""
     name = name.lower().removeprefix(PREFIX)
     rule = _FUNCTIONS.get(name)
-    if name in _VOLATILE:
+    if name in _VOLATILE or (name == "age" and len(arguments) < 2):
         raise refuse(f"the function {name}, whose value is another one at each call,")
     if rule is None:
         raise refuse(f"the function {name}")
@@ -169,6 +169,8 @@ _FUNCTIONS: Final[dict[str, tuple[int, int, Callable[..., Scalar]]]] = {
     "jsonb_typeof": (1, 1, documents.type_of),
     "jsonb_array_length": (1, 1, documents.array_length),
     "make_date": (3, 3, dates.made_date),
+    "age": (2, 2, dates.age),
+    "date_bin": (3, 3, dates.binned),
     "isfinite": (1, 1, dates.is_finite),
     "num_nulls": (1, _MANY, _num_nulls),
     "num_nonnulls": (1, _MANY, _num_nonnulls),

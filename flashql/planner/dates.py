@@ -167,6 +167,34 @@ def date_trunc(value: Scalar, unit: str) -> Scalar:
     return Scalar(cast(function("COALESCE", cut, exp.Null()), "TIMESTAMP"), value.type)
 
 
+def age(later: Scalar, earlier: Scalar) -> Scalar:
+    """Years, months, days and time from one moment to another (timestamp_age); of infinite ones an error here.
+
+    Of dates Postgres takes the session's midnights, whose fields are these.
+    """
+    if not {later.oid, earlier.oid} <= {DATE, TIMESTAMP}:
+        raise refuse(f"age of {later.type.name} and {earlier.type.name}", "Write both AT TIME ZONE 'UTC'.")
+    return Scalar(call("age", *(cast(one.node, "TIMESTAMP") for one in (later, earlier))), _INTERVAL)
+
+
+def binned(stride: Scalar, moment: Scalar, origin: Scalar) -> Scalar:
+    """date_bin: the start of the stride that the moment is in, counted from an origin; days have 24 hours."""
+    if stride.text is not None:
+        stride = interval(stride.text, None)
+    apart = stride.days_apart
+    length = None if apart is None else apart[1] * 86_400_000_000 + apart[2]
+    if (
+        moment.oid != TIMESTAMP
+        or origin.oid not in (TIMESTAMP, DATE)
+        or length is None
+        or length <= 0
+        or (apart or (1,))[0]
+    ):
+        raise refuse(f"date_bin of {moment.type.name}", "Write a constant stride without months, and timestamps.")
+    sides = [cast(one.node, "TIMESTAMP") for one in (moment, origin)]
+    return Scalar(cast(call("date_bin", number(length), *sides), "TIMESTAMP"), _TIMESTAMP)
+
+
 def extract(value: Scalar, field: str) -> Scalar:
     """EXTRACT(field FROM date or timestamp).
 

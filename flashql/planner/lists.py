@@ -194,6 +194,28 @@ def concatenated(left: Scalar, right: Scalar) -> Scalar | None:
     return Scalar(node, left.type if left.oid in _ELEMENTS else right.type, collation)
 
 
+def extended(kind: type[exp.Expr], value: Scalar, other: Scalar) -> Scalar:
+    """array_append and array_prepend, whose arguments sqlglot has in the order of the array and the element."""
+    element = element_of(value, "array_append")
+    ready = coerce(other, element, "array_append") if other.number or other.text else other
+    if ready.oid != element.oid:
+        raise refuse(f"array_append of {value.type.name} and {other.type.name}")
+    sides = [value, ready] if kind is exp.ArrayAppend else [ready, value]
+    found = concatenated(*sides)
+    assert found is not None
+    return found
+
+
+def without(value: Scalar, other: Scalar) -> Scalar:
+    """array_remove: without the elements that are equal to one; NULL is equal to NULL there."""
+    element = element_of(value, "array_remove")
+    ready = coerce(other, element, "array_remove") if other.number or other.text else other
+    if ready.oid != element.oid:
+        raise refuse(f"array_remove of {value.type.name} and {other.type.name}")
+    check_comparable(element, [ready, Scalar(value.node, element, value.collation)], ordering=False)
+    return Scalar(call("without", _held(value, "array_remove"), ready.node), value.type, value.collation)
+
+
 def place_of(value: Scalar, wanted: Scalar) -> Scalar:
     """array_position: where the element is first, from 1; null where it is not."""
     element = element_of(value, "array_position")

@@ -28,6 +28,7 @@ from flashql.planner.literals import (
     INTERVAL,
     NUMERIC,
     TIMESTAMP,
+    TIMESTAMPTZ,
     UNKNOWN,
     number_type,
 )
@@ -289,7 +290,11 @@ def _call(function: Callable[..., Scalar], *arguments: str) -> Callable[[exp.Exp
 
 
 def _date_trunc(node: exp.Expr, scope: Scope) -> Scalar:
-    return dates.date_trunc(translate(node.this, scope), node.args["unit"].name)
+    value, unit, zone = translate(node.this, scope), node.args["unit"].name, node.args.get("zone")
+    if zone is None or value.oid != TIMESTAMPTZ:
+        return dates.date_trunc(value, unit)
+    named = translate(zone, scope)
+    return dates.at_time_zone(dates.date_trunc(dates.at_time_zone(value, named), unit), named)
 
 
 def _extract(node: exp.Expr, scope: Scope) -> Scalar:
@@ -305,6 +310,15 @@ def _make_interval(node: exp.Expr, scope: Scope) -> Scalar:
                 raise refuse("make_interval of counts without names")
             counts[unit] = translate(given.expression, scope)
     return dates.made_interval(counts)
+
+
+def _array_cat(node: exp.Expr, scope: Scope) -> Scalar:
+    if len(node.expressions) != 1:
+        raise refuse(node.sql("postgres"))
+    found = lists.concatenated(translate(node.this, scope), translate(node.expressions[0], scope))
+    if found is None:
+        raise refuse(node.sql("postgres"))
+    return found
 
 
 def _named(node: exp.Expr, scope: Scope) -> Scalar:
@@ -346,7 +360,7 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
     exp.Nullif: ({"this", "expression"}, _nullif),
     exp.Case: ({"this", "ifs", "default"}, _case),
     exp.Cast: ({"this", "to"}, _cast),
-    exp.TimestampTrunc: ({"this", "unit"}, _date_trunc),
+    exp.TimestampTrunc: ({"this", "unit", "zone"}, _date_trunc),
     exp.Extract: ({"this", "expression"}, _extract),
     exp.Anonymous: ({"this", "expressions"}, _named),
     exp.Round: ({"this", "decimals"}, _call(calls.rounded, "this", "decimals")),
@@ -371,6 +385,10 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
         {"this", "expression"},
         _call(partial(patterns.matched, ignore_case=True), "this", "expression"),
     ),
+    exp.ArrayAppend: ({"this", "expression"}, _call(partial(lists.extended, exp.ArrayAppend), "this", "expression")),
+    exp.ArrayPrepend: ({"this", "expression"}, _call(partial(lists.extended, exp.ArrayPrepend), "this", "expression")),
+    exp.ArrayConcat: ({"this", "expressions"}, _array_cat),
+    exp.ArrayRemove: ({"this", "expression"}, _call(lists.without, "this", "expression")),
     exp.ArrayPosition: ({"this", "expression"}, _call(lists.place_of, "this", "expression")),
     **{kind: (allowed, _of_text(rule)) for kind, (allowed, rule) in texts.RULES.items()},
     **{kind: (allowed, _contained(rule)) for kind, (allowed, rule) in containers.RULES.items()},

@@ -101,3 +101,29 @@ CREATE OR REPLACE MACRO flashql.spans(number, months, days, microseconds) AS
         ELSE to_months(CAST(months * number AS INTEGER)) + to_days(CAST(days * number AS INTEGER))
             + to_microseconds(CAST(microseconds * number AS BIGINT))
     END;
+
+-- age of two timestamps. Of infinite ones there is no interval here.
+CREATE OR REPLACE MACRO flashql.age(later, earlier) AS
+    CASE
+        WHEN isinf(later) OR isinf(earlier)
+            THEN CAST(error('no exact local value for age(' || later || ', ' || earlier || ')') AS INTERVAL)
+        ELSE age(later, earlier)
+    END;
+
+-- date_bin by so many microseconds; of an infinite moment itself.
+CREATE OR REPLACE MACRO flashql.date_bin(stride, moment, origin) AS
+    CASE
+        WHEN isinf(origin) THEN CAST(error('origin out of range: ' || origin) AS TIMESTAMP)
+        WHEN isinf(moment) THEN moment
+        ELSE make_timestamp(CAST([
+            epoch_us(origin) + flashql_span - ((flashql_span % stride) + stride) % stride
+            FOR flashql_span IN [CAST(epoch_us(moment) AS HUGEINT) - epoch_us(origin)]
+        ][1] AS BIGINT))
+    END;
+
+-- A list without the elements that are equal to one.
+CREATE OR REPLACE MACRO flashql.without(listed, element) AS
+    CASE
+        WHEN listed IS NOT NULL
+            THEN [flashql_one FOR flashql_one IN listed IF flashql_one IS DISTINCT FROM element]
+    END;

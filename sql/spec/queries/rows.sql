@@ -46,3 +46,7 @@ SELECT id, regexp_split_to_array(csv, ', ') AS w FROM bag;
 WITH q AS (SELECT id, unnest(tags) AS w FROM bag) SELECT w, array_agg(id ORDER BY id) AS ids FROM q GROUP BY w;
 SELECT q.total, id FROM bag, LATERAL (SELECT sum(w) AS total FROM unnest(bag.ints) AS w) q;
 SELECT id, z FROM bag, unnest(ARRAY[low, id]) AS z;
+SELECT id, array_append(ints, 4) AS a, array_prepend(0, ints) AS b, array_cat(ints, ints) AS c, array_remove(ints, 1) AS d, array_append(tags, 'z') AS f FROM bag;
+SELECT d.id, ARRAY(SELECT e.id FROM emp e WHERE e.dept_id = d.id ORDER BY e.id DESC) AS a FROM dept d;
+SELECT id, ARRAY(SELECT u * 2 FROM unnest(b.ints) AS u ORDER BY u) AS a FROM bag b;
+SELECT ARRAY(SELECT name FROM emp ORDER BY id) AS a, id FROM dept;

@@ -83,3 +83,12 @@ a frame of RANGE by 1 over double precision;
 
 SELECT jsonb_build_object('rate', rate) FROM numbers;
 double precision in jsonb;
+
+SELECT age(sold_at) FROM sale;
+another one at each call;
+
+SELECT ARRAY(SELECT DISTINCT dept_id FROM emp) FROM dept;
+is not translated;
+
+SELECT date_bin('1 month', sold_at, timestamp '2001-01-01') FROM sale;
+date_bin of timestamp;
