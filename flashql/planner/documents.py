@@ -17,7 +17,7 @@ from sqlglot import exp
 from flashql.datatypes import PgType
 from flashql.planner.arithmetic import call
 from flashql.planner.literals import BOOL, INT4, JSONB, TEXT
-from flashql.planner.scalars import Scalar, cast, function, refuse
+from flashql.planner.scalars import Scalar, as_text, cast, coerce, function, refuse
 
 JSONB_TYPE: Final = PgType(JSONB, -1, "jsonb")
 _TEXT: Final = PgType(TEXT, -1, "text")
@@ -101,6 +101,17 @@ def array_length(document: Scalar) -> Scalar:
 def listed(macro: str, document: Scalar) -> exp.Expr:
     """The elements, names or values of a document, as a list."""
     return call(macro, held(document))
+
+
+def joined(left: Scalar, right: Scalar) -> Scalar:
+    """`document || document`."""
+    sides = [held(coerce(one, JSONB_TYPE, "||")) for one in (left, right)]
+    return Scalar(cast(call("json_joined", *sides), "JSON"), JSONB_TYPE)
+
+
+def without(document: Scalar, name: Scalar) -> Scalar:
+    """`document - 'name'`."""
+    return Scalar(cast(call("json_less", held(document), as_text(name).node), "JSON"), JSONB_TYPE)
 
 
 def shown(document: Scalar) -> Scalar:

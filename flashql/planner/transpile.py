@@ -16,7 +16,7 @@ from sqlglot import exp
 
 from flashql.catalog import Column
 from flashql.datatypes import PgType
-from flashql.planner import calls, containers, dates, functions, lists, numbers, patterns, rows, texts
+from flashql.planner import calls, containers, dates, documents, functions, lists, numbers, patterns, rows, texts
 from flashql.planner.arithmetic import arithmetic, in_turn
 from flashql.planner.collations import DEFAULT, Locale, of_database
 from flashql.planner.literals import (
@@ -26,6 +26,7 @@ from flashql.planner.literals import (
     FLOAT4,
     INT4,
     INTERVAL,
+    JSONB,
     NUMERIC,
     TIMESTAMP,
     TIMESTAMPTZ,
@@ -206,6 +207,8 @@ def _negation(node: exp.Expr, scope: Scope) -> Scalar:
 
 def _arithmetic(node: exp.Expr, scope: Scope) -> Scalar:
     left, right = translate(node.this, scope), translate(node.expression, scope)
+    if isinstance(node, exp.Sub) and left.oid == JSONB and (right.oid in TEXTS or right.text is not None):
+        return documents.without(left, right)
     dated = dates.dated_arithmetic(type(node), left, right)
     if (
         dated is None

@@ -127,3 +127,40 @@ CREATE OR REPLACE MACRO flashql.without(listed, element) AS
         WHEN listed IS NOT NULL
             THEN [flashql_one FOR flashql_one IN listed IF flashql_one IS DISTINCT FROM element]
     END;
+
+-- The elements of an array as texts; of anything else itself.
+CREATE OR REPLACE MACRO flashql.json_pieces_of(document) AS
+    CASE
+        WHEN json_type(document) = 'ARRAY' THEN CAST(flashql.json_list(document) AS VARCHAR[])
+        ELSE [CAST(document AS VARCHAR)]
+    END;
+
+-- jsonb || jsonb: the members of both objects, or the elements of both (jsonfuncs.c: jsonb_concat).
+CREATE OR REPLACE MACRO flashql.json_joined(document, other) AS
+    CASE
+        WHEN document IS NULL OR other IS NULL THEN CAST(NULL AS VARCHAR)
+        WHEN json_type(document) = 'OBJECT' AND json_type(other) = 'OBJECT' THEN flashql.json_object(
+            list_concat(flashql.json_names(document), flashql.json_names(other)),
+            CAST(list_concat(flashql.json_members(document), flashql.json_members(other)) AS VARCHAR[])
+        )
+        ELSE '[' || coalesce(array_to_string(
+            list_concat(flashql.json_pieces_of(document), flashql.json_pieces_of(other)), ', '
+        ), '') || ']'
+    END;
+
+-- jsonb - text: without the member of that name, or the strings that say it (jsonb_delete).
+CREATE OR REPLACE MACRO flashql.json_less(document, name) AS
+    CASE
+        WHEN document IS NULL OR name IS NULL THEN CAST(NULL AS VARCHAR)
+        WHEN json_type(document) = 'OBJECT' THEN '{' || coalesce(array_to_string([
+            flashql.json_string(flashql_pair[1]) || ': ' || flashql_pair[2]
+            FOR flashql_pair IN [
+                [flashql.json_names(document)[flashql_at], CAST(flashql.json_members(document)[flashql_at] AS VARCHAR)]
+                FOR flashql_at IN generate_series(1, len(flashql.json_names(document)))
+            ] IF flashql_pair[1] <> name
+        ], ', '), '') || '}'
+        WHEN json_type(document) = 'ARRAY' THEN '[' || coalesce(array_to_string([
+            flashql_piece FOR flashql_piece IN flashql.json_pieces_of(document) IF flashql_piece <> flashql.json_string(name)
+        ], ', '), '') || ']'
+        ELSE error('cannot delete from scalar: ' || document)
+    END;

@@ -16,3 +16,6 @@ SELECT dept_id, jsonb_agg(jsonb_build_object('id', id, 'n', name) ORDER BY id) A
 SELECT id, coalesce(doc, '{"zz": 1, "b": [2.50, null]}') AS d, '[]'::jsonb AS e FROM bag;
 SELECT e.id, coalesce(jsonb_agg(s.note ORDER BY s.id) FILTER (WHERE s.id IS NOT NULL), '[]') AS notes FROM emp e LEFT JOIN sale s ON s.emp_id = e.id GROUP BY e.id;
 SELECT d.id, (SELECT jsonb_agg(jsonb_build_object('name', e.name) ORDER BY e.id) FROM emp e WHERE e.dept_id = d.id) AS staff FROM dept d;
+SELECT id, doc || '{"a": 10, "zz": [1]}' AS a, doc || doc AS b, '[0]'::jsonb || doc AS c FROM bag;
+SELECT id, doc - 'a' AS a, doc - csv AS b FROM bag WHERE jsonb_typeof(doc) <> 'string';
+SELECT id, doc - 'two' AS a FROM bag WHERE jsonb_typeof(doc) = 'array';

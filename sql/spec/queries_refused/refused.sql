@@ -75,9 +75,6 @@ leaves to chance which value it is;
 SELECT jsonb_agg(DISTINCT id) FROM emp;
 jsonb_agg of DISTINCT values;
 
-SELECT id, doc || '{"a": 1}' FROM bag;
-|| of jsonb;
-
 SELECT id, sum(id) OVER (ORDER BY rate RANGE BETWEEN 1 PRECEDING AND CURRENT ROW) FROM numbers;
 a frame of RANGE by 1 over double precision;
 
