@@ -205,7 +205,7 @@ def _document(call: Call) -> Scalar:
     )
     same = _ordered(_ordered(call, name), text)
     lists = [same.made(exp.ArrayAgg, one) for one in (name, text)]
-    return Scalar(cast(macro("json_object", *lists), "JSON"), composing.type_of(call.name))
+    return Scalar(cast(macro("json_from_members", *lists), "JSON"), composing.type_of(call.name))
 
 
 def _regr_count(call: Call) -> Scalar:

@@ -60,7 +60,7 @@ def _shown(value: Scalar, type_: PgType) -> exp.Expr:
     if value.oid in _ELEMENTS:
         comma = ", " if type_ == JSONB_TYPE else ","
         quoted = exp.Boolean(this=_ELEMENTS[value.oid] in _QUOTED)
-        return call("json_array", cast(value.node, "VARCHAR[]"), quoted, exp.Literal.string(comma))
+        return call("json_from_elements", cast(value.node, "VARCHAR[]"), quoted, exp.Literal.string(comma))
     raise refuse(f"{value.type.name} in {type_.name}", _ZONE_HINT if value.oid == TIMESTAMPTZ else None)
 
 
@@ -103,7 +103,7 @@ def object_(name: str, *values: Scalar) -> Scalar:
             raise refuse(f"{name} with a name that is not a constant")
         keys = exp.Array(expressions=[name_of(key) for key, _ in pairs])
         parts = exp.Array(expressions=[part(value, type_) for _, value in pairs])
-        return Scalar(cast(call("json_object", keys, parts), "JSON"), type_)
+        return Scalar(cast(call("json_from_members", keys, parts), "JSON"), type_)
     written = [(str(one), part(value, type_)) for one, (_, value) in zip(names, pairs, strict=True)]
     colon = " : "
     if type_ == JSONB_TYPE:

@@ -174,7 +174,7 @@ def age(later: Scalar, earlier: Scalar) -> Scalar:
     """
     if not {later.oid, earlier.oid} <= {DATE, TIMESTAMP}:
         raise refuse(f"age of {later.type.name} and {earlier.type.name}", "Write both AT TIME ZONE 'UTC'.")
-    return Scalar(call("age", *(cast(one.node, "TIMESTAMP") for one in (later, earlier))), _INTERVAL)
+    return Scalar(call("ages", *(cast(one.node, "TIMESTAMP") for one in (later, earlier))), _INTERVAL)
 
 
 def binned(stride: Scalar, moment: Scalar, origin: Scalar) -> Scalar:

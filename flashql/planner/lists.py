@@ -194,14 +194,13 @@ def concatenated(left: Scalar, right: Scalar) -> Scalar | None:
     return Scalar(node, left.type if left.oid in _ELEMENTS else right.type, collation)
 
 
-def extended(kind: type[exp.Expr], value: Scalar, other: Scalar) -> Scalar:
-    """array_append and array_prepend, whose arguments sqlglot has in the order of the array and the element."""
+def extended(value: Scalar, other: Scalar, *, last: bool) -> Scalar:
+    """An array with one more element, as the last or the first."""
     element = element_of(value, "array_append")
     ready = coerce(other, element, "array_append") if other.number or other.text else other
     if ready.oid != element.oid:
         raise refuse(f"array_append of {value.type.name} and {other.type.name}")
-    sides = [value, ready] if kind is exp.ArrayAppend else [ready, value]
-    found = concatenated(*sides)
+    found = concatenated(value, ready) if last else concatenated(ready, value)
     assert found is not None
     return found
 

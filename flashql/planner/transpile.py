@@ -16,7 +16,7 @@ from sqlglot import exp
 
 from flashql.catalog import Column
 from flashql.datatypes import PgType
-from flashql.planner import calls, containers, dates, documents, functions, lists, numbers, patterns, rows, texts
+from flashql.planner import calls, containers, dates, documents, functions, numbers, patterns, rows, texts
 from flashql.planner.arithmetic import arithmetic, in_turn
 from flashql.planner.collations import DEFAULT, Locale, of_database
 from flashql.planner.literals import (
@@ -315,15 +315,6 @@ def _make_interval(node: exp.Expr, scope: Scope) -> Scalar:
     return dates.made_interval(counts)
 
 
-def _array_cat(node: exp.Expr, scope: Scope) -> Scalar:
-    if len(node.expressions) != 1:
-        raise refuse(node.sql("postgres"))
-    found = lists.concatenated(translate(node.this, scope), translate(node.expressions[0], scope))
-    if found is None:
-        raise refuse(node.sql("postgres"))
-    return found
-
-
 def _named(node: exp.Expr, scope: Scope) -> Scalar:
     """A function by Postgres's name."""
     return calls.called(str(node.name), [translate(one, scope) for one in node.expressions])
@@ -388,11 +379,6 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
         {"this", "expression"},
         _call(partial(patterns.matched, ignore_case=True), "this", "expression"),
     ),
-    exp.ArrayAppend: ({"this", "expression"}, _call(partial(lists.extended, exp.ArrayAppend), "this", "expression")),
-    exp.ArrayPrepend: ({"this", "expression"}, _call(partial(lists.extended, exp.ArrayPrepend), "this", "expression")),
-    exp.ArrayConcat: ({"this", "expressions"}, _array_cat),
-    exp.ArrayRemove: ({"this", "expression"}, _call(lists.without, "this", "expression")),
-    exp.ArrayPosition: ({"this", "expression"}, _call(lists.place_of, "this", "expression")),
     **{kind: (allowed, _of_text(rule)) for kind, (allowed, rule) in texts.RULES.items()},
     **{kind: (allowed, _contained(rule)) for kind, (allowed, rule) in containers.RULES.items()},
     **dict.fromkeys((exp.And, exp.Or), _binary(_connector)),

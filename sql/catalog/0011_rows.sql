@@ -62,7 +62,7 @@ CREATE OR REPLACE MACRO flashql.json_string(string) AS
     END;
 
 -- Texts as an array of JSON; as strings where they are `quoted`.
-CREATE OR REPLACE MACRO flashql.json_array(elements, quoted, comma) AS
+CREATE OR REPLACE MACRO flashql.json_from_elements(elements, quoted, comma) AS
     CASE
         WHEN elements IS NOT NULL THEN '[' || coalesce(array_to_string([
             CASE
@@ -75,7 +75,7 @@ CREATE OR REPLACE MACRO flashql.json_array(elements, quoted, comma) AS
     END;
 
 -- jsonb of names and the texts of their values: by length and bytes of the names, the last one of several alike.
-CREATE OR REPLACE MACRO flashql.json_object(names, parts) AS
+CREATE OR REPLACE MACRO flashql.json_from_members(names, parts) AS
     CASE
         WHEN names IS NOT NULL AND list_count(names) < len(names)
             THEN error('field name must not be null: ' || CAST(names AS VARCHAR))
@@ -103,7 +103,7 @@ CREATE OR REPLACE MACRO flashql.spans(number, months, days, microseconds) AS
     END;
 
 -- age of two timestamps. Of infinite ones there is no interval here.
-CREATE OR REPLACE MACRO flashql.age(later, earlier) AS
+CREATE OR REPLACE MACRO flashql.ages(later, earlier) AS
     CASE
         WHEN isinf(later) OR isinf(earlier)
             THEN CAST(error('no exact local value for age(' || later || ', ' || earlier || ')') AS INTERVAL)
@@ -139,7 +139,7 @@ CREATE OR REPLACE MACRO flashql.json_pieces_of(document) AS
 CREATE OR REPLACE MACRO flashql.json_joined(document, other) AS
     CASE
         WHEN document IS NULL OR other IS NULL THEN CAST(NULL AS VARCHAR)
-        WHEN json_type(document) = 'OBJECT' AND json_type(other) = 'OBJECT' THEN flashql.json_object(
+        WHEN json_type(document) = 'OBJECT' AND json_type(other) = 'OBJECT' THEN flashql.json_from_members(
             list_concat(flashql.json_names(document), flashql.json_names(other)),
             CAST(list_concat(flashql.json_members(document), flashql.json_members(other)) AS VARCHAR[])
         )
