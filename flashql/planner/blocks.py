@@ -254,3 +254,14 @@ def is_plain(select: exp.Select) -> bool:
     return not any(select.args.get(clause) for clause in clauses) and not any(
         isinstance(node, exp.Window) or is_aggregate(node) for node in own(select, (exp.Window, exp.Func))
     )
+
+
+def makes_rows(select: exp.Select) -> bool:
+    """Whether functions of its select list make several rows of one, or none: `unnest` and the like."""
+    return any(
+        isinstance(node, exp.UDTF) or (isinstance(node, exp.Anonymous) and node.name.lower() in _OF_ROWS)
+        for node in own(select, (exp.UDTF, exp.Func))
+    )
+
+
+_OF_ROWS = frozenset(["unnest", "generate_subscripts"])

@@ -19,6 +19,7 @@ from flashql.planner.blocks import (
     is_plain,
     is_within,
     items,
+    makes_rows,
     named_by,
     output_names,
     own,
@@ -60,7 +61,7 @@ def normalized(tree: exp.Query) -> exp.Query:
 
 def _show_nothing_where_only_existence_counts(select: exp.Select) -> None:
     """EXISTS (SELECT * ...) reads no column of what it finds."""
-    if isinstance(select.parent, exp.Exists) and is_plain(select):
+    if isinstance(select.parent, exp.Exists) and is_plain(select) and not makes_rows(select):
         select.set("expressions", [exp.alias_(exp.Literal.number(1), "one", quoted=True)])
 
 
