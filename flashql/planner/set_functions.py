@@ -70,13 +70,14 @@ def may_raise(node: exp.Expr) -> bool:
     return (called_name(node) or "").startswith("jsonb_")
 
 
-def shielded(rows: Sequence[exp.Expr], condition: exp.Expr) -> None:
-    """Let lists be computed only for rows of which `condition` lets through what it says of these alone.
+def shielded(calls: Sequence[exp.Expr], condition: exp.Expr) -> None:
+    """Let the lists of `UNNEST(list)` be computed only for rows that `condition` lets through, as far as it says.
 
     Postgres filters rows where it reads them, before functions over their columns are called.
     """
-    for one in rows:
-        read = {column.table for column in one.find_all(exp.Column)}
+    for one in calls:
+        rows = one.expressions[0]
+        read = {column.table for column in rows.find_all(exp.Column)}
         tests = [
             test.copy()
             for test in conjuncts(condition)
@@ -84,7 +85,7 @@ def shielded(rows: Sequence[exp.Expr], condition: exp.Expr) -> None:
         ]
         if read and tests:
             held = exp.and_(*(operand(test) for test in tests), copy=False)
-            one.replace(exp.Case(ifs=[exp.If(this=held, true=one.copy())]))
+            one.set("expressions", [exp.Case(ifs=[exp.If(this=held, true=rows)])])
 
 
 # -- in a select list

@@ -26,7 +26,16 @@ from flashql.planner.scopes import (
     local_names,
 )
 from flashql.planner.scopes import unsupported_clause as unsupported
-from flashql.planner.set_functions import BIGINT, HIDDEN, called_name, columns_of, in_days, may_raise, numbered
+from flashql.planner.set_functions import (
+    BIGINT,
+    HIDDEN,
+    called_name,
+    columns_of,
+    in_days,
+    may_raise,
+    numbered,
+    shielded,
+)
 from flashql.planner.transpile import condition
 
 _OUTER: Final = {"LEFT", "RIGHT", "FULL"}
@@ -60,7 +69,7 @@ class From:
     queries: Queries
     begin: int = 0  # where the columns of the present item and what is joined to it begin in `*`
     select: exp.Select | None = None  # the one that is translated
-    raising: list[exp.Expr] = field(default_factory=list)  # lists that must not be asked of what WHERE leaves out
+    raising: list[exp.Expr] = field(default_factory=list)  # of lists that must not be asked of what WHERE leaves out
 
     def clause(self, select: exp.Select) -> tuple[exp.From | None, list[exp.Join]]:
         """FROM and joins of the translation, in an order that means the same as a plain left-to-right chain."""
@@ -187,7 +196,7 @@ class From:
         if node.args.get("ordinality"):
             outputs.append(Output("ordinality", Scalar(exp.Null(), BIGINT)))
             selected.append(function("UNNEST", numbered(*(column.rows for _, column in found))))
-        self.raising += [one.expressions[0] for one in selected if any(map(may_raise, calls))]
+        self.raising += selected if any(map(may_raise, calls)) else []
         alias = self.level.names.unique(shown)
         source = derived_source(outputs, shown, alias, renamed)
         whole = source.columns[0] if len(outputs) == 1 else None
@@ -213,11 +222,15 @@ class From:
         if (join.kind or "").upper() not in ("", "INNER", "OUTER", "CROSS"):
             raise refuse(f"{join.sql('postgres')} in FROM")
         made = exp.Join(this=right, side=side or None)
+        if side in ("RIGHT", "FULL"):
+            self.raising.clear()  # a row that finds no match there is let through by conditions on it
         shared = self._shared(join, before, after)
         if shared is not None:
             made.set("on", self._merge(shared, before, after, side))
         elif join.args.get("on") is not None:
             made.set("on", condition(join.args["on"], self.queries.scope(self.level)).unnest())
+            if not side:
+                shielded(self.raising, made.args["on"])
         if made.args.get("on") is None:
             if side in _OUTER:
                 made.set("on", exp.true())

@@ -50,3 +50,5 @@ SELECT id, array_append(ints, 4) AS a, array_prepend(0, ints) AS b, array_cat(in
 SELECT d.id, ARRAY(SELECT e.id FROM emp e WHERE e.dept_id = d.id ORDER BY e.id DESC) AS a FROM dept d;
 SELECT id, ARRAY(SELECT u * 2 FROM unnest(b.ints) AS u ORDER BY u) AS a FROM bag b;
 SELECT ARRAY(SELECT name FROM emp ORDER BY id) AS a, id FROM dept;
+SELECT id, e FROM bag JOIN LATERAL jsonb_array_elements(doc) AS e ON jsonb_typeof(doc) = 'array' WHERE id > 0;
+SELECT d.id, b.id AS b, e FROM bag b CROSS JOIN LATERAL jsonb_array_elements_text(CASE WHEN jsonb_typeof(b.doc) = 'array' THEN b.doc END) AS e FULL JOIN dept d ON d.id = b.id WHERE b.doc IS NULL OR b.doc ? 'two';
