@@ -16,6 +16,7 @@ from flashql.planner.collations import deterministic
 from flashql.planner.literals import (
     BOOL,
     BPCHAR,
+    BYTEA,
     DATE,
     FLOAT4,
     FLOAT8,
@@ -74,6 +75,7 @@ _CAST_TARGETS: Final = {
     exp.DType.UUID: PgType(UUID, -1, "uuid"),
     exp.DType.JSONB: PgType(JSONB, -1, "jsonb"),
     exp.DType.INTERVAL: PgType(INTERVAL, -1, "interval"),
+    exp.DType.VARBINARY: PgType(BYTEA, -1, "bytea"),
 }
 
 

@@ -167,15 +167,28 @@ def _matched(one: Scalar, other: Scalar) -> Scalar:
     element = element_of(other, "@>")
     words = one.text[1:-1].split(",") if one.text != "{}" else []
     plain = one.text[:1] + one.text[-1:] == "{}" and all(
-        word and word == word.strip() and word.upper() != "NULL" and not set(word) & set('{}"\\') for word in words
+        word and word == word.strip() and not set(word) & set('{}"\\') for word in words
     )
     if not plain:
         raise refuse(f"the array {one.text!r}", "Write it as in ARRAY['a', 'b'].")
     values = [
-        coerce(Scalar(exp.Literal.string(word), PgType(UNKNOWN), text=word), element, "an array") for word in words
+        exp.Null()
+        if word.upper() == "NULL"
+        else coerce(Scalar(exp.Literal.string(word), PgType(UNKNOWN), text=word), element, "an array").node
+        for word in words
     ]
-    listed = exp.Array(expressions=[value.node for value in values])
+    listed = exp.Array(expressions=values)
     return Scalar(cast(listed, f"{ladder(element)[0].name}[]"), other.type, other.collation)
+
+
+def converted(value: Scalar, element: PgType) -> Scalar:
+    """A cast to an array of such elements: of a constant, or of what is one."""
+    array = array_of(element)
+    if value.text is not None:
+        return _matched(value, Scalar(exp.Null(), array, "default" if element.oid in TEXTS else None))
+    if value.oid != array.oid:
+        raise refuse(f"a cast of {value.type.name or 'this type'} to {array.name}")
+    return value
 
 
 def concatenated(left: Scalar, right: Scalar) -> Scalar | None:

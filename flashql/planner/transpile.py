@@ -16,7 +16,7 @@ from sqlglot import exp
 
 from flashql.catalog import Column
 from flashql.datatypes import PgType
-from flashql.planner import calls, containers, dates, documents, functions, numbers, patterns, rows, texts
+from flashql.planner import calls, containers, dates, documents, functions, lists, numbers, patterns, rows, texts
 from flashql.planner.arithmetic import arithmetic, in_turn
 from flashql.planner.collations import DEFAULT, Locale, of_database
 from flashql.planner.literals import (
@@ -268,7 +268,10 @@ def _case(node: exp.Expr, scope: Scope) -> Scalar:
 
 
 def _cast(node: exp.Expr, scope: Scope) -> Scalar:
-    target = functions.cast_target(node.args["to"])
+    to = node.args["to"]
+    if to.this == exp.DType.ARRAY and len(to.expressions) == 1:
+        return lists.converted(translate(node.this, scope), functions.cast_target(to.expressions[0]))
+    target = functions.cast_target(to)
     inner = node.this.unnest()
     if isinstance(inner, exp.TimestampTrunc) and target.oid in (DATE, TIMESTAMP):
         # Of a date it is a moment of the session's time zone, whose day is the same whatever the zone is.

@@ -52,3 +52,6 @@ SELECT id, ARRAY(SELECT u * 2 FROM unnest(b.ints) AS u ORDER BY u) AS a FROM bag
 SELECT ARRAY(SELECT name FROM emp ORDER BY id) AS a, id FROM dept;
 SELECT id, e FROM bag JOIN LATERAL jsonb_array_elements(doc) AS e ON jsonb_typeof(doc) = 'array' WHERE id > 0;
 SELECT d.id, b.id AS b, e FROM bag b CROSS JOIN LATERAL jsonb_array_elements_text(CASE WHEN jsonb_typeof(b.doc) = 'array' THEN b.doc END) AS e FULL JOIN dept d ON d.id = b.id WHERE b.doc IS NULL OR b.doc ? 'two';
+SELECT id, '{1,NULL,2}'::int[] AS a, '{a,b c}'::text[] || tags AS b, '{}'::int[] AS c, '\x00ff'::bytea AS d, ints && '{5,NULL}' AS e FROM bag;
+SELECT id FROM bag WHERE ints = '{1,2,3}'::int[] OR tags @> '{x}';
+SELECT id, coalesce(ints, '{}'::int[]) AS a FROM bag;
