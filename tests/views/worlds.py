@@ -39,10 +39,11 @@ class Table:
 
 
 class World:
-    """Draws everything from one source of chance."""
+    """Draws everything from one source of chance; `plain` keeps to types that DuckDB writes as Postgres does."""
 
-    def __init__(self, chance: random.Random, views: int) -> None:
+    def __init__(self, chance: random.Random, views: int, *, plain: bool = False) -> None:
         self.chance = chance
+        self.plain = plain
         self.draw = Expressions(chance, shared=True)
         self.tables = [self._table(f"t{at}") for at in range(chance.randint(2, 3))]
         self.local = [self._table("l.t9", keyed=False)] if chance.random() < 0.4 else []
@@ -106,7 +107,7 @@ class World:
             key = chance.choice([("k",), ("k",), ("k", "j"), ()])
             columns += [Column("j", chance.choice([INT, TEXT]))] if "j" in key else []
         kinds = [INT, chance.choice([INT, TEXT]), *(chance.choice(STORED) for _ in range(chance.randint(0, 3)))]
-        if not name.startswith("l."):
+        if not self.plain and not name.startswith("l."):
             kinds += [chance.choice(OF_ORIGIN) for _ in range(chance.choice([0, 0, 1, 2]))]
         columns += [Column(f"{kind[0]}{at}", kind) for at, kind in enumerate(kinds)]
         return Table(name, tuple(columns), key)
