@@ -172,7 +172,7 @@ def fill(writer: duckdb.DuckDBPyConnection, delta: Delta, columns: Columns, weig
 def difference(writer: duckdb.DuckDBPyConnection, query: str, delta: Delta, columns: Columns) -> None:
     """Make the delta what its table lacks of a query with the same columns, and has beyond it."""
     names = ", ".join(quote(name) for name, _ in columns)
-    if _JOINS_OUTER.search(query):  # see planner.delta.joins_outer
+    if _JOINS_OUTER.search(query):  # see planner/statistics.py
         writer.execute(f"CREATE OR REPLACE TEMP TABLE flashql_rows AS {query}")
         query = "FROM flashql_rows"
     weighted = (

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import psycopg
+from psycopg.types.string import TextLoader
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 _JSON_OIDS = (114, 3802)
@@ -23,33 +23,32 @@ class Queryable(Protocol):
 
 def differing(oracle: Connection, db: Queryable, query: str, local: str | None = None) -> str | None:
     """How the rows of a query at the origin and here differ as multisets, values compared exactly; None if not."""
-    there, names, json_columns = _fetched(oracle, query)
+    there, names = _fetched(oracle, query)
     result = db.execute(local or query)
     here = [tuple(row) for row in result.fetchall()]
     found = [str(column[0]) for column in result.description or ()]
     if found != names:
         return f"columns {found}, where the origin has {names}"
-    expected = Counter(comparable(row, json_columns) for row in there)
-    got = Counter(comparable(row, json_columns) for row in here)
+    expected, got = Counter(map(comparable, there)), Counter(map(comparable, here))
     if expected == got:
         return None
     lacking, surplus = expected - got, got - expected
     return f"{lacking.total()} rows lack: {list(lacking)[:4]}; {surplus.total()} are too many: {list(surplus)[:4]}"
 
 
-def _fetched(oracle: Connection, query: str) -> tuple[list[tuple[Any, ...]], list[str], frozenset[int]]:
-    cursor = oracle.execute(query.encode())
+def _fetched(oracle: Connection, query: str) -> tuple[list[tuple[Any, ...]], list[str]]:
+    """Rows and names of columns; documents are the text that Postgres prints."""
+    cursor = oracle.cursor()
+    for oid in _JSON_OIDS:
+        cursor.adapters.register_loader(oid, TextLoader)
+    cursor.execute(query.encode())
     assert cursor.description is not None
-    json_columns = frozenset(at for at, one in enumerate(cursor.description) if one.type_code in _JSON_OIDS)
-    return cursor.fetchall(), [one.name for one in cursor.description], json_columns
+    return cursor.fetchall(), [one.name for one in cursor.description]
 
 
-def comparable(row: Sequence[Any], json_columns: frozenset[int] = frozenset()) -> tuple[Any, ...]:
+def comparable(row: Sequence[Any]) -> tuple[Any, ...]:
     """A row as something hashable that is equal exactly when the row is."""
-    return tuple(
-        _value(json.loads(value) if at in json_columns and isinstance(value, str) else value)
-        for at, value in enumerate(row)
-    )
+    return tuple(map(_value, row))
 
 
 def _value(value: Any) -> Any:

@@ -28,6 +28,13 @@ CREATE TABLE sale (
 );
 CREATE TABLE numbers (id int PRIMARY KEY, small smallint, big bigint, loose numeric, rate double precision);
 CREATE TABLE odd (id int PRIMARY KEY, "Mixed" text, mixed text, "rowid" int, fixed char(4));
+CREATE TABLE bag (id int PRIMARY KEY, ints int[], tags text[], doc jsonb, csv text, low int, high bigint, at timestamp);
+INSERT INTO bag VALUES
+    (1, '{1,2,3}', '{x,y}', '{"a": 1, "b": [1, 2.50, "x, \\"y\\""], "c": {"d": null}}', 'a,b,c', 1, 3, '2024-01-30'),
+    (2, '{}', '{}', '[1, "two", null, {"k": 3.10}, [true]]', '', 3, 1, '2024-02-28 10:00'),
+    (3, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+    (4, '{5,NULL,5}', '{NULL,"a b","",é}', '{}', ',a  b,', 0, NULL, NULL),
+    (5, '{2}', '{x}', '[]', 'a,b', 9223372, 9223373, '0044-03-15 BC'), (6, '{1,1}', NULL, '"s"', 'k', -2, 2, NULL);
 INSERT INTO dept VALUES (1, 'Sales', 5000), (2, 'Ops', 100.50), (3, 'Empty', NULL), (4, 'Lab', 0);
 INSERT INTO emp VALUES
     (1, 'Ada', 1, NULL, 3000, '2020-01-15', true), (2, 'Bob', 1, 1, 1200.50, '2020-02-29', true),

@@ -14,7 +14,9 @@ from sqlglot import exp
 
 from flashql.datatypes import PgType
 from flashql.errors import NotSupported
+from flashql.planner import composing
 from flashql.planner.arithmetic import arithmetic, average, sum_of, variance
+from flashql.planner.arithmetic import call as macro
 from flashql.planner.lists import array_of
 from flashql.planner.literals import (
     BOOL,
@@ -37,6 +39,7 @@ from flashql.planner.scalars import (
     as_numeric,
     as_text,
     cast,
+    operand,
     refuse,
 )
 
@@ -58,6 +61,7 @@ class Call:
     distinct: bool
     order: tuple[exp.Expr, ...]  # exp.Ordered, translated
     wrap: Wrap
+    window_order: tuple[exp.Expr, ...] = ()  # of the window it is over: rows come in that order
 
     @property
     def argument(self) -> Scalar:
@@ -154,9 +158,10 @@ def _string_agg(call: Call) -> Scalar:
 def _ordered(call: Call, value: Scalar) -> Call:
     """With an order that leaves nothing to chance: rows that the query leaves in any order are in that of the value."""
     last = exp.Ordered(this=value.node.copy(), nulls_first=False)
-    if any(one.this == value.node for one in call.order):
-        return call
-    return replace(call, order=(*call.order, last))
+    order = call.order or call.window_order
+    if any(one.this == value.node for one in order):
+        return replace(call, order=order)
+    return replace(call, order=(*order, last))
 
 
 def _require_order_free(call: Call) -> None:
@@ -179,6 +184,47 @@ def _array_agg(call: Call) -> Scalar:
     type_ = array_of(value.type)
     made = _ordered(call, value).made(exp.ArrayAgg, value)
     return Scalar(made, type_, value.collation)
+
+
+def _document_array(call: Call) -> Scalar:
+    if call.distinct:
+        raise refuse(f"{call.name} of DISTINCT values", "Write SELECT DISTINCT as a subquery in FROM.")
+    type_ = composing.type_of(call.name)
+    text = Scalar(composing.part(call.argument, type_), _TEXT)
+    listed = _ordered(call, text).made(exp.GroupConcat, text, separator=exp.Literal.string(", "))
+    return composing.composed([exp.Literal.string("["), listed, exp.Literal.string("]")], type_)
+
+
+def _document(call: Call) -> Scalar:
+    """jsonb_object_agg: of several members of one name the last one."""
+    key, value = call.arguments
+    if call.distinct:
+        raise refuse(f"{call.name} of DISTINCT values", "Write SELECT DISTINCT as a subquery in FROM.")
+    name, text = (
+        Scalar(one, _TEXT) for one in (composing.name_of(key), composing.part(value, composing.type_of(call.name)))
+    )
+    same = _ordered(_ordered(call, name), text)
+    lists = [same.made(exp.ArrayAgg, one) for one in (name, text)]
+    return Scalar(cast(macro("json_from_members", *lists), "JSON"), composing.type_of(call.name))
+
+
+def _regr_count(call: Call) -> Scalar:
+    """How many rows have both."""
+    nulls = exp.or_(*(exp.Is(this=operand(one.node), expression=exp.Null()) for one in call.arguments), copy=True)
+    known = exp.Case(ifs=[exp.If(this=exp.Not(this=exp.Paren(this=nulls)), true=exp.Literal.number(1))])
+    return Scalar(call.made(exp.Count, Scalar(known, _BIGINT), big_int=True), _BIGINT)
+
+
+def _of_order(call: Call) -> Scalar:
+    """Sums in double precision (float8_regr_accum), which round otherwise in another order of rows."""
+    raise NotSupported(
+        f"{call.name} is computed in double precision, and depends on the order in which Postgres happens to read rows",
+        hint="Write it out in sums and counts of numeric(p,s).",
+    )
+
+
+def _of_chance(call: Call) -> Scalar:
+    raise NotSupported(f"{call.name} leaves to chance which value it is", hint="Use min or max.")
 
 
 def _bits(kind: type[exp.Expr]) -> Callable[[Call], Scalar]:
@@ -218,6 +264,14 @@ _RULES: Final[dict[str, Callable[[Call], Scalar]]] = {
     "bool_or": _boolean(exp.LogicalOr),
     "string_agg": _string_agg,
     "array_agg": _array_agg,
+    "jsonb_agg": _document_array,
+    "json_agg": _document_array,
+    "jsonb_object_agg": _document,
+    "regr_count": _regr_count,
+    "any_value": _of_chance,
+    **dict.fromkeys(("corr", "covar_pop", "covar_samp"), _of_order),
+    **dict.fromkeys(("regr_avgx", "regr_avgy", "regr_sxx", "regr_syy", "regr_sxy"), _of_order),
+    **dict.fromkeys(("regr_slope", "regr_intercept", "regr_r2"), _of_order),
     "bit_and": _bits(exp.BitwiseAndAgg),
     "bit_or": _bits(exp.BitwiseOrAgg),
     "bit_xor": _bits(exp.BitwiseXorAgg),

@@ -19,7 +19,9 @@ from flashql import errors
 from flashql.catalog import Column, Persistence, Source, Table, View, ViewColumn
 from flashql.datatypes import ladder
 from flashql.planner import parsing
+from flashql.planner.aggregates import aggregate_name
 from flashql.planner.collations import Locale
+from flashql.planner.set_functions import called_name
 from flashql.planner.translating import translate
 from flashql.planner.transpile import to_local
 from flashql.quoting import local_name, quote
@@ -171,6 +173,8 @@ def _rows_of_one_table(query: str) -> exp.Select | None:
     """The query as a SELECT of columns and rows of one table; None when it is more than that."""
     parsed = parsing.parsed(query)
     if not isinstance(parsed, exp.Select) or parsed.find(exp.AggFunc, exp.Window):
+        return None
+    if any(called_name(call) or aggregate_name(call) for call in parsed.find_all(exp.Anonymous)):
         return None
     if any(value and clause not in _CLAUSES for clause, value in parsed.args.items()):
         return None

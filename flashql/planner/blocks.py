@@ -53,6 +53,14 @@ def items(select: exp.Select) -> list[Item]:
     return found
 
 
+def is_constant(item: Item) -> bool:
+    """Whether it is a derived table that reads no stored table and nothing around it: VALUES, or a series."""
+    if item.query is None or isinstance(item.node, exp.Lateral) or tables(item.query):
+        return False
+    inside = {one.alias for one in item.query.find_all(exp.Subquery, exp.Lateral, exp.Values, exp.Unnest)}
+    return all(one.table in inside for one in item.query.find_all(exp.Column))
+
+
 def tables(tree: exp.Expr) -> list[exp.Table]:
     """The stored tables that a tree reads, once per place."""
     return [table for table in tree.find_all(exp.Table) if table.db]
@@ -246,3 +254,14 @@ def is_plain(select: exp.Select) -> bool:
     return not any(select.args.get(clause) for clause in clauses) and not any(
         isinstance(node, exp.Window) or is_aggregate(node) for node in own(select, (exp.Window, exp.Func))
     )
+
+
+def makes_rows(select: exp.Select) -> bool:
+    """Whether functions of its select list make several rows of one, or none: `unnest` and the like."""
+    return any(
+        isinstance(node, exp.UDTF) or (isinstance(node, exp.Anonymous) and node.name.lower() in _OF_ROWS)
+        for node in own(select, (exp.UDTF, exp.Func))
+    )
+
+
+_OF_ROWS = frozenset(["unnest", "generate_subscripts"])

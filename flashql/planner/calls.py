@@ -9,7 +9,7 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner import dates, documents, formats, lists, numbers, strings
+from flashql.planner import composing, dates, documents, formats, lists, numbers, strings
 from flashql.planner.arithmetic import rounded as rounded_to
 from flashql.planner.functions import converted
 from flashql.planner.literals import BOOL, FLOAT8, INT4, NUMERIC, TEXT, UNKNOWN
@@ -33,7 +33,7 @@ _DOUBLE: Final = PgType(FLOAT8, -1, "double precision")
 _NUMERIC: Final = PgType(NUMERIC, -1, "numeric")
 _VOLATILE: Final = {
     "random", "gen_random_uuid", "clock_timestamp", "timeofday", "statement_timestamp", "transaction_timestamp",
-    "nextval", "currval", "txid_current", "pg_current_xact_id", "setseed", "uuid_generate_v4", "now", "age",
+    "nextval", "currval", "txid_current", "pg_current_xact_id", "setseed", "uuid_generate_v4", "now",
 }  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def called(name: str, arguments: Sequence[Scalar]) -> Scalar:
     """A function's value; raises `NotSupported` for one that is not on the list."""
     name = name.lower().removeprefix(PREFIX)
     rule = _FUNCTIONS.get(name)
-    if name in _VOLATILE:
+    if name in _VOLATILE or (name == "age" and len(arguments) < 2):
         raise refuse(f"the function {name}, whose value is another one at each call,")
     if rule is None:
         raise refuse(f"the function {name}")
@@ -156,15 +156,21 @@ _FUNCTIONS: Final[dict[str, tuple[int, int, Callable[..., Scalar]]]] = {
     "to_hex": (1, 1, strings.hexadecimal),
     "format": (1, _MANY, _format),
     "regexp_replace": (3, 4, strings.replaced_pattern),
+    "regexp_split_to_array": (2, 2, strings.split_at),
     "md5": (1, 1, _md5),
     "cardinality": (1, 1, lists.cardinality),
     "array_length": (2, 2, lists.length),
     "array_upper": (2, 2, lists.length),
     "array_to_string": (2, 3, lists.joined),
     "string_to_array": (2, 2, lists.split),
+    **{name: (0, _MANY, partial(composing.object_, name)) for name in ("jsonb_build_object", "json_build_object")},
+    **{name: (0, _MANY, partial(composing.array, name)) for name in ("jsonb_build_array", "json_build_array")},
+    **{name: (1, 1, partial(composing.converted_whole, name)) for name in ("to_jsonb", "to_json")},
     "jsonb_typeof": (1, 1, documents.type_of),
     "jsonb_array_length": (1, 1, documents.array_length),
     "make_date": (3, 3, dates.made_date),
+    "age": (2, 2, dates.age),
+    "date_bin": (3, 3, dates.binned),
     "isfinite": (1, 1, dates.is_finite),
     "num_nulls": (1, _MANY, _num_nulls),
     "num_nonnulls": (1, _MANY, _num_nonnulls),

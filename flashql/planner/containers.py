@@ -57,6 +57,21 @@ def subscript(node: exp.Expr, translate: Translate) -> Scalar:
     return lists.subscript(value, Scalar(exp.Null(), PgType(23), number=str(int(place.name) + 1)))
 
 
+def extended(node: exp.Expr, translate: Translate) -> Scalar:
+    """array_append, array_prepend and array_cat; sqlglot has the array of the first two first."""
+    if isinstance(node, exp.ArrayConcat):
+        if len(node.expressions) == 1:
+            found = lists.concatenated(translate(node.this), translate(node.expressions[0]))
+            if found is not None:
+                return found
+        raise refuse(node.sql("postgres"))
+    return lists.extended(translate(node.this), translate(node.expression), last=isinstance(node, exp.ArrayAppend))
+
+
+def _of_element(rule: Callable[[Scalar, Scalar], Scalar]) -> Callable[[exp.Expr, Translate], Scalar]:
+    return lambda node, translate: rule(translate(node.this), translate(node.expression))
+
+
 def quantified(node: exp.Expr, translate: Translate) -> Scalar | None:
     """`x = ANY (array)` and `x <> ALL (array)`; None for what compares with no array."""
     quantifier = node.expression
@@ -78,6 +93,10 @@ RULES: Final[dict[type[exp.Expr], tuple[set[str], Callable[[exp.Expr, Translate]
     **dict.fromkeys(
         (exp.ArrayContainsAll, exp.ArrayContainedBy, exp.ArrayOverlaps), ({"this", "expression"}, compared_sets)
     ),
+    **dict.fromkeys((exp.ArrayAppend, exp.ArrayPrepend), ({"this", "expression"}, extended)),
+    exp.ArrayConcat: ({"this", "expressions"}, extended),
+    exp.ArrayRemove: ({"this", "expression"}, _of_element(lists.without)),
+    exp.ArrayPosition: ({"this", "expression"}, _of_element(lists.place_of)),
     exp.Array: ({"expressions"}, constructed),
     exp.Bracket: ({"this", "expressions"}, subscript),
 }

@@ -5,6 +5,7 @@ What depends on the time zone of Postgres's session (a day's length, the day of 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from sqlglot import exp
@@ -23,7 +24,7 @@ from flashql.planner.literals import (
     TIMESTAMPTZ,
     interval_parts,
 )
-from flashql.planner.scalars import LOCAL_TYPES, Scalar, cast, function, numeric, operand, refuse
+from flashql.planner.scalars import INTEGERS, LOCAL_TYPES, Scalar, cast, function, numeric, operand, refuse
 
 _INTERVAL: Final = PgType(INTERVAL, -1, "interval")
 _TIMESTAMP: Final = PgType(TIMESTAMP, -1, "timestamp without time zone")
@@ -36,6 +37,7 @@ _TRUNCATIONS: Final = {
 _DATE_FIELDS: Final = {"YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "DOW", "ISODOW", "DOY"}
 _TIME_FIELDS: Final = {"HOUR", "MINUTE"}
 _FRACTIONS: Final = {"EPOCH": 6, "SECOND": 6, "MILLISECONDS": 3, "MICROSECONDS": 0}  # digits after the point
+_INTERVAL_FIELDS: Final = {"YEAR", "MONTH", "DAY", "HOUR", "MINUTE"}
 _FIELD_DIGITS = 7  # the last year of a Postgres date is 5874897
 
 
@@ -67,6 +69,9 @@ def dated_arithmetic(kind: type[exp.Expr], left: Scalar, right: Scalar) -> Scala
     oids = {left.oid, right.oid}
     if not oids & {DATE, TIMESTAMP, TIMESTAMPTZ, INTERVAL}:
         return None
+    if kind is exp.Mul and {left.oid, right.oid} <= {INTERVAL, *INTEGERS} and left.oid != right.oid:
+        span, count = (left, right) if left.oid == INTERVAL else (right, left)
+        return _multiplied(span, count)
     if kind is exp.Add and right.oid in (DATE, TIMESTAMP, TIMESTAMPTZ):
         left, right = right, left
     if kind in _ADDITIVE and left.oid in (DATE, TIMESTAMP, TIMESTAMPTZ):
@@ -83,6 +88,30 @@ def dated_arithmetic(kind: type[exp.Expr], left: Scalar, right: Scalar) -> Scala
             return _between(left, right, TIMESTAMPTZ)
     names = " and ".join(one.type.name for one in (left, right))
     raise refuse(f"arithmetic on {names}")
+
+
+def _multiplied(span: Scalar, count: Scalar) -> Scalar:
+    """So many times a constant interval."""
+    if span.days_apart is None:
+        raise refuse("a multiple of an interval that is not a constant")
+    return Scalar(call("spans", cast(count.node, "BIGINT"), *map(number, span.days_apart)), _INTERVAL)
+
+
+_UNITS: Final = {
+    "year": (12, 0, 0), "month": (1, 0, 0), "week": (0, 7, 0), "day": (0, 1, 0),
+    "hour": (0, 0, 3_600_000_000), "minute": (0, 0, 60_000_000), "second": (0, 0, 1_000_000),
+}  # fmt: skip
+
+
+def made_interval(counts: Mapping[str, Scalar]) -> Scalar:
+    """make_interval: integers of units, added up."""
+    if not counts or any(one.oid not in INTEGERS for one in counts.values()):
+        raise refuse("make_interval of other counts than integers")
+    spans = [call("spans", cast(one.node, "BIGINT"), *map(number, _UNITS[unit])) for unit, one in counts.items()]
+    node = spans[0]
+    for one in spans[1:]:
+        node = exp.Add(this=node, expression=one)
+    return Scalar(operand(node), _INTERVAL)
 
 
 def _shifted(kind: type[exp.Expr], moment: Scalar, by: Scalar) -> Scalar:
@@ -138,6 +167,34 @@ def date_trunc(value: Scalar, unit: str) -> Scalar:
     return Scalar(cast(function("COALESCE", cut, exp.Null()), "TIMESTAMP"), value.type)
 
 
+def age(later: Scalar, earlier: Scalar) -> Scalar:
+    """Years, months, days and time from one moment to another (timestamp_age); of infinite ones an error here.
+
+    Of dates Postgres takes the session's midnights, whose fields are these.
+    """
+    if not {later.oid, earlier.oid} <= {DATE, TIMESTAMP}:
+        raise refuse(f"age of {later.type.name} and {earlier.type.name}", "Write both AT TIME ZONE 'UTC'.")
+    return Scalar(call("ages", *(cast(one.node, "TIMESTAMP") for one in (later, earlier))), _INTERVAL)
+
+
+def binned(stride: Scalar, moment: Scalar, origin: Scalar) -> Scalar:
+    """date_bin: the start of the stride that the moment is in, counted from an origin; days have 24 hours."""
+    if stride.text is not None:
+        stride = interval(stride.text, None)
+    apart = stride.days_apart
+    length = None if apart is None else apart[1] * 86_400_000_000 + apart[2]
+    if (
+        moment.oid != TIMESTAMP
+        or origin.oid not in (TIMESTAMP, DATE)
+        or length is None
+        or length <= 0
+        or (apart or (1,))[0]
+    ):
+        raise refuse(f"date_bin of {moment.type.name}", "Write a constant stride without months, and timestamps.")
+    sides = [cast(one.node, "TIMESTAMP") for one in (moment, origin)]
+    return Scalar(cast(call("date_bin", number(length), *sides), "TIMESTAMP"), _TIMESTAMP)
+
+
 def extract(value: Scalar, field: str) -> Scalar:
     """EXTRACT(field FROM date or timestamp).
 
@@ -146,6 +203,11 @@ def extract(value: Scalar, field: str) -> Scalar:
     field = field.upper()
     if value.oid == INTERVAL and field == "EPOCH":
         return decimal_of(call("interval_microseconds", value.node), 6, printed=True)
+    if value.oid == INTERVAL and field in _INTERVAL_FIELDS:
+        count = function("DATE_PART", exp.Literal.string(field.lower()), value.node)
+        return Scalar(cast(count, "DECIMAL(10, 0)"), numeric(10, 0), bounds=(10, 0), printed=True)
+    if value.oid == INTERVAL and field in ("SECOND", "MILLISECONDS", "MICROSECONDS"):
+        return _fraction(value, field)
     fields = {DATE: _DATE_FIELDS, TIMESTAMP: _DATE_FIELDS | _TIME_FIELDS}.get(value.oid, set())
     if value.oid in (TIMESTAMP, TIMESTAMPTZ) and field in _FRACTIONS and (value.oid == TIMESTAMP or field == "EPOCH"):
         return _fraction(value, field)

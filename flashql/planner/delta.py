@@ -32,6 +32,7 @@ from flashql.planner.blocks import (
 )
 from flashql.planner.keys import Cuts, dividing_keys
 from flashql.planner.narrowing import KEYS_ALIAS, narrowed
+from flashql.planner.statistics import joins_outer
 from flashql.planner.steps import WEIGHT
 from flashql.quoting import quote
 
@@ -131,18 +132,6 @@ class Written:
     query: str
 
 
-def joins_outer(tree: exp.Expr) -> bool:
-    """Whether DuckDB joins outer in it: for an outer join, or for a subquery in an expression.
-
-    Then its rows are to be in a table before they are added up.
-
-    DuckDB 2.0 takes an outer join for empty when statistics tell that one side is, so any sum of positive and negative
-    numbers over it for 0: the filter `sum(x) <> 0` lets nothing through.
-    """
-    nested = any(subqueries(select) for select in tree.find_all(exp.Select))
-    return nested or any(join.side for join in tree.find_all(exp.Join))
-
-
 def delta_sql(tree: exp.Query, changed: frozenset[str], relations: Mapping[str, Relation]) -> Written:
     """The delta of a query when the tables under these aliases have changed. Raises `Recomputed`."""
     writer = _Writer(tree, relations, changed)
@@ -200,7 +189,7 @@ class _Writer:
                 self._by_keys(one, one.cuts, past)
             past |= one.aliases
         rows = " UNION ALL ".join(self.parts)
-        if joins_outer(self.tree):
+        if joins_outer(self.tree):  # they are added up next
             rows = f"SELECT * FROM {self._part(rows, ())}"
         return Written(tuple(self.before.values()), rows)
 
@@ -265,7 +254,12 @@ class _Writer:
         now: dict[str, str] = {}
         was: dict[str, str] = {}
         for alias, names in cuts.items():
-            relation, keyed = self.relations[alias], _among(keys, "r", names, width)
+            keyed = _among(keys, "r", names, width)
+            if alias not in self.relations:
+                rows = f"SELECT {_COLUMNS} FROM {self._constant(alias)} AS r WHERE {keyed}"
+                now[alias] = was[alias] = self._part(rows, {*self._used(alias), *names})
+                continue
+            relation = self.relations[alias]
             columns = {*self._used(alias), *relation.unique, *names, *(() if relation.unique else relation.vague)}
             if alias in one.aliases:
                 both[alias] = self._part(_both(relation, keyed, left=f" AND {keyed}" if among else ""), columns)
@@ -295,6 +289,10 @@ class _Writer:
         tree.append("expressions", exp.alias_(column(first, WEIGHT), WEIGHT, quoted=True))
         return self._sql(tree, {**both, **unmoved})
 
+    def _constant(self, alias: str) -> str:
+        """A derived table that reads no stored table, in parentheses."""
+        return next(f"({sql(one.this)})" for one in self.tree.find_all(exp.Subquery) if one.alias == alias)
+
     def _used(self, alias: str) -> list[str]:
         return columns_of(self.tree, alias)
 
@@ -305,13 +303,13 @@ class _Writer:
     def _sql(self, tree: exp.Query, replaced: Mapping[str, str]) -> str:
         """The query with other relations under some of its aliases."""
         marks: dict[str, str] = {}
-        for table in tables(tree):
-            relation = replaced.get(table.alias_or_name)
+        derived = [one for one in tree.find_all(exp.Subquery) if one.alias and one.alias not in self.relations]
+        for place in [*tables(tree), *derived]:
+            relation = replaced.get(place.alias_or_name)
             if relation is not None:
                 mark = f"flashql_mark_{len(marks)}_"
                 marks[quote(mark)] = relation
-                table.set("db", None)
-                table.set("this", exp.to_identifier(mark, quoted=True))
+                place.replace(exp.Table(this=exp.to_identifier(mark, quoted=True), alias=place.args.get("alias")))
         text = sql(tree)
         for mark, relation in marks.items():
             text = text.replace(mark, relation)

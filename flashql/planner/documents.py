@@ -17,9 +17,9 @@ from sqlglot import exp
 from flashql.datatypes import PgType
 from flashql.planner.arithmetic import call
 from flashql.planner.literals import BOOL, INT4, JSONB, TEXT
-from flashql.planner.scalars import Scalar, cast, function, refuse
+from flashql.planner.scalars import Scalar, as_text, cast, coerce, function, refuse
 
-_JSONB: Final = PgType(JSONB, -1, "jsonb")
+JSONB_TYPE: Final = PgType(JSONB, -1, "jsonb")
 _TEXT: Final = PgType(TEXT, -1, "text")
 _BOOLEAN: Final = PgType(BOOL, -1, "boolean")
 _HINT: Final = "Cast the column to jsonb at the origin, where it is json."
@@ -28,12 +28,12 @@ _PLAIN_KEY: Final = re.compile(r'[^"\\*]+')
 
 def inner(document: Scalar, path: Scalar) -> Scalar:
     """`document #> '{a,b}'`, `document -> 'a'`."""
-    return Scalar(call("json_value", _held(document), _at(document, path)), _JSONB)
+    return Scalar(call("json_value", held(document), _at(document, path)), JSONB_TYPE)
 
 
 def inner_text(document: Scalar, path: Scalar) -> Scalar:
     """`document #>> '{a,b}'`, `document ->> 'a'`."""
-    return Scalar(call("json_text", _held(document), _at(document, path)), _TEXT, "default")
+    return Scalar(call("json_text", held(document), _at(document, path)), _TEXT, "default")
 
 
 def has_key(document: Scalar, key: Scalar) -> Scalar:
@@ -41,7 +41,7 @@ def has_key(document: Scalar, key: Scalar) -> Scalar:
     if not key.text or not _PLAIN_KEY.fullmatch(key.text):
         raise refuse("the operator ? with what is not a constant")
     shown = exp.Literal.string(json.dumps(key.text, ensure_ascii=False))
-    return Scalar(call("json_has", _held(document), exp.Literal.string(f'$."{key.text}"'), shown), _BOOLEAN)
+    return Scalar(call("json_has", held(document), exp.Literal.string(f'$."{key.text}"'), shown), _BOOLEAN)
 
 
 def contains(document: Scalar, part: Scalar) -> Scalar:
@@ -52,9 +52,9 @@ def contains(document: Scalar, part: Scalar) -> Scalar:
         wanted = None
     if not isinstance(wanted, dict):
         raise refuse("the operator @> of jsonb with what is not a constant object")
-    held = _held(document)
-    test = exp.and_(*_has(held, wanted, ""), copy=False)
-    known = exp.Not(this=exp.Paren(this=exp.Is(this=held.copy(), expression=exp.Null())))
+    within = held(document)
+    test = exp.and_(*_has(within, wanted, ""), copy=False)
+    known = exp.Not(this=exp.Paren(this=exp.Is(this=within.copy(), expression=exp.Null())))
     found = exp.Coalesce(this=test, expressions=[exp.false()])
     return Scalar(exp.Case(ifs=[exp.If(this=known, true=found)]), _BOOLEAN)
 
@@ -89,21 +89,38 @@ def _has(document: exp.Expr, wanted: object, path: str) -> Iterator[exp.Expr]:
 
 def type_of(document: Scalar) -> Scalar:
     """jsonb_typeof."""
-    return Scalar(call("json_kind", _held(document)), _TEXT, "default")
+    return Scalar(call("json_kind", held(document)), _TEXT, "default")
 
 
 def array_length(document: Scalar) -> Scalar:
     """jsonb_array_length; of what is no array an error in both."""
-    node = cast(call("json_elements", _held(document)), "INTEGER")
+    node = cast(call("json_elements", held(document)), "INTEGER")
     return Scalar(node, PgType(INT4, -1, "integer"))
+
+
+def listed(macro: str, document: Scalar) -> exp.Expr:
+    """The elements, names or values of a document, as a list."""
+    return call(macro, held(document))
+
+
+def joined(left: Scalar, right: Scalar) -> Scalar:
+    """`document || document`."""
+    sides = [held(coerce(one, JSONB_TYPE, "||")) for one in (left, right)]
+    return Scalar(cast(call("json_joined", *sides), "JSON"), JSONB_TYPE)
+
+
+def without(document: Scalar, name: Scalar) -> Scalar:
+    """`document - 'name'`."""
+    return Scalar(cast(call("json_less", held(document), as_text(name).node), "JSON"), JSONB_TYPE)
 
 
 def shown(document: Scalar) -> Scalar:
     """A document's text, as Postgres prints it."""
-    return Scalar(cast(_held(document), "TEXT"), _TEXT, "default")
+    return Scalar(cast(held(document), "TEXT"), _TEXT, "default")
 
 
-def _held(document: Scalar) -> exp.Expr:
+def held(document: Scalar) -> exp.Expr:
+    """The document as JSON; raises `NotSupported` for what is no jsonb."""
     if document.oid != JSONB:
         raise refuse(f"this operator of {document.type.name or 'an untyped constant'}", _HINT)
     return cast(document.node, "JSON")
@@ -115,7 +132,7 @@ def _at(document: Scalar, path: Scalar) -> exp.Expr:
     if pointer.name not in ("$[0]", "$[#-1]"):
         return pointer
     kinds = [exp.Literal.string(kind) for kind in ("OBJECT", "ARRAY")]
-    many = exp.In(this=function("JSON_TYPE", _held(document)), expressions=kinds)
+    many = exp.In(this=function("JSON_TYPE", held(document)), expressions=kinds)
     return exp.Case(ifs=[exp.If(this=many, true=pointer)], default=exp.Literal.string("$"))
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from sqlglot import exp
 
-from flashql.datatypes import PgType
+from flashql.datatypes import PgType, ladder
 from flashql.errors import NotSupported
 from flashql.planner import windows
 from flashql.planner.aggregates import Call, Wrap, aggregate, aggregate_name, pieces
@@ -20,6 +20,7 @@ from flashql.planner.parsing import PREFIX
 from flashql.planner.relations import Relation, typed
 from flashql.planner.scalars import Scalar, cast, operand, refuse
 from flashql.planner.scopes import Level, derived_source, folded
+from flashql.planner.set_functions import called_name
 from flashql.planner.sorting import ordered
 from flashql.planner.sources import Queries
 from flashql.planner.transpile import condition, translate
@@ -65,6 +66,8 @@ class Expressions:
             return self._exists(node)
         if isinstance(node, exp.Subquery):
             return self._scalar(node)
+        if isinstance(node, exp.Array) and len(node.expressions) == 1 and isinstance(node.expressions[0], exp.Query):
+            return self._array(node.expressions[0])
         if isinstance(node, exp.In) and node.args.get("query") is not None:
             return self._in(node)
         if isinstance(node, _QUANTIFIED) and isinstance(node.expression, (exp.Any, exp.All)):
@@ -73,7 +76,7 @@ class Expressions:
 
     # -- aggregates and window functions
 
-    def _aggregate(self, node: exp.Expr, wrap: Wrap) -> Scalar:
+    def _aggregate(self, node: exp.Expr, wrap: Wrap, window: exp.Window | None = None) -> Scalar:
         name = aggregate_name(node)
         if name is None:
             called = str(node.name) if isinstance(node, exp.Anonymous) else node.key
@@ -84,9 +87,11 @@ class Expressions:
         sorted_by = tuple(ordered(one, self) for one in order)
         if self.level.read_here == here and self.level.read_outside > outside:
             raise refuse(f"{node.sql('postgres')} over columns of an outer query alone")
-        return aggregate(Call(name, arguments, distinct, sorted_by, wrap))
+        over = window.args.get("order") if window is not None else None
+        window_order = tuple(over.expressions) if over is not None else ()
+        return aggregate(Call(name, arguments, distinct, sorted_by, wrap, window_order))
 
-    def _filtered(self, node: exp.Filter, wrap: Wrap) -> Scalar:
+    def _filtered(self, node: exp.Filter, wrap: Wrap, window: exp.Window | None = None) -> Scalar:
         test = condition(node.expression.this, self)
 
         def filtered(call: exp.Expr) -> exp.Expr:
@@ -97,7 +102,7 @@ class Expressions:
 
         if isinstance(node.this, exp.WithinGroup):
             return ordered_set(node.this, self, filtered)
-        return self._aggregate(node.this, filtered)
+        return self._aggregate(node.this, filtered, window)
 
     def _window(self, node: exp.Window) -> Scalar:
         window = windows.specification(windows.resolved(node, self.windows), self)
@@ -113,10 +118,10 @@ class Expressions:
             return made
 
         if isinstance(call, exp.Filter):
-            return self._filtered(call, over)
+            return self._filtered(call, over, window)
         if aggregate_name(call) is None:
             raise refuse(node.sql("postgres"))
-        return self._aggregate(call, over)
+        return self._aggregate(call, over, window)
 
     def _grouping(self, node: exp.Grouping) -> Scalar:
         keys = [typed(translate(one, self)) for one in node.expressions]
@@ -145,6 +150,21 @@ class Expressions:
             printed=value.printed,
             countable=value.countable,
         )
+
+    def _array(self, query: exp.Query) -> Scalar:
+        """`ARRAY(SELECT x ... ORDER BY y)` as an aggregate of the same rows; of none it is empty."""
+        clauses = ("group", "having", "distinct", "limit", "offset", "windows", "with_")
+        only = isinstance(query, exp.Select) and len(query.expressions) == 1
+        if not only or any(query.args.get(clause) for clause in clauses) or is_many(query.expressions[0]):
+            raise refuse(f"ARRAY({query.sql('postgres')})", "Write SELECT x FROM (...) AS q ORDER BY y in it.")
+        select = query.copy()
+        order = select.args.pop("order", None)
+        item = select.expressions[0].unalias().copy()
+        listed = exp.Order(this=item, expressions=order.expressions) if order is not None else item
+        select.set("expressions", [exp.ArrayAgg(this=listed)])
+        found = self._scalar(exp.Subquery(this=select))
+        empty = cast(exp.Array(expressions=[]), ladder(found.type)[0].name)
+        return replace(found, node=exp.Coalesce(this=found.node, expressions=[empty]))
 
     def _exists(self, node: exp.Exists) -> Scalar:
         query, limit = node.this.copy(), node.this.args.get("limit")
@@ -206,6 +226,14 @@ class Expressions:
         ready, other = _bare(test.this), _bare(test.expression)
         right = Scalar(other, relation.outputs[0].value.type)
         return relation.retyped(0, right), Scalar(ready, value.type), right
+
+
+def is_many(node: exp.Expr) -> bool:
+    """Whether what is shown is computed from many rows, or is many rows itself."""
+    return any(
+        isinstance(one, exp.Window) or aggregate_name(one) or called_name(one)
+        for one in node.find_all(exp.Func, exp.Window)
+    )
 
 
 def _only_filters(node: exp.Expr) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from flashql.planner.blocks import is_plain, items, own
+from flashql.planner.blocks import is_plain, items, makes_rows, own
 
 
 def flatten(tree: exp.Query) -> None:
@@ -52,7 +52,7 @@ def _mergeable(select: exp.Select) -> exp.Select | None:
     if any(not one.table for one in select.find_all(exp.Column)):  # ORDER BY a name of the select list
         return None
     inner = present[0].query
-    if not isinstance(inner, exp.Select) or not is_plain(inner) or inner.args.get("from_") is None:
+    if not isinstance(inner, exp.Select) or not is_plain(inner) or makes_rows(inner) or inner.args.get("from_") is None:
         return None
     # A constant would be a place in GROUP BY; a subquery in an aggregate is not kept.
     fit = all(one.find(exp.Column) is not None and one.find(exp.Query) is None for one in inner.expressions)

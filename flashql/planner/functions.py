@@ -16,12 +16,14 @@ from flashql.planner.collations import deterministic
 from flashql.planner.literals import (
     BOOL,
     BPCHAR,
+    BYTEA,
     DATE,
     FLOAT4,
     FLOAT8,
     INT2,
     INT4,
     INT8,
+    INTERVAL,
     JSONB,
     NUMERIC,
     TEXT,
@@ -71,6 +73,9 @@ _CAST_TARGETS: Final = {
     exp.DType.TIMESTAMP: PgType(TIMESTAMP, -1, "timestamp without time zone"),
     exp.DType.TIMESTAMPTZ: PgType(TIMESTAMPTZ, -1, "timestamp with time zone"),
     exp.DType.UUID: PgType(UUID, -1, "uuid"),
+    exp.DType.JSONB: PgType(JSONB, -1, "jsonb"),
+    exp.DType.INTERVAL: PgType(INTERVAL, -1, "interval"),
+    exp.DType.VARBINARY: PgType(BYTEA, -1, "bytea"),
 }
 
 

@@ -27,8 +27,8 @@ class Grouping:
         if group is None:
             return
         odd = [name for name, value in group.args.items() if value and name != "expressions"]
-        if odd:
-            raise refuse(group.sql("postgres").strip())
+        if odd or group.args.get("all") is False:  # so sqlglot reads DISTINCT
+            raise refuse(group.sql("postgres").strip() if odd else "GROUP BY DISTINCT")
         made = [self._element(one, relation) for one in group.expressions]
         plain = all(not isinstance(one, (exp.GroupingSets, exp.Rollup, exp.Cube, exp.Tuple)) for one in made)
         if not plain and any(one.find(exp.Column) is None for element in made for one in _keys(element)):

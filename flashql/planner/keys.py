@@ -24,6 +24,7 @@ from flashql.planner.blocks import (
     conjuncts,
     has_grouping_sets,
     is_aggregate,
+    is_constant,
     items,
     output_names,
     own,
@@ -43,7 +44,8 @@ class _Undivided(Exception):
 def dividing_keys(tree: exp.Query, changed: Collection[str]) -> Iterator[Cuts]:
     """Ways to cut down the tables under the aliases `changed`, and what else has to be, by keys that divide the query.
 
-    Each gives, for every table cut down, its columns with the key's parts. Longer keys come first.
+    Each gives, for every table cut down, or derived table that reads none, its columns with the key's parts.
+    Longer keys come first.
     """
     if not isinstance(tree, exp.Select):
         names = output_names(tree)
@@ -228,6 +230,8 @@ def _cut_item(item: Item, key: list[set[Column]], changed: frozenset[str]) -> Cu
         return {item.alias: tuple(names)}
     if item.query is None:
         raise _Undivided
+    if is_constant(item):
+        return {item.alias: tuple(names)}
     return _exposing(item.query, tuple(names), changed)
 
 

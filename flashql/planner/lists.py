@@ -134,6 +134,7 @@ def split(value: Scalar, separator: Scalar) -> Scalar:
 
 def any_equal(kind: type[exp.Expr], value: Scalar, listed: Scalar) -> Scalar:
     """`value = ANY (array)`, and with another operator that compares: null where only a null may decide."""
+    listed = _matched(listed, Scalar(exp.Null(), array_of(value.type))) if listed.text is not None else listed
     element = element_of(listed, "ANY")
     ready = coerce(value, element, "ANY") if value.number or value.text else value
     if ready.oid in TEXTS and element.oid in TEXTS:
@@ -166,15 +167,28 @@ def _matched(one: Scalar, other: Scalar) -> Scalar:
     element = element_of(other, "@>")
     words = one.text[1:-1].split(",") if one.text != "{}" else []
     plain = one.text[:1] + one.text[-1:] == "{}" and all(
-        word and word == word.strip() and word.upper() != "NULL" and not set(word) & set('{}"\\') for word in words
+        word and word == word.strip() and not set(word) & set('{}"\\') for word in words
     )
     if not plain:
         raise refuse(f"the array {one.text!r}", "Write it as in ARRAY['a', 'b'].")
     values = [
-        coerce(Scalar(exp.Literal.string(word), PgType(UNKNOWN), text=word), element, "an array") for word in words
+        exp.Null()
+        if word.upper() == "NULL"
+        else coerce(Scalar(exp.Literal.string(word), PgType(UNKNOWN), text=word), element, "an array").node
+        for word in words
     ]
-    listed = exp.Array(expressions=[value.node for value in values])
+    listed = exp.Array(expressions=values)
     return Scalar(cast(listed, f"{ladder(element)[0].name}[]"), other.type, other.collation)
+
+
+def converted(value: Scalar, element: PgType) -> Scalar:
+    """A cast to an array of such elements: of a constant, or of what is one."""
+    array = array_of(element)
+    if value.text is not None:
+        return _matched(value, Scalar(exp.Null(), array, "default" if element.oid in TEXTS else None))
+    if value.oid != array.oid:
+        raise refuse(f"a cast of {value.type.name or 'this type'} to {array.name}")
+    return value
 
 
 def concatenated(left: Scalar, right: Scalar) -> Scalar | None:
@@ -191,6 +205,27 @@ def concatenated(left: Scalar, right: Scalar) -> Scalar | None:
         raise refuse(f"|| of {left.type.name} and {right.type.name}", "Cast one side.")
     collation, _ = merged_collation([left, right])
     return Scalar(node, left.type if left.oid in _ELEMENTS else right.type, collation)
+
+
+def extended(value: Scalar, other: Scalar, *, last: bool) -> Scalar:
+    """An array with one more element, as the last or the first."""
+    element = element_of(value, "array_append")
+    ready = coerce(other, element, "array_append") if other.number or other.text else other
+    if ready.oid != element.oid:
+        raise refuse(f"array_append of {value.type.name} and {other.type.name}")
+    found = concatenated(value, ready) if last else concatenated(ready, value)
+    assert found is not None
+    return found
+
+
+def without(value: Scalar, other: Scalar) -> Scalar:
+    """array_remove: without the elements that are equal to one; NULL is equal to NULL there."""
+    element = element_of(value, "array_remove")
+    ready = coerce(other, element, "array_remove") if other.number or other.text else other
+    if ready.oid != element.oid:
+        raise refuse(f"array_remove of {value.type.name} and {other.type.name}")
+    check_comparable(element, [ready, Scalar(value.node, element, value.collation)], ordering=False)
+    return Scalar(call("without", _held(value, "array_remove"), ready.node), value.type, value.collation)
 
 
 def place_of(value: Scalar, wanted: Scalar) -> Scalar:

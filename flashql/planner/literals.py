@@ -6,6 +6,7 @@ that mean one thing to both are let through, in one canonical form; anything els
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -136,8 +137,33 @@ def _canonical_numeric(text: str) -> str:
     return plain
 
 
+def canonical_jsonb(text: str) -> str:
+    """A document as jsonb prints it; raises `ValueError` for what is none.
+
+    >>> canonical_jsonb('{"b" : [1, 2.50], "a":"x", "aa": null, "a": true}')
+    '{"a": true, "b": [1, 2.50], "aa": null}'
+    """
+    return _printed(json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=_matched_nothing))
+
+
+def _printed(value: object) -> str:
+    if isinstance(value, dict):
+        names = sorted(value, key=lambda name: (len(name.encode()), name.encode()))
+        return "{" + ", ".join(f"{_printed(name)}: {_printed(value[name])}" for name in names) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_printed, value)) + "]"
+    if isinstance(value, Decimal):
+        return _canonical_numeric(str(value))
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _matched_nothing(text: str) -> None:
+    raise ValueError(text)
+
+
 _READERS: Final[dict[int, Callable[[str], str]]] = {
     BOOL: _canonical_bool,
+    JSONB: canonical_jsonb,
     BYTEA: lambda text: _matched(_BYTEA, text),
     FLOAT4: _canonical_float4,
     FLOAT8: _canonical_float8,

@@ -19,6 +19,7 @@ from flashql.planner.blocks import (
     is_plain,
     is_within,
     items,
+    makes_rows,
     named_by,
     output_names,
     own,
@@ -60,7 +61,7 @@ def normalized(tree: exp.Query) -> exp.Query:
 
 def _show_nothing_where_only_existence_counts(select: exp.Select) -> None:
     """EXISTS (SELECT * ...) reads no column of what it finds."""
-    if isinstance(select.parent, exp.Exists) and is_plain(select):
+    if isinstance(select.parent, exp.Exists) and is_plain(select) and not makes_rows(select):
         select.set("expressions", [exp.alias_(exp.Literal.number(1), "one", quoted=True)])
 
 
@@ -189,6 +190,7 @@ def _write_out_groups(select: exp.Select) -> None:
 
 
 # Window functions that tell rows apart that are peers in their order.
+_OF_FRAMES = (exp.FirstValue, exp.LastValue, exp.NthValue)
 _OF_ROWS = (exp.RowNumber, exp.Ntile, exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue, exp.NthValue)
 
 
@@ -199,14 +201,7 @@ def _complete_orders(select: exp.Select) -> None:
     """
     if has_grouping_sets(select):
         return
-    ordered: list[exp.Expr] = []
-    for window in own(select, exp.Window):
-        call = window.this
-        while isinstance(call, (exp.Filter, exp.IgnoreNulls, exp.RespectNulls)):
-            call = call.this
-        spec = window.args.get("spec")
-        if isinstance(call, _OF_ROWS) or (spec is not None and spec.args.get("kind") == "ROWS"):
-            ordered.append(window)
+    ordered = [one for window in own(select, exp.Window) if (one := _ordered_in(window)) is not None]
     distinct = select.args.get("distinct")
     on = distinct.args.get("on") if distinct is not None else None
     if on is not None:
@@ -215,11 +210,33 @@ def _complete_orders(select: exp.Select) -> None:
         ordered.append(select)
     total = _all_read(select) if ordered else {}
     for node in ordered:
-        order = node.args.get("order") or exp.Order(expressions=[])
+        order = node if isinstance(node, exp.Order) else node.args.get("order") or exp.Order(expressions=[])
         there = {sql(term.this) for term in order.expressions}
         for text in sorted(total.keys() - there):
             order.append("expressions", exp.Ordered(this=total[text].copy()))
-        node.set("order", order if order.expressions else None)
+        if node is not order:
+            node.set("order", order if order.expressions else None)
+
+
+def _ordered_in(window: exp.Expr) -> exp.Expr | None:
+    """What of a window has the order of rows that its function goes by; None where it goes by peers alone."""
+    call, spec = window.this, window.args.get("spec")
+    while isinstance(call, (exp.Filter, exp.IgnoreNulls, exp.RespectNulls)):
+        call = call.this
+    of_rows = spec is not None and (spec.args.get("kind") or "").upper() == "ROWS"
+    if isinstance(call, _OF_FRAMES) and not of_rows:
+        return _within_frames(call, window)
+    return window if isinstance(call, _OF_ROWS) or of_rows else None
+
+
+def _within_frames(call: exp.Expr, window: exp.Expr) -> exp.Order:
+    """The order in which a function sees the rows of a frame: more keys in the window's would make other peers."""
+    order = window.args.get("order")
+    terms = [term.copy() for term in order.expressions] if order is not None else []
+    last = "offset" if isinstance(call, exp.NthValue) else "this"  # of its arguments
+    made = exp.Order(this=call.args[last], expressions=terms)
+    call.set(last, made)
+    return made
 
 
 def _all_read(select: exp.Select) -> dict[str, exp.Expr]:

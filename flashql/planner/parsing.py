@@ -27,7 +27,10 @@ _KEPT_AS_CALLS: Final = {
     "first", "last", "date", "array_length", "array_to_string", "string_to_array", "variance", "var_samp", "var_pop",
     "stddev", "stddev_samp", "stddev_pop", "corr", "covar_pop", "covar_samp", "bit_and", "bit_or", "bit_xor",
     "any_value", "date_bin", "justify_days", "bit_length", "octet_length", "strpos", "format",
-    "random", "gen_random_uuid",
+    "random", "gen_random_uuid", "unnest", "generate_series",
+    "json_agg", "jsonb_agg", "json_object_agg", "jsonb_object_agg", "json_build_object", "json_build_array", "to_json",
+    "regr_count", "regr_avgx", "regr_avgy", "regr_sxx", "regr_syy", "regr_sxy", "regr_slope", "regr_intercept",
+    "regr_r2", "json_object",
 }  # fmt: skip
 _NAMES: Final = {TokenType.IDENTIFIER, TokenType.STRING}
 _BEFORE_ALIASES: Final = {

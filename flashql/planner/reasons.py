@@ -23,7 +23,9 @@ def reason(step: Step, names: Mapping[str, str]) -> str:
         elif way == {}:
             parts[f"rows of {called[alias]} that move are joined with what they meet"] = None
         else:
-            columns = ", ".join(dict.fromkeys(f"{called[one]}.{name}" for one, cut in way.items() for name in cut))
+            columns = ", ".join(
+                dict.fromkeys(f"{called.get(one, one)}.{name}" for one, cut in way.items() for name in cut)
+            )
             parts[f"when {called[alias]} changes, rows with the keys that moved are looked up ({columns})"] = None
     text = "; ".join(parts)
     if step.grouping is not None:

@@ -26,6 +26,7 @@ from flashql.planner.literals import (
     INT4,
     INT8,
     INTERVAL,
+    JSONB,
     MAX_PRECISION,
     NAME,
     NUMERIC,
@@ -52,6 +53,7 @@ LOCAL_TYPES: Final = {
     TIMESTAMPTZ: "TIMESTAMPTZ",
     UUID: "UUID",
     INTERVAL: "INTERVAL",
+    JSONB: "JSON",
 }
 INTEGERS: Final = {INT2, INT4, INT8}  # ascending by oid is not by width: see _WIDTH
 FLOATS: Final = {FLOAT4, FLOAT8}

@@ -92,6 +92,7 @@ class Source:
     name: str
     columns: tuple[Output, ...]
     table: TableName | None = None  # of a base table that has no alias: it may be named with its schema
+    whole: Output | None = None  # what its name alone means: of a function, the one value it returns
 
 
 @dataclass
@@ -174,22 +175,31 @@ class Level:
         """The column that a reference names; raises `UnknownName` or `NotSupported`."""
         if not isinstance(node.this, exp.Identifier):
             raise refuse(node.sql("postgres"))
-        name, level = folded(node.this), self
+        name = folded(node.this)
         qualifier, schema = (folded(node.args[part]) if node.args.get(part) else None for part in ("table", "db"))
-        while True:
+        for level in self._outwards():
             found = level._at_this_level(name, qualifier, schema)
             if found is not None:
                 self._count(level)
                 return found
-            if level.outer is None:
-                raise UnknownName(f'column "{node.sql("postgres")}" does not exist')
+        for level in self._outwards():  # a column of any level comes before an item of FROM (parse_expr.c)
+            source = level.namespace.source(name, None) if qualifier is None else None
+            if source is not None and source.whole is None:
+                raise refuse(f"a whole row ({name})")
+            if source is not None and source.whole is not None:
+                self._count(level)
+                return source.whole
+        raise UnknownName(f'column "{node.sql("postgres")}" does not exist')
+
+    def _outwards(self) -> Iterator[Level]:
+        level: Level | None = self
+        while level is not None:
+            yield level
             level = level.outer
 
     def _at_this_level(self, name: str, qualifier: str | None, schema: str | None) -> Output | None:
         if qualifier is None:
             found = [one for one in self.namespace.star if one.name == name]
-            if not found and self.namespace.source(name, None) is not None:
-                raise refuse(f"a whole row ({name})")
         else:
             source = self.namespace.source(qualifier, schema)
             if source is None:
@@ -220,12 +230,10 @@ class Level:
         if not (isinstance(node, exp.Column) and isinstance(node.this, exp.Star)):
             return None
         qualifier, schema = (folded(node.args[part]) if node.args.get(part) else None for part in ("table", "db"))
-        level: Level | None = self
-        while level is not None:
+        for level in self._outwards():
             source = level.namespace.source(qualifier or "", schema)
             if source is not None:
                 return iter(source.columns)
-            level = level.outer
         raise UnknownName(f'missing FROM-clause entry for table "{qualifier}"')
 
 

@@ -181,10 +181,17 @@ def _is_all(count: exp.Expr) -> bool:
 
 
 def _count(node: exp.Expr) -> exp.Expr:
-    """A constant number of rows."""
-    bare = node.this if isinstance(node, exp.Paren) else node
-    if isinstance(bare, exp.Literal) and not bare.is_string and bare.name.isdigit():
-        return bare.copy()
+    """A constant number of rows; Postgres takes it for a bigint."""
+    bare = node.unnest()
+    if isinstance(bare, exp.Cast) and bare.to.this in (exp.DType.INT, exp.DType.BIGINT, exp.DType.SMALLINT):
+        return _count(bare.this)
+    if isinstance(bare, exp.Literal) and bare.name.isdigit():
+        return exp.Literal.number(bare.name)
+    if isinstance(bare, (exp.Add, exp.Sub, exp.Mul)):
+        left, right = (int(_count(side).name) for side in (bare.this, bare.expression))
+        number = {exp.Add: left + right, exp.Sub: left - right, exp.Mul: left * right}[type(bare)]
+        if number >= 0:
+            return exp.Literal.number(number)
     raise refuse(f"{node.sql('postgres')} as a number of rows", "Write a constant.")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from sqlglot import exp
@@ -13,7 +13,7 @@ from flashql.errors import DefinitionError, NotSupported
 from flashql.planner.collations import Locale, joint
 from flashql.planner.operators import compared, unified
 from flashql.planner.relations import Relation, item
-from flashql.planner.scalars import Scalar, operand, refuse
+from flashql.planner.scalars import Scalar, function, operand, refuse
 from flashql.planner.scopes import (
     Level,
     Namespace,
@@ -26,6 +26,16 @@ from flashql.planner.scopes import (
     local_names,
 )
 from flashql.planner.scopes import unsupported_clause as unsupported
+from flashql.planner.set_functions import (
+    BIGINT,
+    HIDDEN,
+    called_name,
+    columns_of,
+    in_days,
+    may_raise,
+    numbered,
+    shielded,
+)
 from flashql.planner.transpile import condition
 
 _OUTER: Final = {"LEFT", "RIGHT", "FULL"}
@@ -58,9 +68,12 @@ class From:
     level: Level
     queries: Queries
     begin: int = 0  # where the columns of the present item and what is joined to it begin in `*`
+    select: exp.Select | None = None  # the one that is translated
+    raising: list[exp.Expr] = field(default_factory=list)  # of lists that must not be asked of what WHERE leaves out
 
     def clause(self, select: exp.Select) -> tuple[exp.From | None, list[exp.Join]]:
         """FROM and joins of the translation, in an order that means the same as a plain left-to-right chain."""
+        self.select = select
         first = select.args.get("from_")
         if first is None:
             return None, []
@@ -89,7 +102,7 @@ class From:
     def _enclosed(self, head: exp.Expr, joins: Sequence[exp.Join]) -> exp.Expr:
         """Joins in parentheses: a subquery whose columns are those of everything in it."""
         inner = Level(self.level.reads, self.level.names, Namespace(), self.level.outer, self.level.ctes)
-        part = From(inner, self.queries)
+        part = From(inner, self.queries, select=self.select, raising=self.raising)
         start = part._item(head)
         made = [part._join(join) for join in joins]
         alias = self.level.names.unique("joined")
@@ -120,6 +133,8 @@ class From:
     def _item(self, node: exp.Expr) -> exp.Expr:
         if isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
             return self._named(node)
+        if isinstance(node, (exp.Table, exp.Lateral)) and (node.args.get("rows_from") or called_name(node.this)):
+            return self._functions(node)
         if isinstance(node, exp.Values):
             return self._derived(node, self.queries.values(node, self.level), lateral=False)
         if isinstance(node, exp.Subquery) and isinstance(node.this, (exp.Table, exp.Subquery)) and not node.alias:
@@ -165,6 +180,33 @@ class From:
         subquery = exp.Subquery(this=relation.tree, alias=None if lateral else _alias(alias))
         return exp.Lateral(this=subquery, alias=_alias(alias)) if lateral else subquery
 
+    def _functions(self, node: exp.Table | exp.Lateral) -> exp.Expr:
+        """Set-returning functions side by side, as a SELECT of the elements of lists."""
+        _only(node, {"this", "alias", "rows_from", "ordinality", "joins"})
+        given = node.args.get("rows_from") or [node]
+        calls = [one.this if isinstance(one, (exp.Table, exp.Lateral)) else one for one in given]
+        here, scope = self.level.read_here, self.queries.scope(self.level)
+        found = [(one, column) for one in calls for column in columns_of(one, scope)]
+        shown, renamed = _shown(node, called_name(calls[0]) or "")
+        if any(column.of_days for _, column in found):
+            in_days(self.select, {shown, *renamed})
+        names = [column.name or (shown if len(calls) == 1 else called_name(one) or "") for one, column in found]
+        outputs = [Output(name, column.element) for name, (_, column) in zip(names, found, strict=True)]
+        selected = [function("UNNEST", column.rows) for _, column in found]
+        if node.args.get("ordinality"):
+            outputs.append(Output("ordinality", Scalar(exp.Null(), BIGINT)))
+            selected.append(function("UNNEST", numbered(*(column.rows for _, column in found))))
+        self.raising += selected if any(map(may_raise, calls)) else []
+        alias = self.level.names.unique(shown)
+        source = derived_source(outputs, shown, alias, renamed)
+        whole = source.columns[0] if len(outputs) == 1 else None
+        self._see(replace(source, whole=whole), [] if shown == HIDDEN else source.columns)
+        columns = zip(selected, local_names(outputs), strict=True)
+        select = exp.Select(expressions=[exp.alias_(one, name, quoted=True) for one, name in columns])
+        lateral = self.level.read_here > here
+        subquery = exp.Subquery(this=select, alias=None if lateral else _alias(alias))
+        return exp.Lateral(this=subquery, alias=_alias(alias)) if lateral else subquery
+
     def _add(self, source: Source) -> None:
         self._see(source, source.columns)
 
@@ -180,11 +222,15 @@ class From:
         if (join.kind or "").upper() not in ("", "INNER", "OUTER", "CROSS"):
             raise refuse(f"{join.sql('postgres')} in FROM")
         made = exp.Join(this=right, side=side or None)
+        if side in ("RIGHT", "FULL"):
+            self.raising.clear()  # a row that finds no match there is let through by conditions on it
         shared = self._shared(join, before, after)
         if shared is not None:
             made.set("on", self._merge(shared, before, after, side))
         elif join.args.get("on") is not None:
             made.set("on", condition(join.args["on"], self.queries.scope(self.level)).unnest())
+            if not side:
+                shielded(self.raising, made.args["on"])
         if made.args.get("on") is None:
             if side in _OUTER:
                 made.set("on", exp.true())

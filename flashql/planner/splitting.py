@@ -29,6 +29,7 @@ from flashql.planner.delta import follows
 from flashql.planner.flattening import merge
 from flashql.planner.folding import Folded, exactly, named, state
 from flashql.planner.normalizing import normalized, outputs_known
+from flashql.planner.statistics import without_bounds
 from flashql.planner.steps import Aggregate, Grouping, Step, Steps, alike, compares_vaguely, whole
 
 # The columns and types of a query, by name; nothing is run.
@@ -51,7 +52,7 @@ def split(tree: exp.Query, prefix: str, schema: str, describe: Describe) -> Step
         assert [*describe(sql(shown)).values()] == [*describe(sql(tree)).values()], "other columns than the query's"
         return steps
     except Recomputed as why:
-        return whole(prefix, tree, [str(why)])
+        return whole(prefix, without_bounds(tree), [str(why)])
 
 
 class _Splitter:
@@ -104,7 +105,7 @@ class _Splitter:
     def stored(self, query: exp.Query) -> str:
         """The name of a table that holds the rows of a query over stored tables."""
         query, reasons = self.following(query)
-        return self._step(query, None, reasons)
+        return self._step(without_bounds(query), None, reasons)
 
     def _step(self, query: exp.Query, grouping: Grouping | None, reasons: Iterable[str]) -> str:
         same = alike(query)
@@ -131,11 +132,11 @@ class _Splitter:
         while True:
             stuck = [table for table in tables(query) if not follows(query, table.alias_or_name)]
             around = (_part_around(query, table) for table in stuck)
-            part = next((part for part in around if part is not None and sql(part) not in seen), None)
-            if part is None:
+            held = next((part for part in around if part is not None and sql(part) not in seen), None)
+            if held is None:
                 break
-            seen.add(sql(part))
-            self._replace(part)
+            seen.add(sql(held))
+            self._replace(held)
         return query, [f"{table.name}: what changes in it may change any row" for table in stuck]
 
     def _replace(self, part: exp.Query) -> None:
@@ -235,6 +236,7 @@ class _Splitter:
         exact = [exactly(one, kinds) for one in aggregates]
         source, reasons = self.following(rows)
         assert isinstance(source, exp.Select)
+        source = without_bounds(source)
         vague = frozenset(name for name, kind in kinds.items() if compares_vaguely(kind))
         return self._step(state(source, keys, exact), Grouping(source, keys, tuple(exact), vague), reasons)
 

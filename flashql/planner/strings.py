@@ -14,6 +14,7 @@ from flashql.datatypes import PgType
 from flashql.planner.arithmetic import call
 from flashql.planner.collations import is_ascii
 from flashql.planner.functions import require_bytes
+from flashql.planner.lists import array_of
 from flashql.planner.literals import BPCHAR, INT4, INT8, TEXT
 from flashql.planner.scalars import (
     INTEGERS,
@@ -169,6 +170,16 @@ def formatted(pattern: Scalar, *values: Scalar) -> Scalar:
 _MARKS = r" _,:;@#%&/'\"<>=!~-"
 _SINGLE: Final = re.compile(rf"(?:\[\^?(?:[A-Za-z0-9]-[A-Za-z0-9]|[A-Za-z0-9.+()*{_MARKS}])+\]|[A-Za-z0-9{_MARKS}])\+?")
 _LITERAL: Final = re.compile(rf"(?:[A-Za-z0-9{_MARKS}]|\\[.$+*?()\[\]{{}}|^-])+")
+
+
+def split_at(value: Scalar, pattern: Scalar) -> Scalar:
+    """regexp_split_to_array by one character or class, once or as often as it follows itself; or by plain text."""
+    text = as_text(value)
+    require_bytes([text], "regexp_split_to_array")
+    if pattern.text is None or not (_SINGLE.fullmatch(pattern.text) or _LITERAL.fullmatch(pattern.text)):
+        raise refuse("a split at this pattern", "Patterns are one class of characters, or plain text.")
+    node = function("STRING_SPLIT_REGEX", text.node, exp.Literal.string(pattern.text))
+    return Scalar(node, array_of(_TEXT), text.collation)
 
 
 def replaced_pattern(value: Scalar, pattern: Scalar, by: Scalar, flags: Scalar | None = None) -> Scalar:

@@ -9,9 +9,9 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner import functions, letters, lists
+from flashql.planner import documents, functions, letters, lists
 from flashql.planner.collations import Locale
-from flashql.planner.literals import TEXT, UNKNOWN
+from flashql.planner.literals import JSONB, TEXT, UNKNOWN
 from flashql.planner.scalars import TEXTS, Scalar, as_text, merged_collation, operand, refuse
 from flashql.planner.scopes import folded
 
@@ -59,7 +59,10 @@ def concatenation(node: exp.Expr, translate: Translate, _: Locale | None) -> Sca
     listed = lists.concatenated(*values)
     if listed is not None:
         return listed
-    if not any(one.oid in {*TEXTS, UNKNOWN} for one in values):
+    oids = {one.oid for one in values}
+    if JSONB in oids and oids <= {JSONB, UNKNOWN} and not any(one.is_null for one in values):
+        return documents.joined(*values)
+    if not oids & {*TEXTS, UNKNOWN}:
         raise refuse(f"|| of {values[0].type.name} and {values[1].type.name}", "Cast one side to text.")
     text = PgType(TEXT, -1, "text")
     values = [as_text(one) if one.oid in {*TEXTS, UNKNOWN} else functions.converted(one, text) for one in values]

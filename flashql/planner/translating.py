@@ -35,6 +35,7 @@ from flashql.planner.scopes import (
     settled,
     unsupported_clause,
 )
+from flashql.planner.set_functions import in_from, shielded
 from flashql.planner.sorting import Sorting, with_ties
 from flashql.planner.sources import From, place_equalities
 from flashql.planner.transpile import condition
@@ -180,14 +181,16 @@ class _Translator:
         for clause, value in node.args.items():
             if value and clause not in _UNDERSTOOD:
                 raise unsupported_clause(_CLAUSES.get(clause, clause.strip("_").upper()))
-        select = exp.Select()
-        start, joins = From(level, self).clause(node)
+        node = in_from(node)
+        select, from_ = exp.Select(), From(level, self)
+        start, joins = from_.clause(node)
         select.set("from_", start)
         select.set("joins", joins)
         scope = self.scope(level)
         scope.name_windows(node.args.get("windows") or ())
         if node.args.get("where") is not None:
             select.set("where", exp.Where(this=condition(node.args["where"].this, scope).unnest()))
+            shielded(from_.raising, select.args["where"].this)
             place_equalities(select)
         outputs = self._items(node, level, scope)
         select.set("expressions", [item(o, name) for o, name in zip(outputs, local_names(outputs), strict=True)])

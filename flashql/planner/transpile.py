@@ -16,7 +16,7 @@ from sqlglot import exp
 
 from flashql.catalog import Column
 from flashql.datatypes import PgType
-from flashql.planner import calls, containers, dates, functions, lists, numbers, patterns, rows, texts
+from flashql.planner import calls, containers, dates, documents, functions, lists, numbers, patterns, rows, texts
 from flashql.planner.arithmetic import arithmetic, in_turn
 from flashql.planner.collations import DEFAULT, Locale, of_database
 from flashql.planner.literals import (
@@ -25,8 +25,11 @@ from flashql.planner.literals import (
     DATE,
     FLOAT4,
     INT4,
+    INTERVAL,
+    JSONB,
     NUMERIC,
     TIMESTAMP,
+    TIMESTAMPTZ,
     UNKNOWN,
     number_type,
 )
@@ -204,6 +207,8 @@ def _negation(node: exp.Expr, scope: Scope) -> Scalar:
 
 def _arithmetic(node: exp.Expr, scope: Scope) -> Scalar:
     left, right = translate(node.this, scope), translate(node.expression, scope)
+    if isinstance(node, exp.Sub) and left.oid == JSONB and (right.oid in TEXTS or right.text is not None):
+        return documents.without(left, right)
     dated = dates.dated_arithmetic(type(node), left, right)
     if (
         dated is None
@@ -263,7 +268,10 @@ def _case(node: exp.Expr, scope: Scope) -> Scalar:
 
 
 def _cast(node: exp.Expr, scope: Scope) -> Scalar:
-    target = functions.cast_target(node.args["to"])
+    to = node.args["to"]
+    if to.this == exp.DType.ARRAY and len(to.expressions) == 1:
+        return lists.converted(translate(node.this, scope), functions.cast_target(to.expressions[0]))
+    target = functions.cast_target(to)
     inner = node.this.unnest()
     if isinstance(inner, exp.TimestampTrunc) and target.oid in (DATE, TIMESTAMP):
         # Of a date it is a moment of the session's time zone, whose day is the same whatever the zone is.
@@ -271,7 +279,10 @@ def _cast(node: exp.Expr, scope: Scope) -> Scalar:
         if source.oid == DATE and not inner.args.get("zone"):
             moment = functions.converted(source, PgType(TIMESTAMP, -1, "timestamp without time zone"))
             return functions.converted(dates.date_trunc(moment, inner.args["unit"].name), target)
-    return functions.converted(translate(node.this, scope), target)
+    value = translate(node.this, scope)
+    if target.oid == INTERVAL and value.text is not None:
+        return dates.interval(value.text, None)
+    return functions.converted(value, target)
 
 
 def _call(function: Callable[..., Scalar], *arguments: str) -> Callable[[exp.Expr, Scope], Scalar]:
@@ -285,11 +296,26 @@ def _call(function: Callable[..., Scalar], *arguments: str) -> Callable[[exp.Exp
 
 
 def _date_trunc(node: exp.Expr, scope: Scope) -> Scalar:
-    return dates.date_trunc(translate(node.this, scope), node.args["unit"].name)
+    value, unit, zone = translate(node.this, scope), node.args["unit"].name, node.args.get("zone")
+    if zone is None or value.oid != TIMESTAMPTZ:
+        return dates.date_trunc(value, unit)
+    named = translate(zone, scope)
+    return dates.at_time_zone(dates.date_trunc(dates.at_time_zone(value, named), unit), named)
 
 
 def _extract(node: exp.Expr, scope: Scope) -> Scalar:
     return dates.extract(translate(node.expression, scope), node.this.name)
+
+
+def _make_interval(node: exp.Expr, scope: Scope) -> Scalar:
+    """make_interval of named counts, which are integers."""
+    counts = {}
+    for unit, given in node.args.items():
+        if given is not None:
+            if not isinstance(given, exp.Kwarg):
+                raise refuse("make_interval of counts without names")
+            counts[unit] = translate(given.expression, scope)
+    return dates.made_interval(counts)
 
 
 def _named(node: exp.Expr, scope: Scope) -> Scalar:
@@ -331,11 +357,12 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
     exp.Nullif: ({"this", "expression"}, _nullif),
     exp.Case: ({"this", "ifs", "default"}, _case),
     exp.Cast: ({"this", "to"}, _cast),
-    exp.TimestampTrunc: ({"this", "unit"}, _date_trunc),
+    exp.TimestampTrunc: ({"this", "unit", "zone"}, _date_trunc),
     exp.Extract: ({"this", "expression"}, _extract),
     exp.Anonymous: ({"this", "expressions"}, _named),
     exp.Round: ({"this", "decimals"}, _call(calls.rounded, "this", "decimals")),
     exp.RegexpLike: ({"this", "expression"}, _call(patterns.matched, "this", "expression")),
+    exp.MakeInterval: ({"year", "month", "week", "day", "hour", "minute", "second"}, _make_interval),
     exp.AtTimeZone: ({"this", "zone"}, _call(dates.at_time_zone, "this", "zone")),
     exp.Abs: ({"this"}, _call(functions.absolute, "this")),
     exp.Length: ({"this"}, _call(functions.length, "this")),
@@ -355,7 +382,6 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
         {"this", "expression"},
         _call(partial(patterns.matched, ignore_case=True), "this", "expression"),
     ),
-    exp.ArrayPosition: ({"this", "expression"}, _call(lists.place_of, "this", "expression")),
     **{kind: (allowed, _of_text(rule)) for kind, (allowed, rule) in texts.RULES.items()},
     **{kind: (allowed, _contained(rule)) for kind, (allowed, rule) in containers.RULES.items()},
     **dict.fromkeys((exp.And, exp.Or), _binary(_connector)),

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from decimal import Decimal
 from typing import Final
 
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner.literals import FLOAT8, INT4, INT8, NUMERIC
+from flashql.planner.dates import interval
+from flashql.planner.literals import DATE, FLOAT8, INT4, INT8, NUMERIC, TIMESTAMP, TIMESTAMPTZ
 from flashql.planner.operators import unified
 from flashql.planner.relations import check_groupable, typed
-from flashql.planner.scalars import Scalar, cast, refuse
+from flashql.planner.scalars import INTEGERS, Scalar, cast, refuse
 from flashql.planner.scopes import Scope, folded
 from flashql.planner.sorting import ordered
 from flashql.planner.transpile import translate
@@ -50,19 +52,40 @@ def specification(window: exp.Window, scope: Scope) -> exp.Window:
     if order is not None:
         made.set("order", exp.Order(expressions=[ordered(one, scope) for one in order.expressions]))
     if window.args.get("spec") is not None:
-        made.set("spec", _frame(window.args["spec"]))
+        made.set("spec", _frame(window, scope))
     return made
 
 
-def _frame(spec: exp.WindowSpec) -> exp.WindowSpec:
-    """A frame whose offsets are constant row or group counts."""
+def _frame(window: exp.Window, scope: Scope) -> exp.WindowSpec:
+    """A frame whose offsets are constants: counts of rows or groups, or of RANGE what is added to the order's key."""
+    spec: exp.WindowSpec = window.args["spec"].copy()
     for side in ("start", "end"):
         bound = spec.args.get(side)
-        if isinstance(bound, exp.Expr):
-            counted = isinstance(bound, exp.Literal) and not bound.is_string and bound.name.isdigit()
-            if not counted or (spec.args.get("kind") or "").upper() not in ("ROWS", "GROUPS"):
-                raise refuse(f"the frame {spec.sql('postgres')}")
-    return spec.copy()
+        if not isinstance(bound, exp.Expr):
+            continue
+        if (spec.args.get("kind") or "").upper() == "RANGE":
+            key = translate(window.args["order"].expressions[0].this, scope)
+            spec.set(side, _distance(key, bound, translate(bound, scope)))
+        elif not isinstance(bound, exp.Literal) or bound.is_string or not bound.name.isdigit():
+            raise refuse(f"the frame {spec.sql('postgres')}", "Write constants.")
+    return spec
+
+
+def _distance(key: Scalar, written: exp.Expr, offset: Scalar) -> exp.Expr:
+    """How far from the key of the current row those of a RANGE frame are at most, as a constant."""
+    if key.oid in (DATE, TIMESTAMP, TIMESTAMPTZ):
+        span = interval(offset.text, None) if offset.text is not None else offset
+        apart = span.days_apart
+        if apart is not None and min(apart) >= 0 and (key.oid != TIMESTAMPTZ or not any(apart[:2])):
+            return span.node
+    integers = key.oid in INTEGERS and (offset.number or "").isdigit()
+    decimals = key.oid == NUMERIC and key.bounds is not None and offset.number is not None
+    if (integers or decimals) and Decimal(offset.number or "-1") >= 0:
+        return offset.node
+    raise refuse(
+        f"a frame of RANGE by {written.sql('postgres')} over {key.type.name}",
+        "Offsets are constants, of integers, numeric(p,s), dates and timestamps.",
+    )
 
 
 def is_window_function(node: exp.Expr) -> bool:

@@ -11,11 +11,20 @@ from dataclasses import dataclass
 
 # Kinds of values. `exact` is a numeric of any scale, `ints` an array: both are compared and passed on, no more.
 INT, BIG, NUM, EXACT, TEXT, BOOL, DATE, TIME, FLOAT, INTS = (
-    "int", "bigint", "numeric(10,2)", "exact", "text", "boolean", "date", "timestamptz", "float8", "ints",
+    "int", "bigint", "numeric(10,2)", "exact", "text", "boolean", "date", "timestamptz", "float8", "int[]",
 )  # fmt: skip
 STORED = (INT, BIG, NUM, TEXT, BOOL, DATE, TIME, FLOAT)  # what a table's column may be
+# What a column of the origin may be besides; a view without an origin does not read them.
+STAMP, UUID, SHORT, FIXED, BYTES, FINE, DOC, TEXTS = (
+    "timestamp", "uuid", "varchar(5)", "char(3)", "bytea", "numeric(12,4)", "jsonb", "text[]",
+)  # fmt: skip
+OF_ORIGIN = (STAMP, UUID, SHORT, FIXED, BYTES, FINE, DOC, TEXTS, INTS)
+OPAQUE = (INTS, TEXTS, DOC)  # passed on, and taken apart
 PLAIN = (INT, INT, INT, TEXT, TEXT, NUM, BIG, BOOL, DATE, FLOAT, TIME)  # what an expression is mostly asked for
 ORDERED = (INT, BIG, NUM, TEXT, DATE, TIME, FLOAT)
+_DOCUMENTS = (
+    "{}", "[]", "3", "null", '"a"', '{"a": 1, "b": [1, 2.50]}', '{"a": "x", "é": null}', '[1, "b", {"a": 2}, [true]]',
+)  # fmt: skip
 _WORDS = ("", "a", "b", "ab", "A", "é", "b a", "%", "a_b", "10", "9")
 
 
@@ -61,6 +70,29 @@ class Expressions:
                 return f"timestamptz '2024-01-0{chance.randint(1, 5)} 12:00:00+00'"
             case "float8":
                 return f"({chance.randint(-4, 12) / 4})::float8"
+            case _:
+                return self._of_origin(kind)
+
+    def _of_origin(self, kind: str) -> str:
+        """A constant of a type that only the origin's dialect has here."""
+        chance = self.chance
+        match kind:
+            case "timestamp":
+                return f"timestamp '2024-01-0{chance.randint(1, 4)} {chance.choice(['00:00', '12:30:00.5', '23:59'])}'"
+            case "uuid":
+                return f"'{chance.choice('0a8f')}0eebc99-9c0b-4ef8-bb6d-6bb9bd380a1{chance.randint(0, 3)}'::uuid"
+            case "varchar(5)" | "char(3)":
+                return f"'{chance.choice(['', 'a', 'b ', 'ab', 'é', 'B'])}'::{kind}"
+            case "bytea":
+                return f"'\\x{chance.choice(['', '00', 'ff', '6100'])}'::bytea"
+            case "numeric(12,4)":
+                return f"{chance.choice(['0.0000', '1.2500', '-3.0001', '12345.6789'])}::numeric(12,4)"
+            case "jsonb":
+                return f"'{chance.choice(_DOCUMENTS)}'::jsonb"
+            case "text[]":
+                return f"'{chance.choice(['{}', '{a}', '{b,NULL,a b}', '{é,a,a}'])}'::text[]"
+            case "int[]":
+                return f"'{chance.choice(['{}', '{1}', '{3,NULL,2}', '{5,5,0,1}'])}'::int[]"
         raise AssertionError(kind)
 
     def columns(self, scope: Scope, kind: str) -> list[str]:
@@ -86,7 +118,11 @@ class Expressions:
             lambda: f"CASE WHEN {self.predicate(scope, depth)} THEN {of(kind)} END",
             lambda: f"nullif({of(kind)}, {self.literal(kind)})",
         ]
-        if kind not in (BOOL, TIME):
+        if kind in OF_ORIGIN:
+            if kind in (SHORT, FIXED):
+                return self.literal(kind)
+            general = general[:3] if kind in OPAQUE else general
+        elif kind not in (BOOL, TIME):
             general.append(lambda: f"{self.chance.choice(['greatest', 'least'])}({of(kind)}, {of(kind)})")
         return self.chance.choice(general + self._particular(kind, of, scope, depth) * 2)()
 
@@ -123,13 +159,26 @@ class Expressions:
                     lambda: f"{chance.choice(['lower', 'upper'])}({of(TEXT)})",
                     lambda: f"({of(INT)})::text",
                 ]
-                return found if self.shared else found + self._texts(of)
+                return found if self.shared else found + self._texts(of, documents=bool(self.columns(scope, DOC)))
             case "boolean":
                 return [lambda: self.predicate(scope, depth)]
             case "date":
                 return [lambda: f"({of(DATE)} {chance.choice('+-')} {of(INT)})"]
             case "float8":
                 return [lambda: f"({of(FLOAT)} + {of(FLOAT)})", lambda: f"({of(FLOAT)} * 0.5::float8)"]
+            case "timestamp":
+                return [
+                    lambda: f"({of(STAMP)} + {of(INT)} * interval '1 day 2 hours')",
+                    lambda: f"date_trunc('{chance.choice(['hour', 'week', 'month'])}', {of(STAMP)})",
+                    lambda: f"({of(DATE)})::timestamp",
+                ]
+            case "jsonb":
+                return [
+                    lambda: f"jsonb_build_object('t', {of(TEXT)}, 'i', {of(INT)}, 'n', {of(NUM)})",
+                    lambda: f"jsonb_build_array({of(INT)}, {of(TEXT)}, {of(BOOL)}, {of(DATE)})",
+                    lambda: f"to_jsonb({of(TEXT)})",
+                    lambda: f"({of(DOC)} -> 'a')",
+                ]
         return []
 
     def _integers(self, of: Callable[[str], str], scope: Scope) -> list[Callable[[], str]]:
@@ -144,13 +193,18 @@ class Expressions:
             lambda: f"num_nulls({of(INT)}, {of(TEXT)})",
             lambda: f"left(({of(INT)})::text, 2)::int" if self.some(0.2) else of(INT),
         ]
+        if self.columns(scope, STAMP):
+            found += [
+                lambda: f"extract(hour FROM {of(STAMP)})::int",
+                lambda: f"extract(day FROM {of(STAMP)} - {of(STAMP)})::int",
+            ]
         arrays = self.columns(scope, INTS)
         if arrays:
             one = chance.choice(arrays)
             found += [lambda: f"{one}[{chance.randint(1, 2)}]", lambda: f"cardinality({one})"]
         return found
 
-    def _texts(self, of: Callable[[str], str]) -> list[Callable[[], str]]:
+    def _texts(self, of: Callable[[str], str], *, documents: bool) -> list[Callable[[], str]]:
         """What is written otherwise in DuckDB."""
         return [
             lambda: f"replace({of(TEXT)}, 'a', 'xy')",
@@ -165,6 +219,7 @@ class Expressions:
             lambda: f"({of(DATE)})::text",
             lambda: f'initcap({of(TEXT)} COLLATE "C")',
             lambda: f"({of(TEXT)} || {of(INT)})",
+            *([lambda: f"({of(DOC)} ->> 'a')"] if documents else []),
         ]
 
     def predicate(self, scope: Scope, depth: int = 1) -> str:
@@ -175,6 +230,8 @@ class Expressions:
             return f"({parts[0]} {chance.choice(['AND', 'OR'])} {parts[1]})"
         kinds = [kind for kind in PLAIN if self.columns(scope, kind)] or [INT]
         kind = chance.choice(kinds)
+        if not self.shared and self.some(0.15):
+            kind = chance.choice([one for one in OF_ORIGIN if one not in OPAQUE and self.columns(scope, one)] or [kind])
         found = self.columns(scope, kind)
         one = chance.choice(found) if found else self.of(kind, scope, depth)
 
@@ -250,6 +307,13 @@ def aggregate(draw: Expressions, scope: Scope) -> tuple[str, str]:
             (f"array_agg(DISTINCT {number} ORDER BY {number} DESC)", INTS),
             (f"percentile_disc(0.5) WITHIN GROUP (ORDER BY {value})", kind),
             (f"bit_or({number})", INT),
+            (
+                f"jsonb_agg({value} ORDER BY {value})"
+                if kind not in (TIME, FLOAT)
+                else f"jsonb_agg({number} ORDER BY {number})",
+                DOC,
+            ),
+            (f"jsonb_object_agg({number}, {number}) FILTER (WHERE {number} IS NOT NULL)", DOC),
         ]
     for one in (BIG, NUM, TEXT, BOOL, FLOAT):
         if draw.columns(scope, one):
@@ -262,7 +326,7 @@ def aggregate(draw: Expressions, scope: Scope) -> tuple[str, str]:
                 (f"{chance.choice(['corr', 'regr_slope', 'covar_pop'])}({number}, {draw.of(FLOAT, scope, 1)})", FLOAT)
             ]
     call, kind = chance.choice(choices)
-    if draw.some(0.2) and not call.startswith("round"):
+    if draw.some(0.2) and " FILTER " not in call and not call.startswith("round"):
         call += f" FILTER (WHERE {draw.predicate(scope)})"
     return call, kind
 
@@ -322,4 +386,26 @@ def window(draw: Expressions, scope: Scope) -> tuple[str, str]:
     ]
     if not draw.shared:
         choices += [(f"percent_rank() OVER ({peers})", FLOAT), (f"avg({number}) OVER ({partition})", EXACT)]
+        choices += [(f"array_agg({number}) OVER ({rows} {frame})", INTS)] * ("ROWS" in frame)
+        choices += _over_peers(draw, scope, partition)
     return chance.choice(choices)
+
+
+def _over_peers(draw: Expressions, scope: Scope, partition: str) -> list[tuple[str, str]]:
+    """Functions over frames of RANGE and GROUPS: of values that all peers have."""
+    chance = draw.chance
+    found = []
+    for kind, near in ((INT, "1"), (DATE, "interval '1 day'"), (NUM, "1.5"), (STAMP, "'1 day 12 hours'")):
+        for key in draw.columns(scope, kind)[:1]:
+            over = f"{partition}ORDER BY {draw.order([key])}"
+            frames = [
+                f"RANGE BETWEEN {near} PRECEDING AND {near} FOLLOWING",
+                f"RANGE BETWEEN {near} PRECEDING AND CURRENT ROW EXCLUDE {chance.choice(['CURRENT ROW', 'GROUP'])}",
+                "GROUPS BETWEEN 1 PRECEDING AND 1 FOLLOWING",
+                "",
+            ]
+            frame = chance.choice(frames)
+            last = chance.choice(["last_value", "first_value"])
+            found.append((f"count(*) OVER ({over} {frame})", BIG))
+            found.append((f"{last}({key}) OVER ({over} {frame})", kind))
+    return found

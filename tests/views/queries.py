@@ -13,14 +13,24 @@ from dataclasses import dataclass, field
 from tests.views.expressions import (
     BIG,
     BOOL,
+    BYTES,
     DATE,
+    DOC,
+    FINE,
+    FIXED,
     FLOAT,
     INT,
     INTS,
     NUM,
+    OF_ORIGIN,
+    OPAQUE,
     ORDERED,
     PLAIN,
+    SHORT,
+    STAMP,
     TEXT,
+    TEXTS,
+    UUID,
     Column,
     Expressions,
     Scope,
@@ -29,7 +39,7 @@ from tests.views.expressions import (
 )
 
 Relation = Sequence[Column]
-_COMPARABLE = (INT, BIG, NUM, TEXT, DATE, FLOAT, BOOL)
+_COMPARABLE = (INT, BIG, NUM, TEXT, DATE, FLOAT, BOOL, STAMP, UUID, SHORT, FIXED, BYTES, FINE)
 
 
 @dataclass(frozen=True)
@@ -130,11 +140,14 @@ class Queries:
         from_, scope = self._from(depth)
         kinds = self._kinds(scope)
         items = [self._item(kind, scope, depth) for kind in kinds]
+        if not self.shared and self._some(0.06):
+            function, kind = self._rows_of(scope)
+            items, kinds = [*items, function], [*kinds, kind]
         return Drawn(f"SELECT {_named(items)} FROM {from_}{self._where(scope, depth, outer)}", tuple(kinds))
 
     def _distinct(self, depth: int, outer: Scope) -> Drawn:
         from_, scope = self._from(depth)
-        kinds = [kind for kind in self._kinds(scope) if kind != INTS] or [INT]
+        kinds = [kind for kind in self._kinds(scope) if kind not in OPAQUE] or [INT]
         items = [self.draw.of(kind, scope, 1) for kind in kinds]
         rest = f"FROM {from_}{self._where(scope, depth, outer)}"
         if self._some(0.6):
@@ -158,16 +171,17 @@ class Queries:
             kind = self.chance.choice([one.kind for one in after if one.kind in ORDERED] or [INT])
             items.append((self.draw.of(kind, after, 1), kind))
         if self._some(0.08):
-            items.append(window(self.draw, [one for one in after if one.kind != INTS] or after))
+            items.append(window(self.draw, [one for one in after if one.kind not in OPAQUE] or after))
         names = [name for name, _ in items]
         distinct, ordered = self._distinct_groups(names) if self._some(0.1) else ("", "")
         sql = f"SELECT {distinct}{_named(names)} FROM {from_}{self._where(scope, depth, outer)}"
         if keys:
             sql += f" GROUP BY {self._grouping([one.name for one in keys])}"
-        if self._some(0.25):
-            sql += f" HAVING {self.draw.predicate(after)}"
+        having = [self.draw.predicate(after)] if self._some(0.25) else []
         if depth and self._some(0.06):
-            sql += f"{' AND' if ' HAVING ' in sql else ' HAVING'} count(*) >= {self._scalar(BIG, ())}"
+            having.append(f"count(*) >= {self._scalar(BIG, ())}")
+        if having:
+            sql += f" HAVING {' AND '.join(having)}"
         return Drawn(sql + ordered, tuple(kind for _, kind in items), ordered=bool(ordered))
 
     def _distinct_groups(self, names: Sequence[str]) -> tuple[str, str]:
@@ -179,7 +193,7 @@ class Queries:
         return f"DISTINCT ON ({names[0]}) ", f" ORDER BY {self.draw.order([names[0], *rest])}"
 
     def _key(self, scope: Scope) -> tuple[str, str]:
-        column = self.chance.choice([one for one in scope if one.kind != INTS] or list(scope))
+        column = self.chance.choice([one for one in scope if one.kind not in OPAQUE] or list(scope))
         if column.kind in PLAIN and self._some(0.2):
             return f"coalesce({column.name}, {self.draw.literal(column.kind)})", column.kind
         return column.name, column.kind
@@ -193,7 +207,7 @@ class Queries:
 
     def _windowed(self, depth: int, outer: Scope) -> Drawn:
         from_, scope = self._from(depth)
-        ordered = [one for one in scope if one.kind != INTS] or list(scope)
+        ordered = [one for one in scope if one.kind not in OPAQUE] or list(scope)
         items = [(one.name, one.kind) for one in self.chance.sample(list(scope), min(len(scope), 2))]
         items += [window(self.draw, ordered) for _ in range(self.chance.randint(1, 2))]
         sql = f"SELECT {_named([name for name, _ in items])} FROM {from_}{self._where(scope, depth, outer)}"
@@ -236,7 +250,8 @@ class Queries:
     # -- FROM and WHERE --
 
     def _kinds(self, scope: Scope) -> list[str]:
-        there = [column.kind for column in scope if column.kind in PLAIN] or [INT]
+        shown = PLAIN if self.shared else (*PLAIN, *OF_ORIGIN)
+        there = [column.kind for column in scope if column.kind in shown] or [INT]
         return [self.chance.choice(there) for _ in range(self.chance.randint(1, 4))]
 
     def _item(self, kind: str, scope: Scope, depth: int) -> str:
@@ -285,6 +300,8 @@ class Queries:
             limited = self._cut(drawn, 0.5)
             kind, on = self.chance.choice([("CROSS JOIN", ""), ("LEFT JOIN", " ON true")])
             return f"{left} {kind} LATERAL ({limited}) AS {alias}{on}", [*scope, *_in(alias, _columns(drawn.kinds))]
+        if not self.shared and self._some(0.12):
+            return self._join_rows(left, scope)
         right, added = self._source(depth - 1 if depth else 0)
         both = [*scope, *added]
         pairs = [(a, b) for a in scope for b in added if a.kind == b.kind and a.kind in _COMPARABLE]
@@ -299,6 +316,40 @@ class Queries:
             a, b = chosen[0]
             on = f"{a.name} {self.chance.choice(['<', '>=', 'IS NOT DISTINCT FROM'])} {b.name}"
         return f"{left} {kind} {right} ON {on}", both
+
+    def _rows_of(self, scope: Scope) -> tuple[str, str]:
+        """A call of a set-returning function that returns one column, and its kind."""
+        choices = [(f"generate_series(1, ({self.draw.of(INT, scope, 0)}) % 4)", INT)]
+        choices += [(f"string_to_table({one}, 'a')", TEXT) for one in self.draw.columns(scope, TEXT)[:1]]
+        choices += [(f"unnest({one})", INT) for one in self.draw.columns(scope, INTS)]
+        choices += [(f"unnest({one})", TEXT) for one in self.draw.columns(scope, TEXTS)]
+        for one in self.draw.columns(scope, DOC):
+            listed = f"CASE WHEN jsonb_typeof({one}) = 'array' THEN {one} ELSE '[]' END"
+            named = f"CASE WHEN jsonb_typeof({one}) = 'object' THEN {one} ELSE '{{}}' END"
+            choices += [(f"jsonb_array_elements({listed})", DOC), (f"jsonb_object_keys({named})", TEXT)]
+        return self.chance.choice(choices)
+
+    def _join_rows(self, left: str, scope: list[Column]) -> tuple[str, list[Column]]:
+        """Joined with the rows that a function makes of each row, or with those of a series."""
+        alias = self._alias()
+        if self._some(0.25):
+            series, keys = (
+                f"generate_series(0, {self.chance.randint(1, 5)}) AS {alias}(c0)",
+                self.draw.columns(scope, INT),
+            )
+            added = [*scope, Column(f"{alias}.c0", INT)]
+            if not keys:
+                return f"{left} CROSS JOIN {series}", added
+            side = self.chance.choice(["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"])
+            return f"{left} {side} {series} ON {alias}.c0 = {self.chance.choice(keys)}", added
+        function, kind = self._rows_of(scope)
+        columns = [Column(f"{alias}.c0", kind)]
+        numbered = self._some(0.3)
+        if numbered:
+            columns.append(Column(f"{alias}.c1", BIG))
+        item = f"{function}{' WITH ORDINALITY' if numbered else ''} AS {alias}(c0{', c1' if numbered else ''})"
+        choices = [f"{left} CROSS JOIN {item}", f"{left} LEFT JOIN LATERAL {item} ON true"]
+        return self.chance.choice(choices), [*scope, *columns]
 
     def _where(self, scope: Scope, depth: int, outer: Scope) -> str:
         conditions = []
@@ -339,7 +390,7 @@ class Queries:
         """A scalar subquery: an aggregate without GROUP BY, or the first row in some order."""
         from_, scope = self._from(0)
         where = self._where(scope, 0, outer)
-        if self._some(0.2):
+        if self._some(0.2) or kind in OF_ORIGIN:
             value = self.draw.of(kind, scope, 1)
             return f"(SELECT {value} AS c0 FROM {from_}{where} ORDER BY {self.draw.order(['c0'])} LIMIT 1)"
         if kind == BIG:

@@ -70,7 +70,7 @@ class Plans:
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
-        self.world = World(self.chance, 0)
+        self.world = World(self.chance, 0, plain=True)
         self.world.tables = [*self.tables] or self.world.tables
         self.connection = duckdb.connect()
         self.connection.execute("SET threads = 1; SET TimeZone = 'UTC'")

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from tests.views.expressions import BOOL, FLOAT, INT, STORED, TEXT, TIME, Column, Expressions
+from tests.views.expressions import BOOL, FLOAT, INT, OF_ORIGIN, OPAQUE, STORED, TEXT, TIME, Column, Expressions
 from tests.views.queries import Queries
 from tests.views.scenario import Scenario, Step
 
@@ -44,10 +44,14 @@ class Table:
 
 
 class World:
-    """Draws everything from one source of chance. Its tables and views are numbered from `first` on."""
+    """Draws everything from one source of chance. Its tables and views are numbered from `first` on.
 
-    def __init__(self, chance: random.Random, views: int, first: int = 0) -> None:
+    `plain` keeps to types that DuckDB writes as Postgres does.
+    """
+
+    def __init__(self, chance: random.Random, views: int, first: int = 0, *, plain: bool = False) -> None:
         self.chance = chance
+        self.plain = plain
         self.draw = Expressions(chance, shared=True)
         self.first = first
         self.tables = [self._table(f"t{first + at}") for at in range(chance.randint(2, 3))]
@@ -91,6 +95,8 @@ class World:
             key = chance.choice([("k",), ("k",), ("k", "j"), ()])
             columns += [Column("j", chance.choice([INT, TEXT]))] if "j" in key else []
         kinds = [INT, chance.choice([INT, TEXT]), *(chance.choice(STORED) for _ in range(chance.randint(0, 3)))]
+        if not self.plain and not name.startswith("l."):
+            kinds += [chance.choice(OF_ORIGIN) for _ in range(chance.choice([0, 0, 1, 2]))]
         columns += [Column(f"{kind[0]}{at}", kind) for at, kind in enumerate(kinds)]
         return Table(name, tuple(columns), key)
 
@@ -136,7 +142,7 @@ class World:
         first = chance.randint(0, 25)
         if chance.random() < 0.6:
             return f"k BETWEEN {first} AND {first + chance.randint(0, 4)}"
-        column = chance.choice([one for one in table.columns if one.kind not in (TIME, BOOL)])
+        column = chance.choice([one for one in table.columns if one.kind not in (TIME, BOOL, *OPAQUE)])
         return f"{column.name} {chance.choice(['=', '=', '<'])} {self.draw.literal(column.kind)}"
 
     # -- views --
@@ -145,8 +151,8 @@ class World:
         """A view over tables of the origin, or one without an origin over views and local tables."""
         chance = self.chance
         at, self._count = self._count, self._count + 1
-        if self.seen and chance.random() < 0.35:
-            relations = dict(self.seen) | {table.name: table.columns for table in self.local}
+        if _shared(self.seen) and chance.random() < 0.35:
+            relations = _shared(self.seen) | {table.name: table.columns for table in self.local}
             name = f"l.v{at}"
             drawn = Queries(chance, relations, shared=True).query()
         else:
@@ -201,3 +207,9 @@ def _steps(first: int) -> Iterator[tuple[int | None, Step]]:
         if at == late:
             yield from each(World.later)
         yield None, Step("compare")
+
+
+def _shared(views: Mapping[str, tuple[Column, ...]]) -> dict[str, tuple[Column, ...]]:
+    """The columns of views whose types both dialects read alike; views without one are left out."""
+    found = {name: tuple(one for one in columns if one.kind not in OF_ORIGIN) for name, columns in views.items()}
+    return {name: columns for name, columns in found.items() if columns}

@@ -32,3 +32,6 @@ SELECT column1, column2 FROM (VALUES (1.5, DATE '2024-01-01'), (2.25, NULL)) AS 
 SELECT public.emp.name FROM public.emp;
 SELECT emp.* FROM public.emp WHERE public.emp.id < 3;
 SELECT (SELECT max(amount) FROM sale) AS top, id FROM emp;
+SELECT id FROM emp WHERE id = ANY ('{1,2,7}') OR id <> ALL ('{1,2,3,4,5,6,7}');
+SELECT id FROM emp ORDER BY id LIMIT 1 + 2 OFFSET '1';
+SELECT id FROM emp ORDER BY id LIMIT 2::bigint;

@@ -9,3 +9,10 @@ SELECT id, sold_at - interval '1 month', hired + interval '30 days 01:00' FROM e
 SELECT max(hired) - min(hired), min(hired) + 1 FROM emp;
 SELECT id FROM sale WHERE sold_at >= date '2024-01-01' AND sold_at < date '2024-01-01' + interval '1 month';
 SELECT to_char(sold_at, 'YYYY-MM') AS month, sum(amount) FROM sale GROUP BY 1 HAVING sum(amount) > 10;
+SELECT id, sold_at + id * interval '1 day 2 hours' AS a, sold_at - 2 * interval '1 month' AS b, sold_at + '12 hours'::interval AS c FROM sale;
+SELECT id, sold_at + make_interval(days => id, months => 1) AS a, hired + make_interval(weeks => dept_id) FROM (SELECT s.id, sold_at, hired, e.dept_id FROM sale s JOIN emp e ON e.id = s.emp_id) q;
+SELECT id, extract(day FROM sold_at - timestamp '2024-01-15 12:00') AS a, extract(hour FROM timestamp '2024-01-15' - sold_at) AS b, extract(second FROM sold_at - timestamp '2024-01-15 12:00:01.5') AS c, date_part('minute', sold_at - timestamp '2024-01-15') AS d FROM sale;
+SELECT id, age(sold_at, timestamp '2000-02-29') AS a, age(timestamp '2024-03-30 12:00', sold_at) AS b FROM sale;
+SELECT id, age(hired, date '2023-05-31') AS a FROM emp;
+SELECT id, date_bin('15 minutes', sold_at, timestamp '2001-01-01') AS a, date_bin('7 days', sold_at, timestamp '2024-01-03 05:00') AS b FROM sale;
+SELECT id, date_trunc('month', sold_at AT TIME ZONE 'UTC', 'UTC') AS a FROM sale;

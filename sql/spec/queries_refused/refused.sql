@@ -44,3 +44,48 @@ depends on the order;
 
 SELECT 0.5, count(*) FROM emp GROUP BY ROLLUP (1);
 a constant among the keys of grouping sets;
+
+SELECT dept_id, active, count(*) FROM emp GROUP BY DISTINCT ROLLUP (dept_id), ROLLUP (dept_id, active);
+GROUP BY DISTINCT;
+
+SELECT low, unnest(array_agg(id)) FROM bag GROUP BY low;
+a set-returning function of groups;
+
+SELECT id, unnest(ints), row_number() OVER (ORDER BY id) FROM bag;
+a set-returning function beside a window function;
+
+SELECT g FROM emp, generate_series('2024-01-01'::date, '2024-01-02'::date, '1 day') AS g;
+midnights of the session's time zone;
+
+SELECT g::date FROM emp, generate_series('2024-01-01'::date, '2024-01-02'::date, '1 hour') AS g;
+by less than days;
+
+SELECT g FROM emp, generate_series(1.5, 3) AS g;
+generate_series of numeric;
+
+SELECT w FROM bag, regexp_split_to_table(csv, 'a|ab') AS w;
+a split at this pattern;
+
+SELECT corr(id, salary) FROM emp;
+depends on the order in which Postgres happens to read rows;
+
+SELECT any_value(id) FROM emp;
+leaves to chance which value it is;
+
+SELECT jsonb_agg(DISTINCT id) FROM emp;
+jsonb_agg of DISTINCT values;
+
+SELECT id, sum(id) OVER (ORDER BY rate RANGE BETWEEN 1 PRECEDING AND CURRENT ROW) FROM numbers;
+a frame of RANGE by 1 over double precision;
+
+SELECT jsonb_build_object('rate', rate) FROM numbers;
+double precision in jsonb;
+
+SELECT age(sold_at) FROM sale;
+another one at each call;
+
+SELECT ARRAY(SELECT DISTINCT dept_id FROM emp) FROM dept;
+is not translated;
+
+SELECT date_bin('1 month', sold_at, timestamp '2001-01-01') FROM sale;
+date_bin of timestamp;
