@@ -230,6 +230,9 @@ class SimulatedOrigin(PostgresOrigin):
         lost = "it was invalidated" if slot.lost else None
         return SlotState(name, None, LSN(slot.confirmed), lost, 0, None, LSN(self._server.lsn))
 
+    def slot_state_apart(self, name: str) -> None:
+        """Nothing: it does not answer whoever only asks how a slot is."""
+
     def release(self, name: str, seal: str) -> None:
         """Nobody else reads it."""
 
