@@ -192,6 +192,9 @@ class SimulatedOrigin(PostgresOrigin):
         """No table of the model has partitions."""
         self._conductor.called("require_apart")
 
+    def require_no_partition_of(self, table: Table, followed: Collection[tuple[str, str]]) -> None:
+        """There are no partitions."""
+
     def current_lsn(self) -> LSN:
         """The end of the WAL."""
         self._conductor.called("current_lsn")
