@@ -98,10 +98,11 @@ class Answers:
             except TimeoutError:
                 self._places.release()
                 continue
-            except OSError:
+            except OSError as error:  # too many files are open, say: it may pass
                 self._places.release()
-                _log.exception("nobody is answered any more at %s", self._path)
-                return
+                _log.warning("who asks at %s is not answered now: %s", self._path, error)
+                self._closed.wait(_PATIENCE_SECONDS)
+                continue
             threading.Thread(target=self._talk, args=(connection,), name="flashql-answer", daemon=True).start()
 
     def _talk(self, connection: socket.socket) -> None:
