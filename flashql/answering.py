@@ -34,7 +34,7 @@ _WAITING = 64
 _QUESTION_BYTES = 1 << 16
 _PATIENCE_SECONDS = 5.0  # with one who asks
 _ANSWER_SECONDS = 15.0  # a status may ask origins, which have two seconds each
-_LOOK_SECONDS = 0.25
+_LOOK_SECONDS, _END_SECONDS = 0.25, 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +54,7 @@ class Answers:
         self._answers = answers
         self._path = _beside(path)
         self._places = threading.BoundedSemaphore(_AT_ONCE)
+        self._asking: set[socket.socket] = set()
         self._closed = threading.Event()
         self._lock = threading.Lock()
         try:
@@ -80,7 +81,7 @@ class Answers:
         return self._closed.is_set()
 
     def close(self) -> None:
-        """Answer no more, and remove the socket. Closing what is closed does nothing."""
+        """Answer no more, remove the socket, wait a moment for answers. Closing what is closed does nothing."""
         with self._lock:
             if self._closed.is_set():
                 return
@@ -88,6 +89,11 @@ class Answers:
             self._path.unlink(missing_ok=True)
         self._thread.join()
         self._socket.close()
+        for one in list(self._asking):  # who has not asked by now is not answered any more
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RD)
+        for _ in range(_AT_ONCE):
+            self._places.acquire(timeout=_END_SECONDS / _AT_ONCE)
 
     def _run(self) -> None:
         while not self._closed.is_set():
@@ -98,13 +104,15 @@ class Answers:
             except TimeoutError:
                 self._places.release()
                 continue
-            except OSError:
+            except OSError as error:  # too many files are open, say: it may pass
                 self._places.release()
-                _log.exception("nobody is answered any more at %s", self._path)
-                return
+                _log.warning("who asks at %s is not answered now: %s", self._path, error)
+                self._closed.wait(_PATIENCE_SECONDS)
+                continue
             threading.Thread(target=self._talk, args=(connection,), name="flashql-answer", daemon=True).start()
 
     def _talk(self, connection: socket.socket) -> None:
+        self._asking.add(connection)
         try:
             with connection, suppress(OSError):  # who asked has gone
                 connection.settimeout(_PATIENCE_SECONDS)
@@ -113,6 +121,7 @@ class Answers:
         except Exception:
             _log.exception("a question could not be answered")
         finally:
+            self._asking.discard(connection)
             self._places.release()
 
     def _answer(self, line: bytes) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import pty
+import re
 import signal
 import socket
 import stat
@@ -112,6 +114,32 @@ def _answers(file: Path) -> bool:
 
 def _socket(file: Path) -> Path:
     return file.with_name(file.name + ".sock")
+
+
+def test_a_terminal_shows_a_live_table_of_a_running_process(shop: Origin, tmp_path: Path) -> None:
+    file = defined(tmp_path, shop.dsn)
+    with flashql.connect(str(file), origins={"primary": shop.dsn}) as db:
+        db.sync.sync()
+        db.sync.share_status()
+        ours, theirs = pty.openpty()
+        command = [*COMMAND, "status", "-d", "app.duckdb", "--watch", "--interval", "0.1", "--sort", "lag"]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "TERM": "xterm", "COLUMNS": "100"}
+        with subprocess.Popen(command, cwd=tmp_path, stdout=theirs, stderr=theirs, env=environment) as process:
+            os.close(theirs)
+            shown = b""
+            try:
+                while b"rows/s" not in shown:  # which takes two looks
+                    shown += os.read(ours, 4096)
+                    assert len(shown) < 1 << 20
+                process.send_signal(signal.SIGINT)
+                assert process.wait(30) == 0
+            finally:
+                process.kill()
+                os.close(ours)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode(errors="replace"))
+    assert "behind" in text
+    assert re.search(r"shop\.orders +running", text)
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 100
 
 
 def test_a_socket_left_by_a_killed_process_is_no_hindrance(shop: Origin, tmp_path: Path) -> None:

@@ -234,6 +234,25 @@ def test_lag_is_known_from_where_the_origins_log_ended_when_asked(monkeypatch: p
     assert ladder.lag_seconds(ladder.rungs()) == 0.0
 
 
+def test_the_lowest_rung_is_read_first() -> None:
+    """What the worker does between two readings only raises what is read later."""
+
+    def heard() -> tuple[LSN, float]:
+        at[0] = LSN(at[0] + 10)
+        ladder.applied(at[0])
+        ladder.confirmed(at[0])
+        return at[0], time.monotonic()
+
+    at = [LSN(100)]
+    ladder = Ladder(at[0], heard)
+    ladder.confirmed(at[0])
+    for _ in range(3):
+        rungs = ladder.rungs()
+        assert rungs.confirmed is not None
+        assert rungs.head.lsn >= rungs.received.lsn >= rungs.applied.lsn >= rungs.confirmed.lsn
+        assert rungs.received.lsn > rungs.applied.lsn
+
+
 def test_the_next_session_knows_what_the_last_contained(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
     meter = Meter("primary")

@@ -14,7 +14,7 @@ from flashql import JobStatus
 from flashql.cli.output import STATE_STYLES, bytes_text, is_nearly_lost, seconds_text, state_text
 
 _GAP = 2  # between columns
-_LEAST_ERROR = 24
+_LEAST_ERROR = 18
 # From a lag like this on somebody may want to look.
 _LATE_SECONDS = 60.0
 
