@@ -498,10 +498,10 @@ def test_a_live_query_that_begins_while_a_local_write_commits_sees_it(
 
 def test_a_live_query_that_begins_within_a_local_transaction_sees_what_it_commits(database_path: str) -> None:
     with flashql.connect(database_path) as db, db.cursor() as other:
-        db.execute("CREATE TABLE t (a INT)")
+        db.execute("CREATE TABLE seen (a INT)")
         other.execute("BEGIN")
-        other.execute("INSERT INTO t VALUES (1)")
-        with db.live("SELECT a FROM t") as feed:
+        other.execute("INSERT INTO seen VALUES (1)")
+        with db.live("SELECT a FROM seen") as feed:
             rows: Rows = Counter()
             replay(rows, taken(feed))
             other.execute("COMMIT")

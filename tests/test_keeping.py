@@ -19,7 +19,7 @@ from flashql import errors
 from flashql.database import Database
 from flashql.moved import Change
 from flashql.stepping import Program
-from flashql.store import Store
+from flashql.store import Store, definitions
 from flashql.store.definitions import views
 from flashql.watching import Watcher
 from tests.fix_postgres import Origin
@@ -314,6 +314,7 @@ def looking_at_views(db: Database) -> Iterator[Callable[[], None]]:
         looking.join()
 
     looking = threading.Thread(target=lambda: db.maintenance.local_tables_named("INSERT INTO rates VALUES (1)"))
+    definitions._committed.pop(db.store, None)  # it has to read them
     with patch.object(Store, "rows", slow):
         looking.start()
         assert seen.wait(60)

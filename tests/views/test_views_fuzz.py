@@ -25,7 +25,7 @@ from tests.views.worlds import TOGETHER, together
 
 # The same worlds each time, unless others are asked for: new ones are looked for on purpose, and for longer.
 FIRST_SEED = 900
-WORLDS = 300
+WORLDS = 200
 SECONDS = float(os.environ.get("FLASHQL_FUZZ_SECONDS") or 0)
 REFUSED_AT_MOST = 0.35  # of the views; what is refused is printed, most frequent first
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*.sql"))
