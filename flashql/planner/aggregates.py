@@ -159,7 +159,7 @@ def _ordered(call: Call, value: Scalar) -> Call:
     """With an order that leaves nothing to chance: rows that the query leaves in any order are in that of the value."""
     last = exp.Ordered(this=value.node.copy(), nulls_first=False)
     order = call.order or call.window_order
-    if any(one.this == value.node for one in order):
+    if value.node.find(exp.Column) is None or any(one.this == value.node for one in order):
         return replace(call, order=order)
     return replace(call, order=(*order, last))
 

@@ -19,3 +19,4 @@ SELECT d.id, (SELECT jsonb_agg(jsonb_build_object('name', e.name) ORDER BY e.id)
 SELECT id, doc || '{"a": 10, "zz": [1]}' AS a, doc || doc AS b, '[0]'::jsonb || doc AS c FROM bag;
 SELECT id, doc - 'a' AS a, doc - csv AS b FROM bag WHERE jsonb_typeof(doc) <> 'string';
 SELECT id, doc - 'two' AS a FROM bag WHERE jsonb_typeof(doc) = 'array';
+SELECT dept_id, jsonb_agg(1) AS a, jsonb_agg('x'::text ORDER BY id) AS b, array_agg(2) AS c, string_agg('z', ',') AS d, jsonb_object_agg('k', id) AS e FROM emp GROUP BY dept_id;
