@@ -13,6 +13,8 @@ from flashql.retrying import RetryPolicy
 from flashql.scopes import Scope, Scopes
 from flashql.store.jobs import JobStatus
 from flashql.store.scopes import ScopeStatus
+from flashql.subscribing import Subscribed
+from flashql.subscriptions import Subscription, SubscriptionProgress
 from flashql.sync import Sync
 from flashql.verifying import VerifyReport
 from flashql.version import __version__
@@ -32,6 +34,9 @@ __all__ = [
     "Scope",
     "ScopeStatus",
     "Scopes",
+    "Subscribed",
+    "Subscription",
+    "SubscriptionProgress",
     "Sync",
     "SyncContext",
     "SyncReport",

@@ -28,6 +28,7 @@ from flashql.planner.steps import compares_vaguely
 from flashql.quoting import literal, local_name, qualified, quote
 from flashql.store import DATA_SCHEMA, registered
 from flashql.store.prepared import run_over
+from flashql.store.sets import matching
 from flashql.tabulating import Events, column_array, column_places, events_sql, events_table, is_text
 from flashql.weighing import rowid_among
 
@@ -35,6 +36,14 @@ _BATCH, _REPLACED = "flashql_batch", "flashql_replaced"
 # Up to here planning a statement takes longer than running it.
 _FEW_ROWS = 1000
 _NOBODY = literal("a toasted value was not sent and its row is not in the copy")
+
+
+class Incomplete(Exception):
+    """A row has come into a partial copy whose toasted values are only at the origin. Nothing was applied."""
+
+    def __init__(self, copy: Copy) -> None:
+        super().__init__(f"a row of {copy.schema}.{copy.name} came into {copy.view} without its toasted values")
+        self.copy = copy
 
 
 def apply_changes(
@@ -81,12 +90,12 @@ def _apply_netted(
     if net.stays.any():
         rows = {f"n{at}": column_array(changes.new.values[place], len(changes)) for at, place in enumerate(places)}
         table = pa.table({**rows, "stays": to_arrow(net.stays)})
-        insert = _insert(copy, [_value(copy, at, "n", table) for at in range(len(copy.columns))])
-        if len(changes) <= _FEW_ROWS and delta is None:
-            run_over(writer, insert, table, "WHERE stays")
+        before, after = _insert(copy, [_value(copy, at, "n", table) for at in range(len(copy.columns))])
+        if len(changes) <= _FEW_ROWS and delta is None and copy.restriction is None:
+            run_over(writer, before, table, "WHERE stays")
             return
         with registered(writer, _BATCH, table):
-            _run(writer, f"{insert}{_BATCH}{'' if net.stays.all() else ' WHERE stays'}", delta)
+            _run(writer, f"{before}{_BATCH}{'' if net.stays.all() else ' WHERE stays'}{after}", delta)
 
 
 def _run(writer: duckdb.DuckDBPyConnection, statement: str, delta: Delta | None) -> None:
@@ -165,22 +174,23 @@ def _key_places(copy: Copy) -> list[int]:
     return [names.index(name) for name in copy.key]
 
 
-def _insert(copy: Copy, values: Sequence[str]) -> str:
-    """INSERT of these values FROM what is to be appended."""
-    return f"INSERT INTO {target(copy)} ({_names(copy)}) SELECT {', '.join(values)} FROM "
+def _insert(copy: Copy, values: Sequence[str]) -> tuple[str, str]:
+    """INSERT of these values, what is before their FROM's relation and what is after: of rows that the copy has."""
+    into = f"INSERT INTO {target(copy)} ({_names(copy)}) "
+    if copy.restriction is None:
+        return f"{into}SELECT {', '.join(values)} FROM ", ""
+    named = [f"{value} AS {quote(kept.local_name)}" for value, kept in zip(values, copy.columns, strict=True)]
+    return f"{into}SELECT {_names(copy)} FROM (SELECT {', '.join(named)} FROM ", f") AS r WHERE {matching(copy)}"
 
 
 def _insert_all(copy: Copy, relation: str) -> str:
-    return _insert(copy, [_typed(copy, at, f"n{at}") for at in range(len(copy.columns))]) + relation
+    before, after = _insert(copy, [_typed(copy, at, f"n{at}") for at in range(len(copy.columns))])
+    return f"{before}{relation}{after}"
 
 
 def _keyed_statements(copy: Copy, relation: str) -> list[str]:
-    values = ", ".join(_typed(copy, at, f"n{at}") for at in range(len(copy.columns)))
-    return [
-        _delete(copy, _touched(copy, relation, ())),
-        f"INSERT INTO {target(copy)} ({_names(copy)}) SELECT {values} FROM {relation} "
-        f"WHERE seq IN ({_winners(copy, relation, ())})",
-    ]
+    won = f"{relation} WHERE seq IN ({_winners(copy, relation, ())})"
+    return [_delete(copy, _touched(copy, relation, ())), _insert_all(copy, won)]
 
 
 def _new_key(copy: Copy, at: int, unchanged: Sequence[int]) -> str:
@@ -248,7 +258,10 @@ def _apply_lacking(
     touched = _touched(copy, relation, events.unchanged)
     found = f"SELECT t.rowid AS id FROM {target(copy)} AS t SEMI JOIN ({touched}) AS touched ON {same}"
     replaced = writer.execute(found).fetchnumpy()["id"]
-    _run(writer, _insert_lacking(copy, relation, events), delta)
+    insert, lacking = _insert_lacking(copy, relation, events)
+    if lacking and writer.execute(lacking).fetchone() is not None:
+        raise Incomplete(copy)
+    _run(writer, insert, delta)
     if len(replaced):
         # The range, which is a filter of its own, lets DuckDB pass over the row groups that have none of them.
         within = f"{rowid_among(f'FROM {_REPLACED}')} AND rowid BETWEEN {replaced.min()} AND {replaced.max()}"
@@ -256,10 +269,16 @@ def _apply_lacking(
             _run(writer, f"DELETE FROM {target(copy)} WHERE {within}", delta)
 
 
-def _insert_lacking(copy: Copy, relation: str, events: Events) -> str:
+def _insert_lacking(copy: Copy, relation: str, events: Events) -> tuple[str, str]:
+    """The INSERT of new versions; and, for a partial copy, a query for one that belongs to it and is not known whole.
+
+    A row that was in none of its sets and comes into one has its toasted values nowhere here.
+    """
     places = _key_places(copy)
     keys = ", ".join(f"n{at}" for at in places)
     joins, values = [], []
+    nowhere = "NULL" if copy.restriction is not None else f"error({_NOBODY})"
+    lacks, unsure = ["false"], ["false"]
     for at in range(len(copy.columns)):
         sent = _typed(copy, at, f"w.n{at}")
         if at not in events.unchanged:
@@ -274,19 +293,25 @@ def _insert_lacking(copy: Copy, relation: str, events: Events) -> str:
             )
             values.append(
                 f"CASE WHEN NOT w.u{at} THEN {sent} WHEN p{at}.got IS NOT NULL "
-                f"THEN {_typed(copy, at, f'p{at}.got.v')} WHEN c.rowid IS NULL THEN error({_NOBODY}) "
+                f"THEN {_typed(copy, at, f'p{at}.got.v')} WHEN c.rowid IS NULL THEN {nowhere} "
                 f"ELSE c.{quote(copy.columns[at].local_name)} END"
             )
+            lacks.append(f"(w.u{at} AND p{at}.got IS NULL AND c.rowid IS NULL)")
+            if copy.restriction is not None and copy.columns[at].name in copy.restriction.columns:
+                unsure.append(lacks[-1])
     before = " AND ".join(
         f"c.{quote(local_name(name))} = {_typed(copy, at, f'CASE WHEN w.has_old THEN w.o{at} ELSE w.n{at} END')}"
         for name, at in zip(copy.key, places, strict=True)
     )
     if not events.old_is_whole:
         joins.append(f"LEFT JOIN {target(copy)} AS c ON {before}")
-    return (
-        f"INSERT INTO {target(copy)} ({_names(copy)}) SELECT {', '.join(values)} "
-        f"FROM {relation} AS w {' '.join(joins)} WHERE w.seq IN ({_winners(copy, relation, events.unchanged)})"
-    )
+    won = f"{relation} AS w {' '.join(joins)} WHERE w.seq IN ({_winners(copy, relation, events.unchanged)})"
+    into, after = _insert(copy, values)
+    if copy.restriction is None or events.old_is_whole:
+        return f"{into}{won}{after}", ""
+    named = ", ".join(f"{value} AS {quote(kept.local_name)}" for value, kept in zip(values, copy.columns, strict=True))
+    found = f"SELECT {named}, {' OR '.join(unsure)} AS flashql_unsure FROM {won} AND ({' OR '.join(lacks)})"
+    return f"{into}{won}{after}", f"SELECT 1 FROM ({found}) AS r WHERE flashql_unsure OR {matching(copy)} LIMIT 1"
 
 
 def _bag_statements(copy: Copy, events: Events) -> list[str]:
@@ -313,10 +338,11 @@ def _bag_statements(copy: Copy, events: Events) -> list[str]:
     leaving = ", ".join(f"{_typed(copy, at, f'o{at}')} AS {names[at]}" for at in range(count))
     kept = ", ".join(f"any_value(e.{name}) AS {name}" if vague[at] else f"e.{name}" for at, name in enumerate(names))
     same = " AND ".join(f"{exact(at, 'c')} IS NOT DISTINCT FROM {exact(at, 'w')}" for at in range(count))
+    belongs = f"WHERE {matching(copy)} " if copy.restriction is not None else ""
     weighed = (
         f"(SELECT {kept}, sum({weight})::BIGINT AS {weight} "
         f"FROM (SELECT {arriving}, 1 AS {weight} FROM {events.relation} WHERE kind <> {DELETE} "
-        f"UNION ALL SELECT {leaving}, -1 FROM {events.relation} WHERE has_old) AS e "
+        f"UNION ALL SELECT {leaving}, -1 FROM {events.relation} WHERE has_old) AS e {belongs}"
         f"GROUP BY {exactly('e')} HAVING sum({weight})"
     )
     leaves = (

@@ -107,6 +107,34 @@ class Source:
         return self.schema, self.name
 
 
+# What a copy is of: a table, and the view that it belongs to alone (empty: all views of the table share it).
+CopyName = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a view, as it was declared."""
+
+    name: str
+    type: PgType
+    has_default: bool = False
+    default: str | None = None  # as `arguments` spells it; None is NULL
+
+
+@dataclass(frozen=True)
+class Restriction:
+    """Which rows of one table a view with parameters reads: those that meet the condition for some set of them.
+
+    A set is a row of a relation `flashql_set`: at the origin with the parameters' names, here `flashql_p0` and so on.
+    """
+
+    table: tuple[str, str]
+    parameters: tuple[Parameter, ...]
+    at_origin: str  # the condition in the origin's SQL, columns quoted and unqualified
+    locally: str  # the same in DuckDB's, over the columns of the table's copy
+    columns: tuple[str, ...]  # those it reads
+
+
 @dataclass(frozen=True)
 class View:
     """One FlashQL view, as the catalog keeps it."""
@@ -125,6 +153,7 @@ class View:
     local_tree: str | None = None  # the same as a syntax tree, with an origin: reading its text again may not give it
     reads: tuple[str, ...] = ()  # relation ids of other FlashQL views it reads (views without an origin)
     local_tables: tuple[str, ...] = ()  # realtime, without an origin: relation ids of DuckDB's own tables it reads
+    restriction: Restriction | None = None  # of a view with parameters, whose local query is that without them
 
     @property
     def relation_id(self) -> str:
@@ -145,6 +174,21 @@ class View:
     def tables(self) -> frozenset[tuple[str, str]]:
         """The origin tables it reads."""
         return frozenset(source.table for source in self.sources)
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Its parameters, in the order they were declared."""
+        return self.restriction.parameters if self.restriction is not None else ()
+
+    def copy_of(self, source: Source) -> CopyName:
+        """The copy of one of its sources that it reads."""
+        own = self.restriction is not None and self.restriction.table == source.table
+        return (*source.table, self.relation_id if own else "")
+
+    @property
+    def copies(self) -> frozenset[CopyName]:
+        """The copies it reads."""
+        return frozenset(self.copy_of(source) for source in self.sources)
 
     @property
     def numeric(self) -> str:
@@ -185,7 +229,11 @@ class CopyColumn:
 
 @dataclass(frozen=True)
 class Copy:
-    """The local copy of one origin table, shared by every realtime view that reads it."""
+    """The local copy of one origin table, shared by every realtime view that reads it.
+
+    One with a restriction is partial: it belongs to one view with parameters, and has the rows for its sets (see
+    `store.sets`). One that `fills` another has the rows of sets that are about to join it.
+    """
 
     id: int
     origin: str
@@ -201,6 +249,14 @@ class Copy:
     shape: Shape | None = None  # of the origin's table when last looked at; None: made before shapes were kept
     # The publication that feeds it, and since when (see origins/base.py); None: made before that was kept.
     published: tuple[str, str] | None = None
+    view: str = ""  # the view that it belongs to alone; empty: shared
+    restriction: Restriction | None = None  # of a partial copy
+    fills: int | None = None  # the id of the copy that its rows are for
+
+    @property
+    def of(self) -> CopyName:
+        """What it is a copy of."""
+        return self.schema, self.name, self.view
 
     def local_type(self, column: CopyColumn) -> LocalType:
         """How that column is held in DuckDB."""

@@ -21,6 +21,7 @@ from flashql.datatypes import select_text
 from flashql.fingerprint import PLACES, Fingerprint
 from flashql.quoting import qualified, quote
 from flashql.store import translated
+from flashql.store.sets import sets_of, subscribed
 
 # Runs SQL and returns its rows, on one side of the comparison.
 Query = Callable[[str], list[tuple[Any, ...]]]
@@ -122,8 +123,16 @@ def _sides(copy: Copy, cursor: duckdb.DuckDBPyConnection, origin: Query) -> tupl
     here, there = fingerprint.of_local(copy), fingerprint.of_origin(copy)
     return (
         _Side(local, target(copy), here, "//"),
-        _Side(origin, qualified(copy.schema, copy.name), there, "/"),
+        _Side(origin, _table(copy, cursor), there, "/"),
     )
+
+
+def _table(copy: Copy, cursor: duckdb.DuckDBPyConnection) -> str:
+    """The origin's table; for a partial copy those of its rows that belong to the sets which the cursor sees."""
+    table = qualified(copy.schema, copy.name)
+    if copy.restriction is None:
+        return table
+    return f"(SELECT * FROM {table} WHERE {subscribed(copy, sets_of(cursor, copy))}) AS flashql_subscribed"
 
 
 def _widest(ours: _Side, theirs: _Side) -> int | None:

@@ -18,7 +18,7 @@ from typing import TypeAlias
 import duckdb
 
 from flashql import errors
-from flashql.catalog import Copy, CopyColumn, Table
+from flashql.catalog import Copy, CopyColumn, CopyName, Table
 from flashql.lifecycle import Phase
 from flashql.lsn import LSN
 from flashql.origins.postgres.origin import HeldSlot, PostgresOrigin
@@ -28,10 +28,11 @@ from flashql.shapes import shape_of, undisturbed
 from flashql.store import DATA_SCHEMA, Store
 from flashql.store.copies import drop_table, next_id
 from flashql.store.loading import TargetColumn, fill
+from flashql.store.sets import committed_sets, subscribed
 from flashql.works import Work, Works
 
-# The views that wait for each table, as relation ids.
-Readers: TypeAlias = Mapping[tuple[str, str], Sequence[str]]
+# The views that wait for each copy, as relation ids.
+Readers: TypeAlias = Mapping[CopyName, Sequence[str]]
 
 # How often a table that is written anew (ALTER TABLE, TRUNCATE) just then is read again from a newer snapshot.
 _MORE_SNAPSHOTS = 2
@@ -136,9 +137,14 @@ class CopyPass:
 
     def _work(self, copy: Copy, table: Table) -> Work:
         """The reading of a table, as much as the origin expects it to be."""
-        readers = self._readers.get((copy.schema, copy.name), ())
-        expected = self._origin.expected(table, [kept.column for kept in copy.columns])
+        readers = self._readers.get(copy.of, ())
+        columns = [kept.column for kept in copy.columns]
+        expected = self._origin.expected(table, columns, self._condition(copy))
         return Works.of(self._store).begin(f"{copy.schema}.{copy.name}", readers, Phase.CLONE, copy.origin, expected)
+
+    def _condition(self, copy: Copy) -> str | None:
+        """Which rows a partial copy has, in the origin's SQL; None for one that has all."""
+        return subscribed(copy, committed_sets(self._store, copy)) if copy.restriction is not None else None
 
     def _go_on(self, _waited_seconds: float) -> None:
         if self._cancelled:
@@ -159,7 +165,7 @@ class CopyPass:
                 TargetColumn(kept.local_name, kept.column.type, copy.numeric, kept.rung) for kept in copy.columns
             ]
             with self._origin.sources(
-                held.snapshot, table, [kept.column for kept in copy.columns], work.count
+                held.snapshot, table, [kept.column for kept in copy.columns], work.count, self._condition(copy)
             ) as sources:
                 filled = fill(self._cursor, qualified(DATA_SCHEMA, local_table), columns, sources)
             kept_columns = tuple(

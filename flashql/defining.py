@@ -14,25 +14,25 @@ from itertools import count
 import duckdb
 
 from flashql import errors
-from flashql.catalog import Persistence, Schema, Table, View, ViewColumn
-from flashql.datatypes import ladder
+from flashql.catalog import Persistence, Schema, Table, View
 from flashql.ddl import (
     AlterSchema,
     AlterView,
     CreateSchema,
     CreateView,
     DropView,
+    ParameterText,
     RefreshView,
     RelationName,
     Statement,
     Touch,
 )
-from flashql.ddl.options import check_together, misplaced
-from flashql.keeping import kept_locally, view_body
+from flashql.ddl.options import check_parameters, check_together, misplaced
+from flashql.keeping import computed_columns, kept_locally
 from flashql.namespaces import alter_schema, create_schema, require_not_reserved
 from flashql.planner.binding import bind
 from flashql.query import Origins
-from flashql.quoting import local_name, qualified, quote
+from flashql.quoting import qualified, quote
 from flashql.rebinding import bound_locally
 from flashql.seeding import require_fit
 from flashql.store import Store
@@ -47,12 +47,13 @@ from flashql.store.definitions import (
 )
 from flashql.store.jobs import delete_job
 from flashql.store.relations import (
-    described,
     has_schema,
     kind_of,
     remove,
     show_nothing,
 )
+from flashql.store.sets import require_fits
+from flashql.store.subscriptions import delete_subscriptions
 from flashql.sync import Sync
 
 _log = logging.getLogger(__name__)
@@ -119,7 +120,7 @@ class Definer:
             (),
             dict(statement.options),
         )
-        return self._define(view, statement.columns, existing)
+        return self._define(view, statement.columns, existing, statement.parameters)
 
     def _means_ours(self, statement: CreateView) -> bool:
         """Whether CREATE VIEW means a FlashQL view: it says so, or its schema has an origin."""
@@ -135,9 +136,15 @@ class Definer:
             )
         return False
 
-    def _define(self, view: View, column_names: Sequence[str], existing: View | None) -> View:
+    def _define(
+        self,
+        view: View,
+        column_names: Sequence[str],
+        existing: View | None,
+        parameters: Sequence[ParameterText] = (),
+    ) -> View:
         """Bind the view and put it in place of `existing`."""
-        view, tables = self._bound(view, column_names)
+        view, tables = self._bound(view, column_names, parameters)
         for table in tables:
             self._origins(view.origin or "").require_followable(table)
             self._require_one_numeric(view)
@@ -150,18 +157,29 @@ class Definer:
                 if not follows:
                     delete_job(writer, existing.relation_id)
             if view.persistence is Persistence.REALTIME:
-                view = replace(view, columns=self._computed_columns(writer, view, tables))
+                view = replace(view, columns=computed_columns(writer, view, tables))
             require_fit(writer, view)
             save_view(writer, view)
             show_nothing(writer, view)
+            if existing is not None and existing.parameters != view.parameters:
+                delete_subscriptions(writer, view.relation_id)
         if existing is not None:
             self._let_go([existing])
         return view
 
-    def _bound(self, view: View, column_names: Sequence[str]) -> tuple[View, tuple[Table, ...]]:
+    def _bound(
+        self, view: View, column_names: Sequence[str], parameters: Sequence[ParameterText]
+    ) -> tuple[View, tuple[Table, ...]]:
         if view.origin is not None:
-            bound = bind(view, column_names, self._origins(view.origin))
+            bound = bind(view, column_names, self._origins(view.origin), parameters)
+            defaults = tuple(parameter.default for parameter in bound.view.parameters)
+            require_fits(self._store, bound.view.parameters, view.numeric, defaults)
             return bound.view, bound.tables
+        if parameters:
+            raise errors.NotSupported(
+                f"{view.relation_id} has parameters, but no origin at which they could select rows",
+                hint="Give it WITH (replication_origin = '...'), or a WHERE where it is read.",
+            )
         if view.persistence is Persistence.ORIGIN:
             raise errors.DefinitionError(
                 f"origin view {view.relation_id} has no origin to be read at",
@@ -177,26 +195,6 @@ class Definer:
         name = f"live_{next(self._live_numbers)}"
         view = View("flashql", name, Persistence.REALTIME, None, text, ())
         return kept_locally(self._store, bound_locally(self._store, view, ()))
-
-    def _computed_columns(
-        self, writer: duckdb.DuckDBPyConnection, view: View, tables: Sequence[Table]
-    ) -> tuple[ViewColumn, ...]:
-        """The view's columns with the types DuckDB gives its expressions over the copies' types."""
-        if view.origin is None:
-            return view.columns
-        empty: dict[str, str] = {}
-        for source, table in zip(view.sources, tables, strict=True):
-            held = {name: ladder(table.column(name).type, numeric=view.numeric)[0].name for name in source.columns}
-            nulls = ", ".join(f"CAST(NULL AS {kind}) AS {quote(local_name(name))}" for name, kind in held.items())
-            empty[qualified(*source.table)] = f"(SELECT {nulls})"
-        try:
-            found = described(writer, view_body(view, empty))
-        except duckdb.Error as error:
-            raise errors.NotSupported(
-                f"{view.relation_id} cannot be kept locally: {str(error).splitlines()[0]}",
-                hint="Simplify the expression, or make it a MATERIALIZED view.",
-            ) from error
-        return tuple(replace(column, local_type=kind) for column, (_, kind) in zip(view.columns, found, strict=True))
 
     def _require_one_numeric(self, view: View) -> None:
         for other in realtime_views(self._store, view.origin or ""):
@@ -232,6 +230,7 @@ class Definer:
         check_together(statement.set, Persistence(persistence))
         for name in misplaced(list(options), Persistence(persistence)):
             del options[name]
+        check_parameters(view.parameters, options, Persistence(persistence))
         changed = replace(view, persistence=Persistence(persistence), origin=origin, options=options)
         if changed == view:
             return view
@@ -240,7 +239,8 @@ class Definer:
                 require_fit(writer, changed)
                 redefine_view(writer, changed)
             return changed
-        return self._define(changed, [column.name for column in view.columns], view)
+        texts = [ParameterText(one.name, one.type.name, one.default, one.has_default) for one in view.parameters]
+        return self._define(changed, [column.name for column in view.columns], view, texts)
 
     def drop_view(self, statement: DropView) -> None:
         """Drop FlashQL views: rows, jobs, and what their origins held for the last of them."""
@@ -276,6 +276,7 @@ class Definer:
             remove(writer, self._store, view)
             delete_view(writer, view)
             delete_job(writer, view.relation_id)
+            delete_subscriptions(writer, view.relation_id)
         return dropped
 
     def refresh_view(self, statement: RefreshView) -> None:

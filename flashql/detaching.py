@@ -12,7 +12,7 @@ from flashql.catalog import Copy, CopyState
 from flashql.lifecycle import Phase
 from flashql.origins.base import Publication
 from flashql.store import Store
-from flashql.store.copies import copies, origin_record, save_copy, save_origin
+from flashql.store.copies import copies, delete_copy, origin_record, save_copy, save_origin
 from flashql.store.definitions import realtime_views
 from flashql.store.jobs import jobs, set_job
 from flashql.store.relations import shown_table
@@ -65,7 +65,10 @@ def give_up(writer: duckdb.DuckDBPyConnection, store: Store, origin: str, holes:
     detach(writer, store, origin, holes)
     for copy in copies(store, origin):
         if copy.state is CopyState.COPYING and (copy.schema, copy.name) in holes:
-            save_copy(writer, replace(copy, state=CopyState.DETACHED))
+            if copy.fills is None:
+                save_copy(writer, replace(copy, state=CopyState.DETACHED))
+            else:
+                delete_copy(writer, copy)
 
 
 def end(store: Store, origin: str, tables: Collection[TableName]) -> None:

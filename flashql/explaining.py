@@ -36,7 +36,9 @@ def kept_plan(store: Store, view: View) -> Plan:
     """The steps that keep a view equal to its query, with what they took."""
     streams = [
         Step(
-            f"origin {view.origin}", f"stream of {'.'.join(source.table)}", "from its WAL, into a copy all views share"
+            f"origin {view.origin}",
+            f"stream of {'.'.join(source.table)}",
+            _of_sets(view) if view.copy_of(source)[2] else "from its WAL, into a copy all views share",
         )
         for source in view.sources
     ]
@@ -49,6 +51,12 @@ def kept_plan(store: Store, view: View) -> Plan:
     if not kept:
         kept = [Step("duckdb", " ".join((view.local_query or "").split()), "planned when db.sync.sync() first runs")]
     return Plan((*streams, *reads, *kept))
+
+
+def _of_sets(view: View) -> str:
+    """How a view with parameters has its copy."""
+    assert view.restriction is not None
+    return f"a copy of its own, of the rows that meet {view.restriction.at_origin} for a set that is subscribed"
 
 
 def _measured(store: Store, table: str) -> str:
@@ -80,11 +88,12 @@ def view_plan(view: View) -> Plan:
     (source,) = view.sources
     table = ".".join(source.table)
     kept = f"copy of {table} ({', '.join(source.columns)})"
+    shared = "row by row: delete and insert by key; shared by all realtime views of the table"
     local = f"SELECT {view.local_select}" + (f" WHERE {view.local_where}" if view.local_where else "")
     return Plan(
         (
             Step(f"origin {view.origin}", f"stream of {table}", "from its WAL, whole transactions in commit order"),
-            Step("duckdb", kept, "row by row: delete and insert by key; shared by all realtime views of the table"),
+            Step("duckdb", kept, _of_sets(view) if view.restriction is not None else shared),
             Step("duckdb", local, "over the copy at query time: rows enter and leave with the values they depend on"),
         )
     )

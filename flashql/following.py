@@ -99,7 +99,12 @@ class Follower:
         self._decoder.reconsider()
 
     def _wanted(self, relation: Relation) -> dict[int, AnyForm]:
-        held = {kept.name: (copy, kept) for copy in self._copies.get(relation.oid, ()) for kept in copy.columns}
+        held: dict[str, tuple[Copy, CopyColumn]] = {}
+        for copy in self._copies.get(relation.oid, ()):
+            for kept in copy.columns:
+                if self._binary and held.get(kept.name, (copy, kept))[1].rung != kept.rung:
+                    raise NeedsText(f"column {kept.name} of {copy.schema}.{copy.name} is held in two ways")
+                held[kept.name] = copy, kept
         return {
             at: self._form(column, *held[column.name])
             for at, column in enumerate(relation.columns)

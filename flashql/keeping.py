@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -17,13 +17,14 @@ import sqlglot
 from sqlglot import TokenType, exp, serde
 
 from flashql import errors
-from flashql.catalog import Persistence, View
+from flashql.catalog import Persistence, Table, View, ViewColumn
+from flashql.datatypes import ladder
 from flashql.expanding import expanded
 from flashql.planner.blocks import Recomputed, sql
 from flashql.planner.reasons import reason
 from flashql.planner.splitting import shown_sql, split
 from flashql.planner.steps import Step, Steps
-from flashql.quoting import qualified, quote
+from flashql.quoting import local_name, qualified, quote
 from flashql.store import DATA_SCHEMA, Store
 from flashql.store.copies import live_tables
 from flashql.store.definitions import views
@@ -64,7 +65,7 @@ def found_inputs(store: Store, view: View, shown: Mapping[str, str] | None = Non
     if view.origin is not None:
         live = live_tables(store, view.origin)
         for source in view.sources:
-            found[qualified(*source.table)] = _there(view, ".".join(source.table), live.get(source.table))
+            found[qualified(*source.table)] = _there(view, ".".join(source.table), live.get(view.copy_of(source)))
         return found
     shown = shown_tables(store) if shown is None else shown
     for name in view.reads:
@@ -100,6 +101,25 @@ def view_body(view: View, relations: Mapping[str, str]) -> str:
         query = tree.sql(dialect="duckdb")
     names = ", ".join(quote(column.name) for column in view.columns)
     return f"SELECT * FROM ({query}\n) AS flashql_view({names})"
+
+
+def computed_columns(writer: duckdb.DuckDBPyConnection, view: View, tables: Sequence[Table]) -> tuple[ViewColumn, ...]:
+    """The view's columns with the types DuckDB gives its expressions over the copies' types."""
+    if view.origin is None:
+        return view.columns
+    empty: dict[str, str] = {}
+    for source, table in zip(view.sources, tables, strict=True):
+        held = {name: ladder(table.column(name).type, numeric=view.numeric)[0].name for name in source.columns}
+        nulls = ", ".join(f"CAST(NULL AS {kind}) AS {quote(local_name(name))}" for name, kind in held.items())
+        empty[qualified(*source.table)] = f"(SELECT {nulls})"
+    try:
+        found = described(writer, view_body(view, empty))
+    except duckdb.Error as error:
+        raise errors.NotSupported(
+            f"{view.relation_id} cannot be kept locally: {str(error).splitlines()[0]}",
+            hint="Simplify the expression, or make it a MATERIALIZED view.",
+        ) from error
+    return tuple(replace(column, local_type=kind) for column, (_, kind) in zip(view.columns, found, strict=True))
 
 
 def _tree(view: View) -> exp.Query:

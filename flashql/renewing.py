@@ -21,6 +21,7 @@ from flashql.quoting import quote
 from flashql.store import DATA_SCHEMA, Store, translated
 from flashql.store.copies import copies
 from flashql.store.loading import TargetColumn, append
+from flashql.store.sets import sets_of, subscribed
 from flashql.works import Work
 
 # With more rows than that to take again, one by one by their keys, reading all of them is sooner done.
@@ -31,8 +32,10 @@ def twin(store: Store, copy: Copy) -> Copy | None:
     """A copy of the same table that has stopped, and holds the same columns in the same way."""
     wanted = {(kept.name, kept.column.declared) for kept in copy.columns}
     types = {(kept.local_name, copy.local_type(kept).name) for kept in copy.columns}
+    if copy.fills is not None:
+        return None
     for other in copies(store, copy.origin):
-        same_table = (other.schema, other.name) == (copy.schema, copy.name) and other.key == copy.key
+        same_table = other.of == copy.of and other.key == copy.key and other.restriction == copy.restriction
         stopped = other.state is CopyState.DETACHED and other.local_table is not None
         columns = {(kept.name, kept.column.declared) for kept in other.columns}
         # A copy that broke has in its record how the next is to hold its columns: the table tells how it does.
@@ -102,5 +105,7 @@ def take_again(
     writer.execute(f"DELETE FROM {target(copy)} WHERE {is_one_of(fingerprint.of_local(copy).place, places)}")
     columns = [TargetColumn(kept.local_name, kept.column.type, copy.numeric, kept.rung) for kept in copy.columns]
     where = is_one_of(fingerprint.of_origin(copy).place, places)
+    if copy.restriction is not None:
+        where = f"{where} AND {subscribed(copy, sets_of(writer, copy))}"
     with origin.sources(snapshot, table, [kept.column for kept in copy.columns], count, where) as sources:
         append(writer, target(copy), columns, sources)

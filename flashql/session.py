@@ -5,19 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from flashql import detaching, errors, joining, recopies
+from flashql import detaching, errors, joining, needing, recopies
+from flashql.apply import Incomplete
 from flashql.attaching import attach, publish, require_alone
 from flashql.boss import Boss
-from flashql.catalog import Copy, CopyState, Table, View
+from flashql.catalog import Copy, CopyName, CopyState, Table, View
 from flashql.copying import Copied, CopyPass
 from flashql.events import Connected, Events
 from flashql.feeding import Feed, Stopped
+from flashql.filling import Fills
 from flashql.following import MISFIT, CopyBroken, Follower
 from flashql.hooks import syncing
-from flashql.joining import Need
 from flashql.lifecycle import Event, Phase, moved
+from flashql.lsn import LSN
 from flashql.maintenance import Maintenance
 from flashql.moments import Moment, Moments
+from flashql.needing import Need, copies_of, tables_of
 from flashql.origins.base import NeedsText, Received
 from flashql.origins.postgres.origin import HeldSlot, PostgresOrigin
 from flashql.origins.postgres.slot import slot_name
@@ -26,6 +29,8 @@ from flashql.retention import Watch
 from flashql.setbacks import Setbacks
 from flashql.store import Store
 from flashql.store.copies import copies
+from flashql.store.sets import committed_sets
+from flashql.subscribers import Subscribers
 from flashql.telling import tell_cloned
 from flashql.widening import widened_by_waiting
 from flashql.works import Works
@@ -52,7 +57,7 @@ class Session:
         self._pass: CopyPass | None = None
         self._held: HeldSlot | None = None  # the slot just made, while its snapshot can be used
         self._active: list[View] = []
-        self._tables: dict[tuple[str, str], Table] = {}
+        self._tables: dict[CopyName, Table] = {}
         self._failed: dict[str, errors.FlashQLError] = {}
         self._setbacks = Setbacks(store, origin, self._slot)
         self._request = -1
@@ -60,6 +65,7 @@ class Session:
         self._feed: Feed | None = None
         self._received: Received | None = None
         self._moments = Moments(origin, self._slot, self._go_on)
+        self._fills = Fills(store, origin, self._slot, self.interrupt, self._without_broken)
 
     # -- asked by the worker, from other threads
 
@@ -144,18 +150,16 @@ class Session:
         self._moments.close()
         if self._pass is not None:
             self._pass.cancel()
-        if self._held is not None:
-            self._held.close()
-        if self._stream is not None:
-            self._stream.close()
-        if self._feed is not None:
-            self._feed.close()
+        for part in (self._fills, self._held, self._stream, self._feed):
+            if part is not None:
+                part.close()
 
     def _look(self) -> bool:
         """See what the active views need and make the origin publish it; False when nothing is active."""
         self._request, self._looked = self._boss.requested, time.monotonic()
         if self._follower is not None:
             self._follower.described = False
+        Subscribers.of(self._store).look()
         self._active = joining.active_views(self._store, self._origin.name, self._boss.halted)
         if not self._active:
             self._boss.outcome(self._request, (), {})
@@ -163,30 +167,19 @@ class Session:
         with self._store.transaction() as writer:
             joining.park(writer, self._store, self._origin.name, self._active)
         self._failed = self._maintenance.leaving.left(view.relation_id for view in self._active)
-        self._tables = {}
-        needs = joining.needs(self._active)
-        for name, need in needs.items():
-            try:
-                table = self._origin.table(*name)
-                self._origin.require_followable(table)
-                self._origin.require_apart(table, needs)
-            except errors.DefinitionError as error:
-                self._fail(need.views, error)
-                continue
-            for view, lack in joining.lacking(table, need):
-                self._fail([view], lack)
-            self._tables[name] = table
-        self._needs: dict[tuple[str, str], Need] = joining.needs(self._sound())
-        self._tables = {name: table for name, table in self._tables.items() if name in self._needs}
+        tables = tables_of(self._origin, needing.needs(self._active), self._fail)
+        self._needs: dict[CopyName, Need] = needing.needs(self._sound())
+        self._tables = {name: table for name, table in tables.items() if name in self._needs}
+        self._followed = {(schema, name) for schema, name, _ in self._tables}
         if self._stream is None:
             require_alone(self._store, self._origin, self._slot)
         # Before it is mended: whatever happens next, it must be known that the publication had holes.
         lost = detaching.doubt(self._store, self._origin.name, self._slot, self._origin.published(self._slot))
         detaching.claim(self._store, self._origin.name, self._slot)
-        self._publication = publish(self._store, self._origin, self._slot, self._tables)
+        self._publication = publish(self._store, self._origin, self._slot, self._followed)
         if lost and self._stream is not None:
             raise errors.SlotLost(f"origin {self._origin.name}: publication {self._slot} was dropped there")
-        if self._binary and not joining.comes_in_binary(self._store, self._origin.name, self._needs, self._tables):
+        if self._binary and not needing.comes_in_binary(self._store, self._origin.name, self._needs, self._tables):
             if self._stream is not None:
                 raise NeedsText("a table has a column that cannot be read in binary form")
             self._binary = False
@@ -202,7 +195,7 @@ class Session:
 
     def _connect(self) -> None:
         """Start the stream where the last local commit was."""
-        attached = attach(self._store, self._origin, self._slot, self._tables, self._go_on, binary=self._binary)
+        attached = attach(self._store, self._origin, self._slot, self._followed, self._go_on, binary=self._binary)
         self._stream, self._held = attached.stream, attached.held
         self._events.reachable(self._origin.name, True)
         self._events.tell(Connected(origin=self._origin.name, lsn=str(attached.start)))
@@ -234,33 +227,41 @@ class Session:
 
     def _copy_missing(self) -> None:
         assert self._follower is not None
-        wanted: list[tuple[Copy, Table]] = []
-        live = self._live_copies()
-        for name, table in self._tables.items():
-            need = self._needs[name]
-            if name in live:
-                continue
+        origin, live = self._origin.name, self._live_copies()
+        lacking = {name: table for name, table in self._tables.items() if name not in live}
+        for name in list(lacking):
             if spent := self._setbacks.given_up(name):
-                self._failed.update({view.relation_id: spent for view in need.views})
-                continue
-            if why := joining.why_no_more(self._store, self._origin.name, self._slot, table):
-                self._give_up(need, why)
-                continue
-            copy = joining.new_copy(self._store, self._origin.name, need, table, self._publication)
-            wanted.append((copy, table))
+                self._failed.update({view.relation_id: spent for view in self._needs[name].views})
+                del lacking[name]
+            elif why := needing.why_no_more(self._store, origin, self._slot, lacking[name]):
+                del lacking[name]
+                self._give_up(self._needs[name], why)
+        wanted = copies_of(self._store, origin, self._needs, lacking, self._publication, self._fail)
         if wanted:
             joining.begin(self._store, [copy for copy, _ in wanted])
-            views = [view for copy, _ in wanted for view in self._needs[copy.schema, copy.name].views]
+            self._join_empty(wanted)
+        if wanted:
+            views = [view for copy, _ in wanted for view in self._needs[copy.of].views]
             joining.mark(
                 self._store, views, lambda job: {"state": moved(job.state, Event.START).value, "phase": Phase.CLONE}
             )
             self._follower.reload()
             held, self._held = self._held, None
-            readers = {name: [view.relation_id for view in need.views] for name, need in self._needs.items()}
+            readers = needing.readers(self._needs)
             self._pass = CopyPass(self._store, self._origin, self._slot, wanted, held, readers, self.interrupt)
         elif self._held is not None:
             self._held.close()
             self._held = None
+
+    def _join_empty(self, wanted: list[tuple[Copy, Table]]) -> None:
+        """Partial copies without sets need no snapshot: they are whole as they are. Those are no longer wanted."""
+        assert self._follower is not None and self._feed is not None
+        if empty := [one for one in wanted if one[0].restriction and not committed_sets(self._store, one[0])]:
+            with self._store.transaction() as writer:
+                done = [(Copied(joining.make_empty(writer, copy)), table) for copy, table in empty]
+            self._without_broken(lambda: self._join(done))
+            self._follower.reload()
+            wanted[:] = [one for one in wanted if one not in empty]
 
     def _give_up(self, need: Need, why: str) -> None:
         """The table is not copied again: its views fail, and keep the rows they show."""
@@ -276,7 +277,7 @@ class Session:
             try:
                 return act()
             except errors.ViewBroken as broken:
-                self._leave(broken)
+                self._failed[broken.relation_id] = broken  # it stands still now
 
     def _change_over(self) -> None:
         """Active views whose table has a live copy show it (again): after resume, or a view made beside others."""
@@ -285,20 +286,19 @@ class Session:
             now = joining.active_views(self._store, self._origin.name, self._boss.halted)
             live = self._live_copies()
             for name, copy in live.items():
-                joining.remember(writer, copy, self._tables[name])
+                needing.remember(writer, copy, self._tables[name])
             for view in self._sound():
                 if view in now and joining.serve(view, live):  # not dropped or defined anew since we looked
                     joining.follow(writer, self._store, view, live, self._follower.applied_lsn)
             joining.level(writer, self._store, self._origin.name)
 
-    def _live_copies(self) -> dict[tuple[str, str], Copy]:
-        """The copies that follow the stream with all that their tables' active views need."""
-        found: dict[tuple[str, str], Copy] = {}
+    def _live_copies(self) -> dict[CopyName, Copy]:
+        """The copies that follow the stream with all that their active views need."""
+        found: dict[CopyName, Copy] = {}
         for copy in copies(self._store, self._origin.name):
-            name = copy.schema, copy.name
-            need, table = self._needs.get(name), self._tables.get(name)
-            if need and table and joining.serves(copy, need, table):
-                found.setdefault(name, copy)
+            need, table = self._needs.get(copy.of), self._tables.get(copy.of)
+            if need and table and needing.serves(copy, need, table):
+                found.setdefault(copy.of, copy)
         return found
 
     def _sound(self) -> list[View]:
@@ -308,29 +308,39 @@ class Session:
     def _report(self) -> None:
         """Tell the worker which views follow the stream now, unless some are still being copied."""
         live = self._live_copies()
-        names = [view.relation_id for view in self._sound() if view.tables <= live.keys()]
-        self._boss.outcome(self._request, names, self._failed)
+        names = [one.relation_id for one in self._sound() if one.copies <= live.keys() and self._fills.settled(one)]
+        self._boss.outcome(self._request, names, self._failed | self._fills.failed)
+
+    def _fill(self) -> None:
+        """See to the sets of views with parameters that are asked for, or no longer."""
+        assert self._feed is not None and self._follower is not None
+        with syncing(Phase.CLONE, self._origin.name):
+            changed = self._fills.step(self._sound(), self._tables, self._feed.position)
+        if changed:
+            self._follower.reload()
+            self._report()
 
     def _step(self) -> None:
         """Take what came, apply it, confirm it; let a finished pass join."""
         assert self._stream is not None and self._feed is not None
-        received = self._stream.take(0.2 if self._pass is not None else 1.0, self._feed.enough_bytes)
+        received = self._stream.take(0.2 if self._pass or self._fills.busy else 1.0, self._feed.enough_bytes)
         self._received = received
         try:
             self._feed.take(received)
+            self._fill()
             late = len(received.frames) and self._feed.position < self._boss.awaited
-            if late or self._moments.lsn is not None:
+            if late or self._moments.lsn is not None or self._feed.position < (self._fills.waits_for or LSN(0)):
                 self._stream.ask_position()
             if self._pass is not None and self._pass.finished:
-                if self._feed.position >= self._pass.lsn:
-                    self._finish_pass()
-                else:
-                    self._stream.ask_position()
+                (self._finish_pass if self._feed.position >= self._pass.lsn else self._stream.ask_position)()
         except CopyBroken as broken:
             self._break(broken)
             raise broken.reason from broken
+        except Incomplete as incomplete:
+            detaching.set_aside(self._store, incomplete.copy)
+            raise
         except errors.ViewBroken as broken:
-            self._leave(broken)
+            self._failed[broken.relation_id] = broken  # it stands still now
             raise
 
     def _finish_pass(self) -> None:
@@ -341,9 +351,9 @@ class Session:
         making = {copy.id for copy in copies(self._store, self._origin.name) if copy.state is CopyState.COPYING}
         good = []
         for done, (_, table) in zip(finished.results, finished.tables, strict=True):
-            if done.error is None and done.copy.id in making and (table.schema, table.name) in self._needs:
+            if done.error is None and done.copy.id in making and done.copy.of in self._needs:
                 good.append((done, table))
-                self._tables[table.schema, table.name] = table  # as it was when its rows were read
+                self._tables[done.copy.of] = table  # as it was when its rows were read
             else:
                 finished.discard(done)
         if failed := [done for done in finished.results if done.error is not None]:
@@ -353,10 +363,7 @@ class Session:
             self._go_live(finished, good)
             self._boss.meter.copies += len(good)
         self._follower.reload()
-        self._start_pass_for_others(finished)
-
-    def _start_pass_for_others(self, finished: CopyPass) -> None:
-        if any(done.error is not None for done in finished.results):
+        if failed:
             self._report()
         else:
             self._setbacks.overcome()
@@ -377,10 +384,6 @@ class Session:
             raise CopyBroken((misfits or wider)[0], errors.ValueUnrepresentable(str(error))) from error
         made = [done.copy for done, _ in good]
         tell_cloned(self._store, self._origin.name, made, self._sound(), finished.seconds)
-
-    def _leave(self, broken: errors.ViewBroken) -> None:
-        """Go on without a view whose query fails, which stands still now."""
-        self._failed[broken.relation_id] = broken
 
     def _join(self, good: list[tuple[Copied, Table]]) -> None:
         assert self._feed is not None

@@ -9,10 +9,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from flashql import errors, recopies
+from flashql.catalog import CopyName
 from flashql.copying import Copied
 from flashql.events import Events, SyncRetry
-from flashql.joining import Need, TableName, mark_failed
+from flashql.joining import mark_failed
 from flashql.lifecycle import Phase
+from flashql.needing import Need
 from flashql.origins.postgres import PostgresOrigin
 from flashql.retrying import Failures
 from flashql.store import Store
@@ -28,14 +30,14 @@ class Setbacks:
         self._slot = slot
         self._failures = Failures(origin.retry)
         self._retry_at: float | None = None
-        self._given_up: dict[TableName, errors.FlashQLError] = {}
+        self._given_up: dict[CopyName, errors.FlashQLError] = {}
 
     @property
     def due(self) -> bool:
         """Whether it is time to try again."""
         return self._retry_at is not None and time.monotonic() >= self._retry_at
 
-    def given_up(self, table: TableName) -> errors.FlashQLError | None:
+    def given_up(self, table: CopyName) -> errors.FlashQLError | None:
         """Why the table is not tried again by itself; None when it may be."""
         return self._given_up.get(table)
 
@@ -53,7 +55,7 @@ class Setbacks:
         """A pass has succeeded."""
         self._failures.forget()
 
-    def note(self, failed: Sequence[Copied], needs: Mapping[TableName, Need]) -> dict[str, errors.FlashQLError]:
+    def note(self, failed: Sequence[Copied], needs: Mapping[CopyName, Need]) -> dict[str, errors.FlashQLError]:
         """These tables of one pass could not be copied: the errors by relation id, which their jobs show too."""
         delay: float | None = None
         if any(done.error is not None and done.error.retry is not errors.Retry.MANUAL for done in failed):
@@ -64,16 +66,16 @@ class Setbacks:
             assert done.error is not None
             with self._store.transaction() as writer:
                 delete_copy(writer, replace(done.copy, local_table=None))
-            need = needs.get((done.copy.schema, done.copy.name))
+            need = needs.get(done.copy.of)
             found |= self._failed(done, done.error, need, delay)
         return found
 
     def _failed(
         self, done: Copied, error: errors.FlashQLError, need: Need | None, delay_seconds: float | None
     ) -> dict[str, errors.FlashQLError]:
-        name = (done.copy.schema, done.copy.name)
+        name = done.copy.of
         if error.retry is errors.Retry.RECOPY:
-            recopies.note(self._slot, name, done.copy.id, error.message)
+            recopies.note(self._slot, name[:2], done.copy.id, error.message)
         if error.retry is errors.Retry.MANUAL:
             delay_seconds = None
         elif delay_seconds is None:

@@ -44,13 +44,14 @@ from flashql.store.jobs import (
 )
 from flashql.store.owner import seal
 from flashql.store.relations import freeze
+from flashql.subscriptions import Subscribes
 from flashql.verifying import VerifyReport
 from flashql.waking import Waker
 from flashql.worker import Worker
 from flashql.works import Works
 
 
-class Sync:
+class Sync(Subscribes):
     """The synchronisation of one database. `progress` may be set to follow long work."""
 
     def __init__(self, store: Store, origins: Callable[[str], PostgresOrigin]) -> None:

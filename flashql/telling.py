@@ -96,8 +96,8 @@ def tell_cloned(store: Store, origin: str, made: Iterable[Copy], views: Iterable
     ids, live = {copy.id for copy in made}, live_copies(store, origin)
     rows = {copy.id: _row_count(store, copy) for copy in live.values() if copy.id in ids}
     for view in views:
-        new = [copy for name in view.tables if (copy := live.get(name)) and copy.id in ids]
-        if new and view.tables <= live.keys():
+        new = [copy for name in view.copies if (copy := live.get(name)) and copy.id in ids]
+        if new and view.copies <= live.keys():
             events.tell(
                 SyncApplied(
                     view=view.relation_id,

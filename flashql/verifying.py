@@ -156,13 +156,13 @@ def _at_moment(worker: Worker, act: Callable[[HeldSlot], None]) -> None:
 
 
 def _copies_of(view: View, there: Iterable[Copy]) -> list[Copy]:
-    live = {(copy.schema, copy.name): copy for copy in there if copy.state is CopyState.LIVE}
-    if not view.tables <= live.keys():
+    live = {copy.of: copy for copy in there if copy.state is CopyState.LIVE}
+    if not view.copies <= live.keys():
         raise errors.OriginError(
             f"{view.relation_id} has no copy that follows its origin now",
             hint="Run db.sync.sync(), then verify again.",
         )
-    return [live[source.table] for source in view.sources]
+    return [live[view.copy_of(source)] for source in view.sources]
 
 
 def verify_locally(store: Store, view: View, repair: bool) -> VerifyReport:

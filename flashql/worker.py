@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
 from flashql import errors, joining
+from flashql.apply import Incomplete
 from flashql.events import Disconnected, Events, SyncRetry
 from flashql.lifecycle import Phase
 from flashql.lsn import LSN
@@ -264,24 +265,29 @@ class Worker:
         """One session; whether it came to follow the stream, and what ended it."""
         session: Session | None = None
         problem: errors.FlashQLError | None = None
-        self._reached = LSN(0)  # the origin's history may be another than it was: one that is shorter yet
-        try:
-            session = self._session = Session(self._store, self.origin, self, binary=self._binary)
-            session.run()
-        except NeedsText as unfit:
-            _log.info("origin %s sends text from here: %s", self.origin.name, unfit)
-            with self._condition:
-                self._binary, self._live = False, frozenset()
-            self._tell_ended(session, None)
-            return self._attempt()
-        except errors.FlashQLError as error:
-            problem = error
-        except Exception as error:
-            # A bug, or a dependency's: the job says so and tries again, instead of dying unseen.
-            problem = errors.ProtocolError(f"origin {self.origin.name}: {type(error).__name__}: {error}")
-            problem.__cause__ = error
-            _log.exception("the session of origin %s failed unexpectedly", self.origin.name)
-        self._tell_ended(session, problem)
+        again = True
+        while again:
+            again = False
+            self._reached = LSN(0)  # the origin's history may be another than it was: one that is shorter yet
+            try:
+                session = self._session = Session(self._store, self.origin, self, binary=self._binary)
+                session.run()
+            except NeedsText as unfit:
+                _log.info("origin %s sends text from here: %s", self.origin.name, unfit)
+                with self._condition:
+                    self._binary, self._live = False, frozenset()
+                again = True
+            except Incomplete as incomplete:
+                _log.info("origin %s: %s; what it shows is compared with the origin", self.origin.name, incomplete)
+                again = not self._stopping
+            except errors.FlashQLError as error:
+                problem = error
+            except Exception as error:
+                # A bug, or a dependency's: the job says so and tries again, instead of dying unseen.
+                problem = errors.ProtocolError(f"origin {self.origin.name}: {type(error).__name__}: {error}")
+                problem.__cause__ = error
+                _log.exception("the session of origin %s failed unexpectedly", self.origin.name)
+            self._tell_ended(session, problem)
         return session is not None and session.followed, problem
 
     def _tell_ended(self, session: Session | None, problem: errors.FlashQLError | None) -> None:

@@ -116,7 +116,9 @@ def test_the_tutorial_runs(origin: Origin, tmp_path: Path, monkeypatch: pytest.M
     assert origin.query("SELECT count(*) FROM pg_publication") == [(0,)]
 
 
-@pytest.mark.parametrize(("name", "parts"), [("changes", 4), ("events", 4), ("hooks", 3), ("scopes", 4)])
+@pytest.mark.parametrize(
+    ("name", "parts"), [("changes", 4), ("events", 4), ("hooks", 3), ("scopes", 4), ("subscriptions", 3)]
+)
 def test_a_guide_runs(origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, parts: int) -> None:
     """Its `sql` blocks run at the origin; a `text` block is what was printed since the one before it."""
     monkeypatch.setenv("SHOP_DSN", origin.dsn)
@@ -211,6 +213,8 @@ def test_every_verb_of_sync_and_field_of_a_status_is_documented() -> None:
         "wake",
         "reconcile",
         "share_status",
+        "subscribe",
+        "subscriptions",
     )
     scopes = ("start", "status", "wait", "delete", "delete_status")
     for where, verb in [(flashql.Sync, one) for one in verbs] + [(flashql.Scopes, one) for one in scopes]:
@@ -219,6 +223,7 @@ def test_every_verb_of_sync_and_field_of_a_status_is_documented() -> None:
             assert re.search(rf"`{verb}\([^`]*\b{name}\b", text), f"{verb} takes {name}"
     assert [field.name for field in fields(flashql.JobStatus) if f"`{field.name}`" not in text] == []
     assert [field.name for field in fields(flashql.VerifyReport) if f"`{field.name}`" not in text] == []
+    assert [field.name for field in fields(flashql.Subscribed) if f"`{field.name}`" not in text] == []
     assert [field.name for field in fields(flashql.ScopeStatus) if f"`{field.name}`" not in text] == []
     assert [field.name for field in fields(flashql.SyncReport) if f"`{field.name}`" not in text] == []
     measured = [*fields(flashql.OriginMetrics), *fields(flashql.ViewMetrics), *fields(flashql.Metrics)]
@@ -234,7 +239,7 @@ def test_every_command_and_its_options_are_documented() -> None:
     text = (DOCS / "reference" / "cli.md").read_text(encoding="utf-8")
     group = typer.main.get_command(app)
     commands = getattr(group, "commands")  # noqa: B009 - typer's stubs do not say that it is a group
-    assert set(commands) == {"demo", "sql", "sync", "scope", "status", "verify", "run", "doctor"}
+    assert set(commands) == {"demo", "sql", "sync", "scope", "subscribe", "status", "verify", "run", "doctor"}
     for name, command in commands.items():
         assert f"### `flashql {name}" in text, name
         for one, part in getattr(command, "commands", {}).items():

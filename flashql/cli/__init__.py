@@ -1,4 +1,4 @@
-"""The command line: `flashql demo`, `sql`, `sync`, `scope`, `status`, `verify`, `run`, `doctor`.
+"""The command line: `flashql demo`, `sql`, `sync`, `scope`, `subscribe`, `status`, `verify`, `run`, `doctor`.
 
 Exit codes: 0 when all went well, 1 when something failed, 2 when the command line or the settings are wrong.
 """
@@ -19,6 +19,7 @@ from flashql.cli.run import run
 from flashql.cli.scope import scope
 from flashql.cli.sql import sql
 from flashql.cli.status import status
+from flashql.cli.subscribe import subscribe
 from flashql.cli.sync import sync
 from flashql.cli.verify import verify
 from flashql.errors import FlashQLError
@@ -39,6 +40,7 @@ app = typer.Typer(
 for _command in (demo, sql, sync, status, verify, run, doctor):
     app.command()(_command)
 app.add_typer(scope)
+app.add_typer(subscribe)
 
 
 def _print_version(wanted: bool) -> None:

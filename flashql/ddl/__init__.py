@@ -16,6 +16,7 @@ from flashql.ddl.statements import (
     ExplainQuery,
     ExplainView,
     LocalSQL,
+    ParameterText,
     RefreshView,
     Statement,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "ExplainView",
     "FlashQL",
     "LocalSQL",
+    "ParameterText",
     "RefreshView",
     "RelationName",
     "Statement",

@@ -19,7 +19,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from flashql.catalog import Persistence
 from flashql.ddl import tokenizer
-from flashql.ddl.options import SCHEMA_OPTIONS, VIEW_OPTIONS, check_together
+from flashql.ddl.options import SCHEMA_OPTIONS, VIEW_OPTIONS, check_parameters, check_together
 from flashql.ddl.phrases import Phrases, word_of
 from flashql.ddl.statements import (
     AlterSchema,
@@ -97,7 +97,7 @@ class StatementReader(Phrases):
             self.refuse("OR REPLACE and IF NOT EXISTS exclude each other", at=self.ahead(-1))
         name_at = self.current
         name = self.dotted_name("the name of a view")
-        columns = self.columns()
+        columns, parameters = self.columns()
         options: dict[str, str] = {}
         self._options_before(keyword, options)
         self.expect("AS", hint=hint)
@@ -111,6 +111,7 @@ class StatementReader(Phrases):
         persistence = self._persistence(keyword, options.pop("persistence", None))
         try:
             check_together(options, persistence)
+            check_parameters(parameters, options, persistence)
         except DefinitionError as problem:
             self.refuse(problem.message, at=name_at, hint=problem.hint)
         origin = options.pop("replication_origin", None)
@@ -123,6 +124,7 @@ class StatementReader(Phrases):
             query,
             replaces,
             if_not_exists,
+            parameters,
         )
 
     def _options_before(self, keyword: Persistence | None, options: dict[str, str]) -> None:

@@ -7,17 +7,21 @@ here knows where in a script the option stands: the parser adds the position.
 from __future__ import annotations
 
 import string
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
-from flashql.catalog import Persistence
+from flashql.catalog import Parameter, Persistence
 from flashql.datatypes import PgType, ladder
+from flashql.ddl.statements import ParameterText
 from flashql.errors import DefinitionError
 
 ORIGIN_KINDS = ("postgres",)
 
 # A pause longer than this is a slip of the pen, and timers of the operating system have limits not far above.
 LONGEST_REFRESH_SECONDS = 3650 * 86400.0
+
+# Priorities of subscriptions: a smaller number is more urgent. Three is what a view has that names none.
+LEAST_URGENT, USUAL_PRIORITY = 1000, 3
 
 _NUMERIC_OID = 1700  # pg_type.oid of numeric
 
@@ -133,6 +137,16 @@ def _numeric(value: str) -> str:
     return text
 
 
+def _default_subscription(value: str) -> str:
+    return _choice("default_subscription", value, ("true", "false"))
+
+
+def _priority(value: str) -> str:
+    if not (value.isdigit() and value.isascii() and int(value) <= LEAST_URGENT):
+        raise DefinitionError(f"priority cannot be {value!r}", hint=f"0 is the most urgent, {LEAST_URGENT} the least")
+    return str(int(value))
+
+
 Checks = Mapping[str, Callable[[str], str]]
 
 VIEW_OPTIONS: Checks = {
@@ -142,6 +156,8 @@ VIEW_OPTIONS: Checks = {
     "reconcile_every": _interval,
     "seed": _seed,
     "numeric": _numeric,
+    "default_subscription": _default_subscription,
+    "priority": _priority,
 }
 SCHEMA_OPTIONS: Checks = {"replication_origin": _replication_origin}
 
@@ -188,3 +204,28 @@ def check_together(options: Iterable[str], persistence: Persistence | None) -> N
     for name in misplaced(options, persistence):
         kinds, hint = _ONLY_OF[name]
         raise DefinitionError(f"{name} is for {' and '.join(sorted(kinds))} views only", hint=hint)
+
+
+def check_parameters(
+    parameters: Sequence[ParameterText | Parameter], options: Mapping[str, str], persistence: Persistence | None
+) -> None:
+    """Raise `DefinitionError` for parameters that a view cannot have, and for options that only they give a sense."""
+    if parameters and persistence is not Persistence.REALTIME:
+        raise DefinitionError(
+            "only realtime views have parameters",
+            hint="CREATE REALTIME VIEW name (parameter type, ...) AS SELECT ...; for a column list leave out the types",
+        )
+    if parameters and "seed" in options:
+        raise DefinitionError("a view with parameters has no seed", hint="its rows come set by set: subscribe to them")
+    always = options.get("default_subscription") == "true"
+    if not parameters and ("priority" in options or options.get("default_subscription") == "false"):
+        raise DefinitionError(
+            "priority and default_subscription are for views with parameters",
+            hint="a view without parameters has all its rows as soon as it is synced",
+        )
+    missing = [parameter.name for parameter in parameters if not parameter.has_default]
+    if always and missing:
+        raise DefinitionError(
+            f"default_subscription needs a default for every parameter; {', '.join(missing)} has none",
+            hint="write (name type DEFAULT value, ...)",
+        )

@@ -13,6 +13,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from flashql.ddl.names import RESERVED_WORDS, RelationName, fold
 from flashql.ddl.options import Checks, check_name, normal_value
+from flashql.ddl.statements import ParameterText
 from flashql.ddl.tokenizer import UNCLOSED, line_and_column, starts_word
 from flashql.errors import DefinitionError, NotSupported, SyntaxProblem
 from flashql.quoting import quote
@@ -215,30 +216,41 @@ class Phrases:
             self.refuse(f"expected a number, found {self.found()}")
         return self.identifier(f"a value for {name}", reserved=True)
 
-    def columns(self) -> tuple[str, ...]:
-        """Step over `(column, ...)` if it stands here."""
-        hint = "write (column, ...): the types come from the query"
+    def columns(self) -> tuple[tuple[str, ...], tuple[ParameterText, ...]]:
+        """Step over `(column, ...)` or `(parameter type [DEFAULT literal], ...)` if it stands here: one is empty."""
+        hint = "write (column, ...), whose types come from the query, or (parameter type, ...)"
         names: list[str] = []
+        parameters: list[ParameterText] = []
         if not self.accept_type(TokenType.L_PAREN):
-            return ()
+            return (), ()
         while True:
             at = self.current
             names.append(self.identifier("the name of a column"))
             if self.current.token_type not in (TokenType.COMMA, TokenType.R_PAREN, END.token_type):
-                self._refuse_parameters(at)
+                parameters.append(self._parameter(names[-1]))
             if names[-1].lower() in [name.lower() for name in names[:-1]]:
-                self.refuse(f"the column {names[-1]} is given twice", at=at)
+                self.refuse(f"the {'parameter' if parameters else 'column'} {names[-1]} is given twice", at=at)
+            if parameters and len(parameters) < len(names):
+                self.refuse("some of these have types and some have none", at=at, hint=hint)
             if not self._goes_on(hint):
-                return tuple(names)
+                return ((), tuple(parameters)) if parameters else (tuple(names), ())
 
-    def _refuse_parameters(self, at: Token) -> NoReturn:
+    def _parameter(self, name: str) -> ParameterText:
+        """Step over a parameter's type, and its default where it has one."""
         if not starts_word(self.current.text[:1]):
             self.refuse(f"expected , or ), found {self.found()}")
-        self.not_supported(
-            "views with parameters are not offered yet",
-            at=at,
-            hint="for a column list leave out the types: (column, ...); they come from the query",
-        )
+        self.claim()
+        first, depth = self.index, 0
+        while depth or self.current.token_type not in (TokenType.COMMA, TokenType.R_PAREN, END.token_type):
+            if self.current is END or (not depth and word_of(self.current) == "DEFAULT"):
+                break
+            depth += (self.current.token_type in _OPENING) - (self.current.token_type in _CLOSING)
+            self.index += 1
+        type_ = self.sql[self.tokens[first].start : self.tokens[self.index - 1].end + 1]
+        if not self.accept("DEFAULT"):
+            return ParameterText(name, type_)
+        default = None if self.accept("NULL") else self._value(name)
+        return ParameterText(name, type_, default, has_default=True)
 
     def trailing_options(self) -> int:
         """Where the query from here on ends: at a `WITH (...)` that ends the statement, or with it."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from flashql.catalog import Persistence
 from flashql.ddl.names import RelationName
+from flashql.quoting import literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,20 @@ class Source:
 
     sql: str = field(default="", repr=False, compare=False)
     start: int = field(default=0, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class ParameterText:
+    """A parameter as it is written: a name, the origin's type, and a literal where it has a default."""
+
+    name: str
+    type: str
+    default: str | None = None  # the literal's text, unquoted; None with `has_default` is NULL
+    has_default: bool = False
+
+    def __str__(self) -> str:
+        default = "NULL" if self.default is None else literal(self.default)
+        return f"{self.name} {self.type}{f' DEFAULT {default}' if self.has_default else ''}"
 
 
 @dataclass(frozen=True)
@@ -36,6 +51,7 @@ class CreateView(Source):
     query: str  # exactly as written
     replace: bool = False
     if_not_exists: bool = False
+    parameters: tuple[ParameterText, ...] = ()
 
 
 @dataclass(frozen=True)

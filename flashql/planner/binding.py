@@ -16,11 +16,13 @@ from typing import Protocol
 from sqlglot import exp, serde
 
 from flashql import errors
-from flashql.catalog import Column, Persistence, Source, Table, View, ViewColumn
+from flashql.catalog import Column, Persistence, Restriction, Source, Table, View, ViewColumn
 from flashql.datatypes import ladder
+from flashql.ddl.statements import ParameterText
 from flashql.planner import parsing
 from flashql.planner.aggregates import aggregate_name
 from flashql.planner.collations import Locale
+from flashql.planner.restricting import restricted
 from flashql.planner.set_functions import called_name
 from flashql.planner.translating import translate
 from flashql.planner.transpile import to_local
@@ -51,8 +53,12 @@ class Bound:
     tables: tuple[Table, ...] = ()
 
 
-def bind(view: View, column_names: Sequence[str], origin: Describer) -> Bound:
+def bind(view: View, column_names: Sequence[str], origin: Describer, parameters: Sequence[ParameterText] = ()) -> Bound:
     """Fill in the columns of a view with an origin, and for a realtime one its base table and local query."""
+    if parameters:
+        base, restriction = restricted(view.query, parameters, origin)
+        bound = bind(replace(view, query=base), column_names, origin)
+        return replace(bound, view=_with_restriction(replace(bound.view, query=view.query), restriction, bound.tables))
     described = origin.describe(view.query)
     if not described:
         raise errors.DefinitionError("the query returns no columns")
@@ -66,6 +72,23 @@ def bind(view: View, column_names: Sequence[str], origin: Describer) -> Bound:
         return Bound(view)
     select = _rows_of_one_table(view.query)
     return _bind_query(view, origin) if select is None else _bind_rows(view, select, names, origin)
+
+
+def _with_restriction(view: View, restriction: Restriction, tables: Sequence[Table]) -> View:
+    """The view, which also reads the columns that its restriction compares."""
+    sources = []
+    for source, table in zip(view.sources, tables, strict=True):
+        if source.table == restriction.table:
+            read = {*source.columns, *restriction.columns}
+            computed = tuple(dict.fromkeys((*source.computed_from, *restriction.columns)))
+            source = replace(
+                source,
+                columns=tuple(column.name for column in table.columns if column.name in read),
+                computed_from=computed,
+                computed_types=tuple(table.streamed_column(name).declared for name in computed),
+            )
+        sources.append(source)
+    return replace(view, sources=tuple(sources), restriction=restriction)
 
 
 def view_names(found: Sequence[str], given: Sequence[str]) -> list[str]:

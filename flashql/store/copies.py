@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from flashql.catalog import Copy, CopyState, Origin
+from flashql.catalog import Copy, CopyName, CopyState, Origin
 from flashql.lsn import LSN
 from flashql.store.duck import DATA_SCHEMA, Store, translated
 from flashql.store.inputs import forget_input
@@ -31,13 +31,14 @@ def copies_seen(cursor: duckdb.DuckDBPyConnection, origin: str) -> list[Copy]:
         return _loaded(cursor.execute(_COPIES, [origin]).fetchall())
 
 
-def live_tables(store: Store, origin: str) -> dict[tuple[str, str], str]:
-    """The local tables of the origin's live copies, by schema and name there."""
+def live_tables(store: Store, origin: str) -> dict[CopyName, str]:
+    """The local tables of the origin's live copies, by what they are of."""
     rows = store.rows(
-        "SELECT schema_name, table_name, local_table FROM flashql.copies WHERE origin = ? AND state = ?",
+        "SELECT schema_name, table_name, coalesce(definition->>'$.view', ''), local_table FROM flashql.copies "
+        "WHERE origin = ? AND state = ?",
         [origin, CopyState.LIVE.value],
     )
-    return {(schema, name): table for schema, name, table in rows}
+    return {(schema, name, view): table for schema, name, view, table in rows}
 
 
 _COPIES = "SELECT definition, state, local_table, lsn FROM flashql.copies WHERE origin = ? ORDER BY id"
@@ -67,16 +68,21 @@ def save_copy(writer: duckdb.DuckDBPyConnection, copy: Copy) -> None:
 
 
 def delete_copy(writer: duckdb.DuckDBPyConnection, copy: Copy) -> None:
-    """Forget the copy; drop its rows and what waits for it."""
+    """Forget the copy; drop its rows, what waits for it, and its sets."""
     forget_input(writer, copy.local_table)
     writer.execute("DELETE FROM flashql.copies WHERE id = ?", [copy.id])
-    drop_table(writer, copy.local_table)
-    drop_table(writer, waiting_table(copy))
+    for table in (copy.local_table, waiting_table(copy), sets_table(copy)):
+        drop_table(writer, table)
 
 
 def waiting_table(copy: Copy) -> str:
     """The table of schema flashql_data with the changes that wait while the copy is made."""
     return f"p{copy.id}"
+
+
+def sets_table(copy: Copy) -> str:
+    """The table of schema flashql_data with the sets that a partial copy has rows for."""
+    return f"s{copy.id}"
 
 
 def drop_table(writer: duckdb.DuckDBPyConnection, table: str | None) -> None:

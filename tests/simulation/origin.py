@@ -274,7 +274,7 @@ class SimulatedOrigin(PostgresOrigin):
         self._server.slots.pop(name, None)
         self._server.publications.pop(name, None)
 
-    def expected(self, table: Table, columns: Sequence[Column]) -> Size:
+    def expected(self, table: Table, columns: Sequence[Column], condition: str | None = None) -> Size:
         """Nothing is estimated here."""
         return UNKNOWN_SIZE
 

@@ -215,9 +215,10 @@ class PostgresOrigin:
         """Sources of all rows of the table in the snapshot, or of those that meet the condition."""
         return snapshot.sources(self.client, held, table, columns, count, condition)
 
-    def expected(self, table: Table, columns: Sequence[Column]) -> Size:
-        """How much reading these columns of all rows will bring, as the planner estimates it."""
-        return self.client.expected(snapshot.rows_sql(table, columns))
+    def expected(self, table: Table, columns: Sequence[Column], condition: str | None = None) -> Size:
+        """How much reading these columns of all rows, or of some, will bring, as the planner estimates it."""
+        where = "" if condition is None else f" WHERE {condition}"
+        return self.client.expected(snapshot.rows_sql(table, columns) + where)
 
     def close(self) -> None:
         """Close every connection."""

@@ -66,3 +66,9 @@ LocalSQL {"sql": "CREATE VIEW other.main.v AS SELECT 1"}
 LocalSQL {"sql": "CREATE VIEW 'quoted' AS SELECT 1"}
 LocalSQL {"sql": "CREATE VIEW late WITH (DEFER_BINDING) AS SELECT 1"}
 LocalSQL {"sql": "CREATE VIEW d AS DESCRIBE t"}
+
+-- input
+CREATE REALTIME VIEW shop.x(issue BIGINT, "Since" timestamp with time zone DEFAULT NULL, share numeric(5,2) DEFAULT -1.5)
+    AS SELECT 1 WITH (default_subscription = false, priority = 2)
+-- expected
+CreateView {"name": "shop.x", "persistence": "realtime", "options": {"default_subscription": "false", "priority": "2"}, "query": "SELECT 1", "parameters": ["issue BIGINT", "Since timestamp with time zone DEFAULT NULL", "share numeric(5,2) DEFAULT '-1.5'"]}

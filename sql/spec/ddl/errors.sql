@@ -77,10 +77,34 @@ CREATE OR REPLACE REALTIME VIEW IF NOT EXISTS x AS SELECT 1
 SyntaxProblem: line 1, column 40: OR REPLACE and IF NOT EXISTS exclude each other
 
 -- input
-CREATE REALTIME VIEW shop.x(issue BIGINT) AS SELECT 1
+CREATE REALTIME VIEW shop.x(issue BIGINT, day) AS SELECT 1
 -- expected
-NotSupported: line 1, column 29: views with parameters are not offered yet
-Hint: for a column list leave out the types: (column, ...); they come from the query
+SyntaxProblem: line 1, column 43: some of these have types and some have none
+Hint: write (column, ...), whose types come from the query, or (parameter type, ...)
+
+-- input
+CREATE MATERIALIZED VIEW shop.x(issue BIGINT) AS SELECT 1
+-- expected
+SyntaxProblem: line 1, column 26: only realtime views have parameters
+Hint: CREATE REALTIME VIEW name (parameter type, ...) AS SELECT ...; for a column list leave out the types
+
+-- input
+CREATE REALTIME VIEW shop.x(issue BIGINT) AS SELECT 1 WITH (default_subscription = true)
+-- expected
+SyntaxProblem: line 1, column 22: default_subscription needs a default for every parameter; issue has none
+Hint: write (name type DEFAULT value, ...)
+
+-- input
+CREATE REALTIME VIEW shop.x AS SELECT 1 WITH (priority = 2)
+-- expected
+SyntaxProblem: line 1, column 22: priority and default_subscription are for views with parameters
+Hint: a view without parameters has all its rows as soon as it is synced
+
+-- input
+CREATE REALTIME VIEW shop.x(issue BIGINT) AS SELECT 1 WITH (priority = -1)
+-- expected
+SyntaxProblem: line 1, column 72: priority cannot be '-1'
+Hint: 0 is the most urgent, 1000 the least
 
 -- input
 CREATE REALTIME VIEW x(a, B, b) AS SELECT 1
@@ -108,7 +132,7 @@ Hint: did you mean realtime? persistence is one of: origin, materialized, realti
 CREATE VIEW x WITH (persistance = 'realtime') AS SELECT 1
 -- expected
 SyntaxProblem: line 1, column 21: there is no option 'persistance'
-Hint: did you mean persistence? known options: persistence, replication_origin, refresh_every, reconcile_every, seed, numeric
+Hint: did you mean persistence? known options: persistence, replication_origin, refresh_every, reconcile_every, seed, numeric, default_subscription, priority
 
 -- input
 CREATE MATERIALIZED VIEW x WITH (numeric = auto) AS
