@@ -34,7 +34,7 @@ from flashql.database import Database
 from flashql.events import SyncEvent
 from flashql.listening import Handle
 
-ROUNDS, TRANSACTIONS = 5, 5_000
+ROUNDS, TRANSACTIONS = 5, 40_000
 _AT_MOST_SECONDS = 280
 
 Callback = Callable[[SyncEvent], object]
