@@ -246,6 +246,7 @@ def test_a_truncation_that_the_snapshot_contains_is_left_out(store: Store) -> No
 @pytest.mark.parametrize("end", ["deleted", "detached"])
 def test_what_waits_goes_with_what_it_waits_for(store: Store, end: str) -> None:
     copy = replace(copy_of(("id",)), id=7, local_table=None, state=CopyState.COPYING)
+    before = data_tables(store)
     with store.transaction() as writer:
         save_copy(writer, copy)
         pending.create(writer, copy)
@@ -253,7 +254,7 @@ def test_what_waits_goes_with_what_it_waits_for(store: Store, end: str) -> None:
             save_copy(writer, replace(copy, state=CopyState.DETACHED))
         else:
             delete_copy(writer, copy)
-    assert data_tables(store) == {"t1"}
+    assert data_tables(store) == before
     with store.transaction() as writer:
         delete_copy(writer, copy)
 
