@@ -65,7 +65,7 @@ def test_the_file_of_a_killed_process_opens(database_path: str) -> None:
 
 def test_phases_of_a_file_from_before_they_had_names(database_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as before:
-        before.setattr(duck, "sql_files", lambda folder: [one for one in sql_files(folder) if one[0] < "0008"])
+        before.setattr(duck, "sql_files", lambda folder: [one for one in sql_files(folder) if one[0] < "0007"])
         store = Store(database_path)
     with store.transaction() as writer:
         for name, phase in (("a", "stream"), ("b", "copy"), ("c", "slot"), ("d", None)):
