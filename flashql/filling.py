@@ -12,7 +12,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -176,7 +176,7 @@ class Fills:
             for copy, sets in self._filling.values():
                 done = Works.of(self._store).now(copy.view)
                 if done is not None:
-                    set_progress(writer, copy.view, sets, done.done_rows, done.total_rows)
+                    set_progress(writer, copy.view, sets, astuple(done))
                     self._tell_sets(copy, sets, done)
 
     def _tell_sets(self, copy: Copy, sets: Sequence[str], done: Amount) -> None:
@@ -231,7 +231,7 @@ class Fills:
         """A fill does not join: nothing of it stays, and why is said of its subscriptions."""
         with self._store.transaction() as writer:
             delete_copy(writer, replace(done.copy, local_table=None))
-            set_progress(writer, wanted.view, sets, None, None)
+            set_progress(writer, wanted.view, sets, None)
             if error is not None:
                 before = subscriptions(self._store, wanted.view)
                 failed = {
@@ -260,7 +260,7 @@ class Fills:
                 move_sets(writer, fill, copy)
                 self._maintenance.maintain(writer, deltas, position)
                 delete_copy(writer, fill)
-                set_progress(writer, copy.view, sets, None, None)
+                set_progress(writer, copy.view, sets, None)
                 before, now = subscriptions(self._store, copy.view), datetime.now(UTC)
                 change_subscriptions(writer, before, lambda rows: published(rows, keys, now, str(position)))
                 self._store.once_committed(self._subscribers.tell)

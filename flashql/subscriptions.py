@@ -29,13 +29,15 @@ from flashql.subscribing import Subscribed, listed, subscribe, unsubscribe
 
 @dataclass(frozen=True)
 class SubscriptionProgress:
-    """Rows read so far, and how many the origin thinks there are (None: it did not say).
+    """Rows and bytes read so far, and how many the origin thinks there are (None: it did not say).
 
     Sets that are read together count together, as their rows may be the same.
     """
 
     done_rows: int
     total_rows: int | None
+    done_bytes: int
+    total_bytes: int | None
 
 
 class Subscription:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,6 +28,7 @@ _TYPES = {
     "last_error": "VARCHAR",
 }
 _TIMES = ("expires_at", "last_synced_at")
+_DONE = ("done_rows", "total_rows", "done_bytes", "total_bytes")
 # Times as numbers: what DuckDB makes of them for Python is in the zone of whoever asks.
 _SELECTED = ", ".join(f"epoch_us({name})" if name in _TIMES else name for name in _FIELDS)
 
@@ -94,22 +95,23 @@ def delete_subscriptions(writer: duckdb.DuckDBPyConnection, view: str) -> None:
 
 
 def set_progress(
-    writer: duckdb.DuckDBPyConnection, view: str, sets: list[str], done_rows: int | None, total_rows: int | None
+    writer: duckdb.DuckDBPyConnection, view: str, sets: list[str], done: Sequence[int | None] | None
 ) -> None:
-    """How many rows of these sets have been read, all together; None: they are not being read."""
-    shown = "NULL" if done_rows is None else "{'done_rows': $3::BIGINT, 'total_rows': $4::BIGINT}"
-    values = [] if done_rows is None else [done_rows, total_rows]
+    """How many rows of these sets are read, of how many, and bytes, all together; None: they are not being read."""
+    values = ", ".join(f"'{name}': ${at}::BIGINT" for at, name in enumerate(_DONE, 3))
+    shown = "NULL" if done is None else f"{{{values}}}"
     writer.execute(
         f"UPDATE flashql.subscriptions SET progress = {shown} WHERE view = $1 "
         "AND parameters IN (SELECT unnest($2::VARCHAR[]))",
-        [view, sets, *values],
+        [view, sets, *(done or ())],
     )
 
 
-def progress_of(store: Store, key: Key) -> tuple[int, int | None] | None:
-    """Rows read and rows in all, of the sets that are read together with this one; None when it is not being read."""
+def progress_of(store: Store, key: Key) -> tuple[int, int | None, int, int | None] | None:
+    """The same of the sets that are read together with this one; None when it is not being read."""
     rows = store.rows(
-        "SELECT progress.done_rows, progress.total_rows FROM flashql.subscriptions WHERE view = ? AND parameters = ?",
+        f"SELECT {', '.join(f'progress.{name}' for name in _DONE)} FROM flashql.subscriptions "
+        "WHERE view = ? AND parameters = ?",
         list(key),
     )
-    return (rows[0][0], rows[0][1]) if rows and rows[0][0] is not None else None
+    return (rows[0][0], rows[0][1], rows[0][2], rows[0][3]) if rows and rows[0][0] is not None else None

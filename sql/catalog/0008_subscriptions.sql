@@ -11,6 +11,7 @@ CREATE TABLE flashql.subscriptions (
     last_synced_at TIMESTAMPTZ, -- when its rows came
     has_synced BOOLEAN NOT NULL,
     lsn VARCHAR, -- of the origin, as of which they came
-    progress STRUCT(done_rows BIGINT, total_rows BIGINT), -- while they are read; the total is the origin's estimate
+    -- While they are read; totals are the origin's estimates.
+    progress STRUCT(done_rows BIGINT, total_rows BIGINT, done_bytes BIGINT, total_bytes BIGINT),
     last_error VARCHAR -- why they could not be
 );
