@@ -58,6 +58,7 @@ class PostgresClient:
         self._arrow_lock = threading.Lock()  # held while one is made
         self._reading: set[AdbcStatement] = set()
         self._reading_lock = threading.Lock()
+        self._closing = False
 
     def conninfo(self, application_name: str = "flashql", **more: str) -> str:
         """The connection string for one more connection; asks for the DSN anew."""
@@ -100,6 +101,7 @@ class PostgresClient:
 
     def close(self) -> None:
         """Close every pooled connection, and end the queries whose rows are being read."""
+        self._closing = True
         if self._reading:
             # Libpq has no timeout for this, and the network may be what keeps a reader waiting.
             cancelling = threading.Thread(target=self._cancel_readers, name="flashql-cancel", daemon=True)
@@ -231,7 +233,9 @@ class PostgresClient:
             stream, _ = statement.execute_query()
             with (
                 pa.RecordBatchReader.from_stream(stream) as batches,
-                _rows_errors(self.name, batches, lambda: self._run_again(query, before)) as rows,
+                _rows_errors(
+                    self.name, batches, lambda: None if self._closing else self._run_again(query, before)
+                ) as rows,
             ):
                 yield rows
 
@@ -316,7 +320,7 @@ def _rows_errors(
         text = str(failures[0])
         if _NOTHING_CAME in text:
             run_again()
-            raise errors.OriginUnreachable(f"origin {origin} sent no rows, but has no reason") from failures[0]
+            raise as_ours(origin, None, text) from failures[0]
         if "ERROR:" in text:
             message = first_line(text.split("ERROR:", 1)[1])
             raise errors.OriginQueryFailed(f"origin {origin}: {message}") from failures[0]
