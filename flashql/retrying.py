@@ -45,7 +45,7 @@ class RetryPolicy:
         """The pause after so many failures in a row (from 1); `chance` is uniform in [0, 1).
 
         >>> [RetryPolicy(base_seconds=1, cap_seconds=5, jitter=0).delay_seconds(n, 0.9) for n in (1, 2, 3, 4, 1000)]
-        [1.0, 2.0, 4.0, 5, 5]
+        [1.0, 2.0, 4.0, 5.0, 5.0]
         >>> policy = RetryPolicy()
         >>> policy.delay_seconds(1, 0.0), policy.delay_seconds(1, 1.0), policy.delay_seconds(100, 1.0)
         (0.125, 0.25, 30.0)

@@ -18,7 +18,7 @@ from flashql.origins.base import no_progress
 from flashql.works import Works
 
 # How long the last bars are waited for when the work is over.
-_SETTLE_SECONDS = 1.0
+_SETTLE_SECONDS = 5.0
 
 
 class Bars:

@@ -264,4 +264,10 @@ def makes_rows(select: exp.Select) -> bool:
     )
 
 
+def is_one_row(select: exp.Select) -> bool:
+    """Whether it takes all rows together, none of them too: then it has one row, or (by HAVING) none."""
+    together = bool(select.args.get("having")) or any(is_aggregate(node) for node in own(select, exp.Func))
+    return together and not select.args.get("group") and not makes_rows(select)
+
+
 _OF_ROWS = frozenset(["unnest", "generate_subscripts"])

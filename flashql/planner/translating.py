@@ -14,6 +14,7 @@ from sqlglot import exp
 
 from flashql import errors
 from flashql.catalog import Column, Table
+from flashql.planner.blocks import is_one_row
 from flashql.planner.collations import Locale
 from flashql.planner.expressions import Expressions
 from flashql.planner.grouping import Grouping
@@ -200,6 +201,9 @@ class _Translator:
         sorting = Sorting(level, scope)
         sorting.of_select(node, relation)
         Grouping(level, scope).apply(node, relation)
+        if is_one_row(select):  # DuckDB has no row where these look, within LATERAL, at the sum of no rows
+            select.set("distinct", None)
+            select.set("order", None)
         return sorting.tied(node, relation) if with_ties(node) else relation
 
     def _items(self, node: exp.Select, level: Level, scope: Expressions) -> list[Output]:
