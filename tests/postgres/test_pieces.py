@@ -114,9 +114,12 @@ def test_a_strange_message_between_pieces_is_not_passed_over(
             return strange(frames)
 
         monkeypatch.setattr(Frames, "not_xlog_data", found)
-        backlog(pair, INSERTS)
-        until(lambda: not left)
-        pair.check()
+        for _ in range(10):  # a slow origin may have nothing more when it is looked for
+            backlog(pair, "TRUNCATE a", INSERTS)
+            pair.check()
+            if not left:
+                return
+    pytest.fail("nothing came between pieces")
 
 
 def test_what_take_lost_is_raised_again() -> None:
