@@ -6,16 +6,13 @@ So a feed holds at most what differs between the rows that its consumer knows an
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from types import TracebackType
 from typing import Self
 
 import duckdb
@@ -25,6 +22,7 @@ from flashql.catalog import View
 from flashql.maintenance import Maintenance
 from flashql.moved import Change, netted
 from flashql.store import Store
+from flashql.taking import Taken
 from flashql.watching import Watcher
 
 Callback = Callable[[Change], object]
@@ -39,7 +37,7 @@ BUFFERED_CHANGES = 1_000
 _JOIN_SECONDS = 2.0
 
 
-class ChangeFeed:
+class ChangeFeed(Taken[Change]):
     """The changes of a view or query in the order of commits, each once: an iterator, also an asynchronous one.
 
     Iteration waits for the next change, ends after `close`, and raises why the feed has ended by itself: `UnknownName`
@@ -47,17 +45,15 @@ class ChangeFeed:
     """
 
     def __init__(self, name: str, connect: Callable[[], duckdb.DuckDBPyConnection]) -> None:
+        super().__init__(f"changes-{name}")
         self.name = name
         self._connect = connect
-        self._condition = threading.Condition()  # guards all below
         self._waiting: deque[Change] = deque()
         self._rows = 0  # in those that wait
         self._limit_rows = BUFFERED_ROWS
         self._folding = False
         self._error: errors.FlashQLError | None = None
         self._closed = False
-        self._wakers: list[Callable[[], None]] = []
-        self._thread: threading.Thread | None = None
         self._unwatch: weakref.finalize[..., ChangeFeed] | None = None
 
     # -- what is told
@@ -115,24 +111,7 @@ class ChangeFeed:
             self._fold_when_full()
             self._wake()
 
-    def _wake(self) -> None:
-        self._condition.notify_all()
-        wakers, self._wakers = self._wakers, []
-        for wake in wakers:
-            with suppress(RuntimeError):  # its event loop is closed
-                wake()
-
     # -- what is taken
-
-    def take(self, timeout: float | None = None) -> Change | None:
-        """The next change, waited for at most `timeout` seconds; None when the feed was closed.
-
-        Raises `TimeoutError`, and why the feed has ended by itself.
-        """
-        with self._condition:
-            if not self._condition.wait_for(self._ready, timeout):
-                raise TimeoutError(f"{self.name} has not changed for {timeout} s")
-            return self._next()
 
     def _ready(self) -> bool:
         return self._closed or (not self._folding and (bool(self._waiting) or self._error is not None))
@@ -148,40 +127,6 @@ class ChangeFeed:
         if self._error is not None and not self._closed:
             raise self._error
         return None
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> Change:
-        change = self.take()
-        if change is None:
-            raise StopIteration
-        return change
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Change:
-        loop = asyncio.get_running_loop()
-        while True:
-            arrived = asyncio.Event()
-
-            def wake(arrived: asyncio.Event = arrived) -> None:
-                loop.call_soon_threadsafe(arrived.set)
-
-            with self._condition:
-                if self._ready():
-                    change = self._next()
-                    break
-                self._wakers.append(wake)
-            try:
-                await arrived.wait()
-            finally:
-                with self._condition, suppress(ValueError):
-                    self._wakers.remove(wake)
-        if change is None:
-            raise StopAsyncIteration
-        return change
 
     # -- its life
 
@@ -203,21 +148,9 @@ class ChangeFeed:
         self._unwatch.atexit = False
         return self
 
-    def call(self, callback: Callback) -> Self:
-        """Hand each change to `callback`, one after the other, in a thread of the feed's own."""
-        self._thread = threading.Thread(
-            target=self._run, args=(callback,), name=f"flashql-changes-{self.name}", daemon=True
-        )
-        self._thread.start()
-        return self
-
     def _run(self, callback: Callback) -> None:
         try:
-            for change in self:
-                try:
-                    callback(change)
-                except Exception:
-                    _log.exception("a callback for the changes of %s raised; it goes on with the next", self.name)
+            super()._run(callback)
         except errors.FlashQLError as error:
             _log.error("the changes of %s have ended: %s", self.name, error)
         finally:
@@ -237,16 +170,7 @@ class ChangeFeed:
             self._waiting.clear()
             self._wake()
         self._end_watch()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(_JOIN_SECONDS)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        self.join(_JOIN_SECONDS)
 
 
 def _rows(change: Change) -> int:

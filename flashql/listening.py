@@ -6,15 +6,12 @@ something is become one; what cannot be kept even so is left out, counted, and s
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import logging
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from contextlib import suppress
-from types import TracebackType
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar
+
+from flashql.taking import Taken
 
 # This many messages wait one by one. A message is some hundred bytes.
 BUFFERED_MESSAGES = 1_000
@@ -38,7 +35,7 @@ class Message(Protocol):
 M = TypeVar("M", bound=Message)
 
 
-class Listener(Generic[M]):
+class Listener(Taken[M]):
     """What one listener is told, in order: an iterator, also an asynchronous one.
 
     Iteration waits for the next message, and ends after `close` or, when all that waits was taken, after `end`. Any
@@ -46,17 +43,14 @@ class Listener(Generic[M]):
     """
 
     def __init__(self, title: str, limit: int = BUFFERED_MESSAGES) -> None:
+        super().__init__(title)
         self.left_out = 0
-        self._title = title  # for people: in the log, and as its thread's name
         self._limit = limit
-        self._condition = threading.Condition()  # guards all below
         self._waiting: OrderedDict[int, M] = OrderedDict()  # by number, ascending
         self._number = 0
         self._folding = False  # too much waits: one message of each topic is enough
         self._places: dict[Hashable, int] = {}  # while folding: where the message of a topic waits
         self._ended = False
-        self._wakers: list[Callable[[], None]] = []
-        self._thread: threading.Thread | None = None
 
     # -- what is told
 
@@ -104,24 +98,7 @@ class Listener(Generic[M]):
             self._ended = True
             self._wake()
 
-    def _wake(self) -> None:
-        self._condition.notify_all()
-        wakers, self._wakers = self._wakers, []
-        for wake in wakers:
-            with suppress(RuntimeError):  # its event loop is closed
-                wake()
-
     # -- what is taken
-
-    def take(self, timeout: float | None = None) -> M | None:
-        """The next message, waited for at most `timeout` seconds; None when none comes any more.
-
-        Raises `TimeoutError`.
-        """
-        with self._condition:
-            if not self._condition.wait_for(self._ready, timeout):
-                raise TimeoutError(f"{self._title}: nothing came for {timeout} s")
-            return self._next()
 
     def _ready(self) -> bool:
         return self._ended or bool(self._waiting)
@@ -135,40 +112,6 @@ class Listener(Generic[M]):
             self._places.clear()
         return message
 
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> M:
-        message = self.take()
-        if message is None:
-            raise StopIteration
-        return message
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> M:
-        loop = asyncio.get_running_loop()
-        while True:
-            arrived = asyncio.Event()
-
-            def wake(arrived: asyncio.Event = arrived) -> None:
-                loop.call_soon_threadsafe(arrived.set)
-
-            with self._condition:
-                if self._ready():
-                    message = self._next()
-                    break
-                self._wakers.append(wake)
-            try:
-                await arrived.wait()
-            finally:
-                with self._condition, suppress(ValueError):
-                    self._wakers.remove(wake)
-        if message is None:
-            raise StopAsyncIteration
-        return message
-
     # -- its life
 
     @property
@@ -176,43 +119,12 @@ class Listener(Generic[M]):
         """Whether nothing it could be told would be taken."""
         return self._ended
 
-    def call(self, callback: Callable[[M], object]) -> Self:
-        """Hand each message to `callback`, one after the other, on a thread of the listener's own.
-
-        What it raises is logged, and the next message is handed over. A coroutine that it returns is run to its end.
-        """
-        self._thread = threading.Thread(target=self._run, args=(callback,), name=f"flashql-{self._title}", daemon=True)
-        self._thread.start()
-        return self
-
-    def _run(self, callback: Callable[[M], object]) -> None:
-        for message in self:
-            try:
-                outcome = callback(message)
-                if inspect.iscoroutine(outcome):
-                    asyncio.run(outcome)
-            except BaseException:  # also what ends a thread, or a task: this thread is not the callback's to end
-                _log.exception("%s raised; it goes on with the next message", self._title)
-
-    def join(self, timeout_seconds: float) -> None:
-        """Wait so long for the callback's thread to end, unless it is this one."""
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout_seconds)
-
     def close(self) -> None:
         """End it, once: what waits is dropped, iteration ends, and no callback begins any more."""
         with self._condition:
             self._ended = True
             self._waiting.clear()
             self._wake()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class Handle:

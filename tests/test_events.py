@@ -118,13 +118,13 @@ def test_a_callback_that_raises_is_logged_and_goes_on(bus: Events, caplog: pytes
         raise SystemExit if event.attempt == 2 else ValueError("a bug of mine")
 
     bus.on("sync_retry", fail)
-    with caplog.at_level(logging.ERROR, logger="flashql.listening"):
+    with caplog.at_level(logging.ERROR, logger="flashql.taking"):
         for attempt in (1, 2, 3):
             bus.tell(retry(attempt))
         bus.close()
     assert told == [1, 2, 3]
     assert [record.message for record in caplog.records] == [
-        "on-sync_retry raised; it goes on with the next message"
+        "on-sync_retry: a callback raised; it goes on with the next"
     ] * 3
     assert "a bug of mine" in caplog.text
 
