@@ -15,7 +15,7 @@ from flashql.ddl.names import RESERVED_WORDS, RelationName, fold
 from flashql.ddl.options import Checks, check_name, normal_value
 from flashql.ddl.statements import ParameterText
 from flashql.ddl.tokenizer import UNCLOSED, line_and_column, starts_word
-from flashql.errors import DefinitionError, NotSupported, SyntaxProblem
+from flashql.errors import DefinitionError, SyntaxProblem
 from flashql.quoting import quote
 
 # What a query may begin with: the contract's SELECT, TABLE, VALUES and WITH, and DuckDB's own ways.
@@ -74,11 +74,6 @@ class Phrases:
         """Raise `SyntaxProblem` at the token, or at the current one."""
         line, column = line_and_column(self.sql, self._offset(at))
         raise SyntaxProblem(message, line=line, column=column, hint=hint)
-
-    def not_supported(self, message: str, *, at: Token, hint: str) -> NoReturn:
-        """Raise `NotSupported` for what is well written but not (yet) offered."""
-        line, column = line_and_column(self.sql, at.start)
-        raise NotSupported(f"line {line}, column {column}: {message}", hint=hint)
 
     def _offset(self, at: Token | None) -> int:
         token = at or self.current
