@@ -35,6 +35,23 @@ CREATE REALTIME VIEW shop.big AS SELECT id, amount FROM public.orders WHERE amou
 """
 
 
+# The same in small, for tests to which rows do not matter: one table at the origin, one view that follows it.
+ORDERS_SQL = """
+CREATE TABLE orders (id int PRIMARY KEY, amount int);
+INSERT INTO orders SELECT n, n FROM generate_series(1, 100) AS n;
+"""
+ORDERS_VIEW_SQL = """
+CREATE SCHEMA shop WITH (replication_origin = 'primary');
+CREATE REALTIME VIEW shop.orders AS SELECT * FROM public.orders;
+"""
+
+
+def make_orders(origin: Origin) -> Origin:
+    """Fill the origin's database with 100 orders alone."""
+    origin.execute(ORDERS_SQL)
+    return origin
+
+
 def make_shop(origin: Origin) -> Origin:
     """Fill the origin's database: 20 customers, 10 products, 100 orders."""
     origin.execute(SHOP_SQL)

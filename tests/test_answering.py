@@ -31,20 +31,15 @@ from flashql.store.jobs import blank
 from tests.fix_cli import COMMAND, running
 from tests.fix_postgres import Origin
 from tests.fix_proxy import Proxy
-from tests.fix_shop import until
+from tests.fix_shop import ORDERS_VIEW_SQL, make_orders, until
 
-DEFINE = """
-CREATE SCHEMA shop WITH (replication_origin = 'primary');
-CREATE REALTIME VIEW shop.orders AS SELECT * FROM public.orders;
-CREATE ORIGIN VIEW shop.all AS SELECT * FROM public.orders;
+DEFINE = f"""{ORDERS_VIEW_SQL}CREATE ORIGIN VIEW shop.all AS SELECT * FROM public.orders;
 """
 
 
 @pytest.fixture
 def shop(origin: Origin) -> Origin:
-    origin.execute("CREATE TABLE orders (id int PRIMARY KEY, amount int)")
-    origin.execute("INSERT INTO orders SELECT n, n FROM generate_series(1, 100) AS n")
-    return origin
+    return make_orders(origin)
 
 
 def defined(tmp_path: Path, dsn: str) -> Path:

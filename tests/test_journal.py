@@ -25,20 +25,14 @@ from flashql.events import ConnectivityChanged, Disconnected, DriftFound, SyncAp
 from tests.fix_cli import running
 from tests.fix_postgres import Origin
 from tests.fix_proxy import Proxy
-from tests.fix_shop import until
+from tests.fix_shop import ORDERS_VIEW_SQL, make_orders, until
 
 SECRET = "hunter2-s3cret"
-DEFINE = """
-CREATE SCHEMA shop WITH (replication_origin = 'primary');
-CREATE REALTIME VIEW shop.orders AS SELECT * FROM public.orders;
-"""
 
 
 @pytest.fixture
 def shop(origin: Origin) -> Origin:
-    origin.execute("CREATE TABLE orders (id int PRIMARY KEY, amount int)")
-    origin.execute("INSERT INTO orders SELECT n, n FROM generate_series(1, 100) AS n")
-    return origin
+    return make_orders(origin)
 
 
 @pytest.fixture
@@ -68,7 +62,7 @@ class Lines:
 def test_a_cut_shows_in_the_log_the_status_and_the_metrics(shop: Origin, proxy: Proxy, tmp_path: Path) -> None:
     file = tmp_path / "app.duckdb"
     with flashql.connect(str(file), origins={"primary": proxy.dsn}) as db:
-        db.execute(DEFINE)
+        db.execute(ORDERS_VIEW_SQL)
     dsn = make_conninfo(proxy.dsn, password=SECRET)
     arguments = ["run", "-d", "app.duckdb", "-o", f"primary={dsn}", "--log-format", "json", "--metrics-port", "0"]
     with running(arguments, tmp_path) as process:
