@@ -21,13 +21,14 @@ from flashql.apply import Incomplete, target
 from flashql.catalog import Copy, CopyName, CopyState, Table, View
 from flashql.copying import Copied, CopyPass
 from flashql.deltas import Delta, Deltas
-from flashql.events import Events, ProgressMade, SyncApplied
+from flashql.events import Events, ProgressMade, SyncApplied, SyncRetry
 from flashql.following import MISFIT, CopyBroken
 from flashql.lifecycle import Phase
 from flashql.lsn import LSN, NOWHERE
 from flashql.maintenance import Maintenance
 from flashql.origins.postgres.origin import PostgresOrigin
 from flashql.quoting import quote
+from flashql.retrying import Failures
 from flashql.store import Store
 from flashql.store.copies import copies, delete_copy, next_id
 from flashql.store.sets import committed_sets, create_sets, matching, move_sets, remove_sets
@@ -69,7 +70,8 @@ class Fills:
         self._pass: CopyPass | None = None
         self._filling: dict[int, tuple[Copy, list[str]]] = {}  # by the fill's id: the copy that it is for, and sets
         self._seen = (-1, -1)
-        self._failures = 0
+        self._failures = Failures(origin.retry)
+        self._given_up: set[Key] = set()  # sets that are read again only when somebody asks for them
         self._retry_at = 0.0
         self._told_at = 0.0
 
@@ -119,6 +121,12 @@ class Fills:
             self._begin(followed, there, tables)
         return changed
 
+    def asked(self) -> None:
+        """Somebody asks for views: sets that were given up are read again."""
+        if self._given_up:
+            self._given_up.clear()
+            self._seen = (-1, -1)
+
     def close(self) -> None:
         """Stop reading; nothing of it stays."""
         self._forget()
@@ -144,7 +152,7 @@ class Fills:
         for name, copy in there.items():
             here = committed_sets(self._store, copy)
             for row in requested(subscriptions(self._store, name)):
-                if row.parameters not in here and copy.of in tables:
+                if row.parameters not in here and copy.of in tables and (name, row.parameters) not in self._given_up:
                     urgent = urgency(row, priority_of(views[name]))
                     missing.setdefault(urgent, {}).setdefault(name, []).append(row.parameters)
         self._retry_at = 0.0
@@ -188,8 +196,7 @@ class Fills:
         """Let what was read join; what could not be is read again later."""
         filling, self._filling = self._filling, {}
         there = {copy.id: copy for copy in copies(self._store, self._origin.name)}
-        problem: errors.FlashQLError | None = None
-        self.failed = {}
+        failed: list[tuple[Copied, Copy, list[str], errors.FlashQLError | None]] = []
         for done in finished.results:
             wanted, sets = filling[done.copy.id]
             copy, error = there.get(wanted.id), done.error
@@ -205,13 +212,35 @@ class Fills:
                     finished.discard(one)
                 raise
             finished.discard(done)
-            self._give_up(done, wanted, sets, error)
-            problem = error or problem
-        if problem is None:
-            self._failures = 0
-            return
-        self._failures += 1
-        self._retry_at = time.monotonic() + self._origin.retry.delay_seconds(self._failures, random.random())  # noqa: S311
+            failed.append((done, wanted, sets, error))
+        self._note(failed)
+
+    def _note(self, failed: Sequence[tuple[Copied, Copy, list[str], errors.FlashQLError | None]]) -> None:
+        """These fills of one pass did not join: when they are read again, if ever by themselves; all did when none."""
+        self.failed, delay, now = {}, 0.0, time.monotonic()
+        spent = False
+        if any(error is not None for *_, error in failed):
+            pause = self._failures.add(now, random.random())  # noqa: S311 - not a secret
+            spent, delay = pause is None, pause or 0.0
+        for done, wanted, sets, error in failed:
+            if spent and error is not None:
+                error = self._failures.spent(error, now)
+                self._given_up |= {(wanted.view, one) for one in sets}
+            self._drop(done, wanted, sets, error)
+        for view, why in self.failed.items() if not spent else ():
+            self._events.tell(
+                SyncRetry(
+                    view=view,
+                    origin=self._origin.name,
+                    phase=Phase.CLONE,
+                    attempt=self._failures.count,
+                    delay_seconds=delay,
+                    error=str(why),
+                )
+            )
+        self._retry_at = now + delay if self.failed and not spent else 0.0
+        if spent or not self.failed:
+            self._failures.forget()
 
     def _tell_applied(self, copy: Copy, position: LSN, seconds: float) -> None:
         read = Works.of(self._store).lately(copy.view, time.monotonic() - seconds - _PROGRESS_SECONDS)
@@ -227,7 +256,7 @@ class Fills:
                 )
             )
 
-    def _give_up(self, done: Copied, wanted: Copy, sets: list[str], error: errors.FlashQLError | None) -> None:
+    def _drop(self, done: Copied, wanted: Copy, sets: list[str], error: errors.FlashQLError | None) -> None:
         """A fill does not join: nothing of it stays, and why is said of its subscriptions."""
         with self._store.transaction() as writer:
             delete_copy(writer, replace(done.copy, local_table=None))

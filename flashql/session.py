@@ -140,6 +140,7 @@ class Session:
         asked = self._boss.requested != self._request
         if asked:
             self._setbacks.asked()
+            self._fills.asked()
         if due or asked or now - self._looked > _RECONCILE_SECONDS:
             if not self._look():
                 return False

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
 
 import flashql
-from flashql import errors
+from flashql import PostgresOrigin, RetryPolicy, errors
 from flashql.cli import main
 from flashql.copying import Copied, CopyPass
 from flashql.database import Database
@@ -362,6 +363,34 @@ def test_a_set_that_cannot_be_read_says_why_and_comes_later(origin: Origin, foll
     handle.wait(30)
     assert followed.sync.subscriptions()[0].last_error is None
     same_rows(origin, followed, "SELECT * FROM comments WHERE issue_id = 3", "SELECT * FROM s.by_issue")
+
+
+def test_a_set_is_given_up_when_the_retries_of_its_origin_are_spent(origin: Origin, tmp_path: Path) -> None:
+    origin.execute(TABLES)
+    primary = PostgresOrigin("primary", origin.dsn, retry=RetryPolicy(base_seconds=0.01, attempts=3))
+    attempts: list[str] = []
+    told: list[flashql.events.SyncEvent] = []
+
+    def fails(*given: Any) -> Copied:
+        attempts.append(given[2].view)
+        return Copied(given[2], errors.OriginQueryFailed("no"))
+
+    with flashql.connect(str(tmp_path / "local.duckdb"), origins={"primary": primary}) as db:
+        db.execute("CREATE SCHEMA s WITH (replication_origin = 'primary')")
+        db.execute(VIEW)
+        db.sync.sync()
+        db.sync.on("sync_retry", told.append)
+        with patch.object(CopyPass, "_copied", fails):
+            handle = db.sync.subscribe("s.by_issue", {"issue": 3})
+            with pytest.raises(TimeoutError, match="given up after 3 attempts"):
+                handle.wait(3)
+            assert len(attempts) == 3
+            until(lambda: len(told) == 2, "the attempts after the first are told")
+            assert not db.sync.sync()  # who asks begins to count anew
+            until(lambda: len(attempts) > 3, "it is read again")
+        db.sync.sync()
+        handle.wait(30)
+        same_rows(origin, db, "SELECT * FROM comments WHERE issue_id = 3", "SELECT * FROM s.by_issue")
 
 
 def test_many_threads_subscribe_while_rows_change(origin: Origin, followed: Database) -> None:
