@@ -195,6 +195,11 @@ class View:
         """How unconstrained numerics are held: the view's option."""
         return self.options.get("numeric", "auto")
 
+    @property
+    def floats_in_any_order(self) -> bool:
+        """Whether it takes what floats add up to in any order: the view's option."""
+        return self.options.get("float_aggregates") == "any_order"
+
 
 class CopyState(StrEnum):
     """Where the local copy of an origin table stands."""

@@ -234,7 +234,8 @@ class Definer:
         changed = replace(view, persistence=Persistence(persistence), origin=origin, options=options)
         if changed == view:
             return view
-        if replace(changed, options=view.options) == view and changed.numeric == view.numeric:
+        same = changed.numeric == view.numeric and changed.floats_in_any_order == view.floats_in_any_order
+        if same and replace(changed, options=view.options) == view:
             with self._store.transaction() as writer:
                 require_fit(writer, changed)
                 redefine_view(writer, changed)

@@ -137,6 +137,10 @@ def _numeric(value: str) -> str:
     return text
 
 
+def _float_aggregates(value: str) -> str:
+    return _choice("float_aggregates", value, ("refuse", "any_order"))
+
+
 def _default_subscription(value: str) -> str:
     return _choice("default_subscription", value, ("true", "false"))
 
@@ -156,6 +160,7 @@ VIEW_OPTIONS: Checks = {
     "reconcile_every": _interval,
     "seed": _seed,
     "numeric": _numeric,
+    "float_aggregates": _float_aggregates,
     "default_subscription": _default_subscription,
     "priority": _priority,
 }
@@ -186,6 +191,11 @@ _ONLY_OF: Mapping[str, tuple[frozenset[Persistence], str]] = {
         frozenset({Persistence.REALTIME}),
         "CREATE REALTIME VIEW name WITH (reconcile_every = '1 day') AS SELECT ...; "
         "a materialized view is refreshed (refresh_every), an origin view has no rows here",
+    ),
+    "float_aggregates": (
+        frozenset({Persistence.REALTIME}),
+        "CREATE REALTIME VIEW name WITH (float_aggregates = 'any_order') AS SELECT sum(x) ...; "
+        "the query of any other view is computed by its origin",
     ),
     "seed": (
         frozenset({Persistence.MATERIALIZED, Persistence.REALTIME}),

@@ -7,14 +7,15 @@ deltas finds sums and counts in it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from sqlglot import exp
 
 from flashql.datatypes import PgType
 from flashql.errors import NotSupported
-from flashql.planner import composing
+from flashql.planner import composing, floats
+from flashql.planner.aggregate_call import Call
 from flashql.planner.arithmetic import arithmetic, average, sum_of, variance
 from flashql.planner.arithmetic import call as macro
 from flashql.planner.lists import array_of
@@ -43,39 +44,11 @@ from flashql.planner.scalars import (
     refuse,
 )
 
-Wrap = Callable[[exp.Expr], exp.Expr]
-
 _BIGINT: Final = PgType(INT8, -1, "bigint")
 _BOOLEAN: Final = PgType(BOOL, -1, "boolean")
 _NUMERIC: Final = PgType(NUMERIC, -1, "numeric")
 _TEXT: Final = PgType(TEXT, -1, "text")
-_FLOAT_HINT: Final = "Cast the argument to numeric(p,s): sums of those do not depend on the order of rows."
-
-
-@dataclass(frozen=True)
-class Call:
-    """An aggregate's arguments, translated, and what DuckDB's call of it is put into (FILTER, OVER)."""
-
-    name: str
-    arguments: tuple[Scalar, ...]
-    distinct: bool
-    order: tuple[exp.Expr, ...]  # exp.Ordered, translated
-    wrap: Wrap
-    window_order: tuple[exp.Expr, ...] = ()  # of the window it is over: rows come in that order
-
-    @property
-    def argument(self) -> Scalar:
-        """The first argument."""
-        return self.arguments[0]
-
-    def made(self, kind: type[exp.Expr], argument: Scalar | None = None, **more: object) -> exp.Expr:
-        """DuckDB's call of one argument, DISTINCT and ORDER BY in it, wrapped."""
-        node: exp.Expr = (argument or self.argument).node.copy()
-        if self.distinct:
-            node = exp.Distinct(expressions=[node])
-        if self.order:
-            node = exp.Order(this=node, expressions=[one.copy() for one in self.order])
-        return self.wrap(kind(this=node, **more))
+_ANY_ORDER: Final = "give the view WITH (float_aggregates = 'any_order'): right but for the last digits."
 
 
 def aggregate(call: Call) -> Scalar:
@@ -103,7 +76,8 @@ def _count(call: Call) -> Scalar:
 
 def _sum(call: Call) -> Scalar:
     value = call.argument
-    _require_order_free(call)
+    if _of_floats(call):
+        return floats.total(call)
     if value.oid in (INT2, INT4):
         return Scalar(cast(call.made(exp.Sum), "BIGINT"), _BIGINT)
     if value.oid == INT8:
@@ -119,7 +93,8 @@ def _sum(call: Call) -> Scalar:
 
 def _avg(call: Call) -> Scalar:
     value = call.argument
-    _require_order_free(call)
+    if _of_floats(call):
+        return floats.mean(call)
     if value.oid not in {*INTEGERS, NUMERIC} or not value.countable:
         raise refuse(f"avg of {value.type.name}")
     number = as_numeric(value, "avg") if value.oid in INTEGERS else value
@@ -164,12 +139,14 @@ def _ordered(call: Call, value: Scalar) -> Call:
     return replace(call, order=(*order, last))
 
 
-def _require_order_free(call: Call) -> None:
-    if call.argument.oid in FLOATS:
+def _of_floats(call: Call) -> bool:
+    """Whether it is over floats; raises `NotSupported` unless the view takes their sums in any order."""
+    if call.argument.oid in FLOATS and not call.floats_in_any_order:
         raise NotSupported(
             f"{call.name} of {call.argument.type.name} depends on the order in which Postgres happens to read rows",
-            hint=_FLOAT_HINT,
+            hint=f"Cast the argument to numeric(p,s), or {_ANY_ORDER}",
         )
+    return call.argument.oid in FLOATS
 
 
 def _settled(value: Scalar) -> Scalar:
@@ -217,14 +194,18 @@ def _regr_count(call: Call) -> Scalar:
 
 def _of_order(call: Call) -> Scalar:
     """Sums in double precision (float8_regr_accum), which round otherwise in another order of rows."""
+    if call.floats_in_any_order:
+        return floats.of_pairs(call)
     raise NotSupported(
         f"{call.name} is computed in double precision, and depends on the order in which Postgres happens to read rows",
-        hint="Write it out in sums and counts of numeric(p,s).",
+        hint=f"Write it out in sums and counts of numeric(p,s), or {_ANY_ORDER}",
     )
 
 
-def _of_chance(call: Call) -> Scalar:
-    raise NotSupported(f"{call.name} leaves to chance which value it is", hint="Use min or max.")
+def _any_value(call: Call) -> Scalar:
+    """The least by DuckDB's order, of those that Postgres may choose from."""
+    value = _settled(call.argument)
+    return replace(value, node=replace(call, distinct=False).made(exp.Min, value), number=None, text=None)
 
 
 def _bits(kind: type[exp.Expr]) -> Callable[[Call], Scalar]:
@@ -242,7 +223,8 @@ def _variance(*, sample: bool, root: bool = False) -> Callable[[Call], Scalar]:
 
     def rule(call: Call) -> Scalar:
         value = call.argument
-        _require_order_free(call)
+        if _of_floats(call):
+            return floats.deviation(call, sample=sample, root=root)
         if value.oid not in {*INTEGERS, NUMERIC} or (value.bounds is None and value.oid == NUMERIC):
             raise refuse(f"{call.name} of {value.type.name}", "Cast it to numeric(p,s).")
         number = as_numeric(value, call.name)
@@ -268,7 +250,7 @@ _RULES: Final[dict[str, Callable[[Call], Scalar]]] = {
     "json_agg": _document_array,
     "jsonb_object_agg": _document,
     "regr_count": _regr_count,
-    "any_value": _of_chance,
+    "any_value": _any_value,
     **dict.fromkeys(("corr", "covar_pop", "covar_samp"), _of_order),
     **dict.fromkeys(("regr_avgx", "regr_avgy", "regr_sxx", "regr_syy", "regr_sxy"), _of_order),
     **dict.fromkeys(("regr_slope", "regr_intercept", "regr_r2"), _of_order),

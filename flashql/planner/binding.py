@@ -119,7 +119,7 @@ def view_names(found: Sequence[str], given: Sequence[str]) -> list[str]:
 
 def _bind_query(view: View, origin: Describer) -> Bound:
     """A view over more than rows of one table: its query in DuckDB's dialect, over the tables it reads."""
-    translation = translate(view.query, origin, numeric=view.numeric)
+    translation = translate(view.query, origin, numeric=view.numeric, floats_in_any_order=view.floats_in_any_order)
     if not translation.tables:
         raise errors.NotSupported(
             f"{view.relation_id} reads no table, so nothing is there to follow", hint="Make it a MATERIALIZED view."

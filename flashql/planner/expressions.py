@@ -11,7 +11,8 @@ from sqlglot import exp
 from flashql.datatypes import PgType, ladder
 from flashql.errors import NotSupported
 from flashql.planner import windows
-from flashql.planner.aggregates import Call, Wrap, aggregate, aggregate_name, pieces
+from flashql.planner.aggregate_call import Call, Wrap
+from flashql.planner.aggregates import aggregate, aggregate_name, pieces
 from flashql.planner.collations import Locale
 from flashql.planner.literals import BOOL, INT4
 from flashql.planner.operators import compared
@@ -89,7 +90,8 @@ class Expressions:
             raise refuse(f"{node.sql('postgres')} over columns of an outer query alone")
         over = window.args.get("order") if window is not None else None
         window_order = tuple(over.expressions) if over is not None else ()
-        return aggregate(Call(name, arguments, distinct, sorted_by, wrap, window_order))
+        floats = self.level.reads.floats_in_any_order
+        return aggregate(Call(name, arguments, distinct, sorted_by, wrap, window_order, floats))
 
     def _filtered(self, node: exp.Filter, wrap: Wrap, window: exp.Window | None = None) -> Scalar:
         test = condition(node.expression.this, self)

@@ -8,7 +8,7 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner.aggregates import Wrap
+from flashql.planner.aggregate_call import Wrap
 from flashql.planner.arithmetic import call
 from flashql.planner.literals import FLOAT8, NUMERIC
 from flashql.planner.parsing import PREFIX

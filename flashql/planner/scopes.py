@@ -36,9 +36,10 @@ class Output:
 
 @dataclass
 class Reads:
-    """What a query reads of base tables, in the order it was met; `numeric` is the view's option."""
+    """What a query reads of base tables, in the order it was met; the first two are the view's options."""
 
     numeric: str = "auto"
+    floats_in_any_order: bool = False
     tables: dict[TableName, Table] = field(default_factory=dict)
     columns: dict[TableName, dict[str, None]] = field(default_factory=dict)
     computed: dict[TableName, dict[str, None]] = field(default_factory=dict)

@@ -63,15 +63,17 @@ class Translation:
     columns: tuple[Column, ...]
 
 
-def translate(query: str, origin: Describer, *, numeric: str = "auto") -> Translation:
-    """The translation of a query of the origin; `numeric` is the view's option, which says how numerics are held.
+def translate(
+    query: str, origin: Describer, *, numeric: str = "auto", floats_in_any_order: bool = False
+) -> Translation:
+    """The translation of a query of the origin, for a view whose options say how numerics are held, and floats summed.
 
     Raises `NotSupported` for what has no exact translation, `DefinitionError` and `UnknownName` for what is wrong.
     """
     described = origin.describe(query)
     if not described:
         raise errors.DefinitionError("the query returns no columns")
-    translator = _Translator(origin, Reads(numeric))
+    translator = _Translator(origin, Reads(numeric, floats_in_any_order))
     level = Level(translator.reads, translator.names)
     relation = translator.query(parsed(query), None, level).settled()
     _check(relation, described)

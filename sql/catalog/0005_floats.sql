@@ -44,3 +44,31 @@ CREATE OR REPLACE MACRO flashql.last_mode(counts) AS [
     flashql_entry['key'] FOR flashql_entry IN map_entries(counts)
     IF flashql_entry['value'] = list_max(map_values(counts))
 ][-1];
+
+-- Aggregates of floats, of sums and counts (float8_avg, float8_var_samp, float8_corr and their like).
+CREATE OR REPLACE MACRO flashql.float_sum(total, infinite) AS
+    CASE
+        WHEN isinf(total) AND infinite = 0 THEN CAST(error('value out of range: overflow of a sum') AS DOUBLE)
+        ELSE total
+    END;
+CREATE OR REPLACE MACRO flashql.float_mean(total, n) AS CASE WHEN n > 0 THEN total / n END;
+
+-- The sum of squares, or of products, of differences from the mean; `odd` counts what is not finite.
+CREATE OR REPLACE MACRO flashql.float_squares(spread, n, odd) AS
+    CASE
+        WHEN n = 0 THEN NULL
+        WHEN odd > 0 THEN CAST('NaN' AS DOUBLE)
+        ELSE spread * n
+    END;
+CREATE OR REPLACE MACRO flashql.float_variance(squares, n, fewer) AS CASE WHEN n > fewer THEN squares / (n - fewer) END;
+CREATE OR REPLACE MACRO flashql.float_corr(sxx, syy, sxy) AS
+    CASE WHEN sxx <> 0 AND syy <> 0 THEN sxy / sqrt(sxx * syy) END;
+CREATE OR REPLACE MACRO flashql.float_slope(sxx, sxy) AS CASE WHEN sxx <> 0 THEN sxy / sxx END;
+CREATE OR REPLACE MACRO flashql.float_intercept(n, sx, sy, sxx, sxy) AS
+    CASE WHEN sxx <> 0 THEN (sy - sx * sxy / sxx) / n END;
+CREATE OR REPLACE MACRO flashql.float_r2(sxx, syy, sxy) AS
+    CASE
+        WHEN sxx = 0 THEN NULL
+        WHEN syy = 0 THEN 1.0::DOUBLE
+        ELSE (sxy * sxy) / (sxx * syy)
+    END;

@@ -132,7 +132,7 @@ Hint: did you mean realtime? persistence is one of: origin, materialized, realti
 CREATE VIEW x WITH (persistance = 'realtime') AS SELECT 1
 -- expected
 SyntaxProblem: line 1, column 21: there is no option 'persistance'
-Hint: did you mean persistence? known options: persistence, replication_origin, refresh_every, reconcile_every, seed, numeric, default_subscription, priority
+Hint: did you mean persistence? known options: persistence, replication_origin, refresh_every, reconcile_every, seed, numeric, float_aggregates, default_subscription, priority
 
 -- input
 CREATE MATERIALIZED VIEW x WITH (numeric = auto) AS

@@ -26,4 +26,5 @@ SELECT count(*) FROM (SELECT DISTINCT dept_id FROM emp) q;
 SELECT sum(amount) FROM sale HAVING count(*) > 100;
 SELECT dept_id FROM emp GROUP BY dept_id HAVING sum(salary) > (SELECT min(budget) FROM dept);
 SELECT sum(a) + count(*) FROM (SELECT id AS a FROM emp) q;
+SELECT dept_id, any_value(dept_id) AS some, any_value(nullif(dept_id, 1)) AS other FROM emp GROUP BY dept_id;
 SELECT dept_id, regr_count(id, salary) AS n FROM emp GROUP BY dept_id;

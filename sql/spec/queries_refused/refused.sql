@@ -69,9 +69,6 @@ a split at this pattern;
 SELECT corr(id, salary) FROM emp;
 depends on the order in which Postgres happens to read rows;
 
-SELECT any_value(id) FROM emp;
-leaves to chance which value it is;
-
 SELECT jsonb_agg(DISTINCT id) FROM emp;
 jsonb_agg of DISTINCT values;
 
