@@ -28,6 +28,7 @@ from flashql.planner.scopes import Scope
 from flashql.planner.transpile import translate
 
 HIDDEN: Final = "flashql_rows"  # the alias, in FROM, of the set-returning functions of a select list
+_DERIVED: Final = "flashql_derived"  # and of what they are over, where that is groups or windows
 _TEXT: Final = PgType(TEXT, -1, "text")
 BIGINT: Final = PgType(INT8, -1, "bigint")
 _TIMESTAMP: Final = PgType(TIMESTAMP, -1, "timestamp without time zone")
@@ -96,7 +97,8 @@ def in_from(select: exp.Select) -> exp.Select:
     calls = list(dict.fromkeys(one for item in select.expressions for one in _calls(item)))
     if not calls:
         return select
-    _require_outermost(select)
+    if not _is_outermost(select):
+        return in_from(_over_derived(select))
     made = select.copy()
     for at, item in enumerate(list(made.expressions)):
         if called_name(item) is not None:
@@ -133,14 +135,14 @@ def _replace(select: exp.Select, clause: str, old: exp.Expr, new: exp.Expr) -> N
                 one.replace(new.copy())
 
 
-def _require_outermost(select: exp.Select) -> None:
-    """Raise unless it is the same whether rows multiply before groups are made or after all else."""
+def _is_outermost(select: exp.Select) -> bool:
+    """Whether it is the same if rows multiply before groups are made and window functions called, or after all else."""
     nodes = [node for item in select.expressions for node in item.find_all(exp.Func, exp.Window)]
     if any(isinstance(node, exp.Window) for node in nodes):
-        raise refuse("a set-returning function beside a window function", "Write the latter as a subquery in FROM.")
+        return False
     group = select.args.get("group")
     if group is None and not any(aggregate_name(node) for node in nodes):
-        return
+        return True
     keys = list(group.expressions) if group is not None else []
     for at, item in enumerate(select.expressions, 1):
         name = item.alias if isinstance(item, exp.Alias) else None
@@ -151,7 +153,65 @@ def _require_outermost(select: exp.Select) -> None:
             for key in keys
         )
         if any(_calls(item)) and not grouped:
-            raise refuse("a set-returning function of groups", "Write the groups as a subquery in FROM.")
+            return False
+    return True
+
+
+_OUTSIDE: Final = ("distinct", "order", "limit", "offset")
+
+
+def _over_derived(select: exp.Select) -> exp.Select:
+    """The set-returning functions of a select list over all else as a derived table, as rows multiply last."""
+    inner, outer = select.copy(), exp.Select()
+    for clause in (*_OUTSIDE, "with_"):
+        inner.set(clause, None)
+    alias = exp.to_identifier(_DERIVED, quoted=True)
+    within: list[exp.Expr] = []
+
+    def held(node: exp.Expr) -> exp.Expr:
+        name = exp.to_identifier(f"c{len(within)}", quoted=True)
+        within.append(exp.alias_(node.copy(), name.copy()))
+        return exp.column(name, table=alias.copy())
+
+    shown: list[exp.Expr] = []
+    for item in select.expressions:
+        bare = item.unalias()
+        if isinstance(bare, exp.Star) or (isinstance(bare, exp.Column) and isinstance(bare.this, exp.Star)):
+            raise refuse("* beside a set-returning function of groups or windows", "Name the columns.")
+        if not any(_calls(item)):
+            made = held(bare)
+        elif called_name(bare) is not None:
+            made = bare.copy()
+            made.set("expressions", [one if _is_constant(one) else held(one) for one in bare.expressions])
+        else:
+            raise refuse(f"{bare.sql('postgres')} over groups or windows", "Write the groups as a subquery in FROM.")
+        named = item.alias_or_name if isinstance(item, (exp.Alias, exp.Column)) else called_name(bare)
+        shown.append(exp.alias_(made, exp.to_identifier(named or f"column{len(shown)}", quoted=True)))
+    outer.set("expressions", shown)
+    inner.set("expressions", within)
+    outer.set("from_", exp.From(this=exp.Subquery(this=inner, alias=exp.TableAlias(this=alias))))
+    for clause in _OUTSIDE:
+        outer.set(clause, select.args[clause].copy() if select.args.get(clause) else None)
+    _order_by_places(outer, select)
+    return outer
+
+
+def _is_constant(node: exp.Expr) -> bool:
+    return node.find(exp.Column, exp.Query, exp.Func, exp.Window) is None
+
+
+def _order_by_places(outer: exp.Select, select: exp.Select) -> None:
+    """ORDER BY and DISTINCT of what is shown alone, by its place or name."""
+    distinct, order = outer.args.get("distinct"), outer.args.get("order")
+    if distinct is not None and distinct.args.get("on") is not None:
+        raise refuse("DISTINCT ON beside a set-returning function of groups or windows")
+    names = {item.alias for item in select.expressions if isinstance(item, exp.Alias)}
+    for term in order.expressions if order is not None else ():
+        place = next((at for at, item in enumerate(select.expressions, 1) if item.unalias() == term.this), None)
+        if place is not None:
+            term.set("this", exp.Literal.number(place))
+        elif not isinstance(term.this, exp.Literal) and term.this.sql() not in names:
+            raise refuse(f"ORDER BY {term.this.sql('postgres')} beside a set-returning function of groups or windows")
 
 
 # -- functions

@@ -55,3 +55,8 @@ SELECT d.id, b.id AS b, e FROM bag b CROSS JOIN LATERAL jsonb_array_elements_tex
 SELECT id, '{1,NULL,2}'::int[] AS a, '{a,b c}'::text[] || tags AS b, '{}'::int[] AS c, '\x00ff'::bytea AS d, ints && '{5,NULL}' AS e FROM bag;
 SELECT id FROM bag WHERE ints = '{1,2,3}'::int[] OR tags @> '{x}';
 SELECT id, coalesce(ints, '{}'::int[]) AS a FROM bag;
+SELECT low, unnest(array_agg(id)) AS one FROM bag GROUP BY low;
+SELECT low, unnest(array_agg(id ORDER BY id)), count(*), generate_series(1, count(*)) FROM bag GROUP BY low ORDER BY 1, 2;
+SELECT DISTINCT low, unnest(array_agg(id)) FROM bag GROUP BY low HAVING count(*) > 0;
+SELECT id, unnest(ints) AS e, row_number() OVER (ORDER BY id) AS place FROM bag ORDER BY id DESC, e LIMIT 4;
+SELECT b.id, (SELECT count(*) FROM (SELECT unnest(array_agg(e.id)) FROM emp e WHERE e.dept_id = b.id) AS q) FROM bag b;

@@ -48,12 +48,6 @@ a constant among the keys of grouping sets;
 SELECT dept_id, active, count(*) FROM emp GROUP BY DISTINCT ROLLUP (dept_id), ROLLUP (dept_id, active);
 GROUP BY DISTINCT;
 
-SELECT low, unnest(array_agg(id)) FROM bag GROUP BY low;
-a set-returning function of groups;
-
-SELECT id, unnest(ints), row_number() OVER (ORDER BY id) FROM bag;
-a set-returning function beside a window function;
-
 SELECT g FROM emp, generate_series('2024-01-01'::date, '2024-01-02'::date, '1 day') AS g;
 midnights of the session's time zone;
 
