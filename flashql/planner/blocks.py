@@ -271,3 +271,9 @@ def is_one_row(select: exp.Select) -> bool:
 
 
 _OF_ROWS = frozenset(["unnest", "generate_subscripts"])
+
+
+def stands_alone(part: exp.Query) -> bool:
+    """Whether a query within another looks at nothing outside of itself, at any depth."""
+    inside = {one.alias_or_name for one in part.find_all(exp.Table, exp.Subquery, exp.Lateral, exp.Values, exp.Unnest)}
+    return not any(one.table and one.table not in inside for one in part.find_all(exp.Column))

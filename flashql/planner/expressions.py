@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -13,6 +13,7 @@ from flashql.errors import NotSupported
 from flashql.planner import windows
 from flashql.planner.aggregate_call import Call, Wrap
 from flashql.planner.aggregates import aggregate, aggregate_name, pieces
+from flashql.planner.blocks import stands_alone
 from flashql.planner.collations import Locale
 from flashql.planner.literals import BOOL, INT4
 from flashql.planner.operators import compared
@@ -182,32 +183,42 @@ class Expressions:
         if odd:
             raise refuse(node.sql("postgres"))
         if isinstance(node.this, exp.Tuple):
-            return self._row_in(node)
-        relation, left, right = self._against(node.this, node.args["query"], exp.EQ)
-        del right
+            return self._compared_with_rows(node, node.this.expressions, node.args["query"])
+        relation, left, _ = self._against(node.this, node.args["query"], exp.EQ)
+        if _confuses(relation.tree):
+            return self._compared_with_rows(node, [node.this], node.args["query"])
         return Scalar(exp.In(this=operand(left.node), query=exp.Subquery(this=relation.tree)), _BOOLEAN)
 
-    def _row_in(self, node: exp.In) -> Scalar:
-        """`(a, b) IN (SELECT ...)`: true where a row is equal, null where one may be, as Postgres compares rows."""
-        values = [translate(one, self) for one in node.this.expressions]
+    def _compared_with_rows(
+        self,
+        node: exp.Expr,
+        left: Sequence[exp.Expr],
+        query: exp.Expr,
+        kind: type[exp.Expr] = exp.EQ,
+        *,
+        with_all: bool = False,
+    ) -> Scalar:
+        """`(a, b) IN (SELECT ...)`, `a < ALL (SELECT ...)`: whether there is a row that decides it, or might."""
+        values = [translate(one, self) for one in left]
 
         def exists(test: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
-            relation = self._subquery(node.args["query"]).settled()
+            relation = self._subquery(query).settled()
             alias = self.level.names.unique("members")
             source = derived_source(relation.outputs, "", alias, ())
             sides = zip(values, source.columns, strict=True)
-            equal = exp.and_(*(compared(exp.EQ, [one, other.value]).node for one, other in sides), copy=True)
+            same = exp.and_(*(compared(kind, [one, other.value]).node for one, other in sides), copy=True)
             inner = exp.Subquery(this=relation.tree, alias=exp.TableAlias(this=exp.to_identifier(alias, True)))
-            select = exp.Select(expressions=[exp.Literal.number(1)], where=exp.Where(this=test(equal)))
+            select = exp.Select(expressions=[exp.Literal.number(1)], where=exp.Where(this=test(same)))
             select.set("from_", exp.From(this=inner))
             return exp.Exists(this=select)
 
-        found = exists(lambda equal: equal)
-        if _only_filters(node):
+        found = exists(lambda same: exp.Not(this=exp.Paren(this=same)) if with_all else same)
+        if _only_filters(node) and not with_all:
             return Scalar(found, _BOOLEAN)
-        unknown = exists(lambda equal: exp.Is(this=exp.Paren(this=equal), expression=exp.Null()))
-        ifs = [exp.If(this=found, true=exp.true()), exp.If(this=unknown, true=cast(exp.Null(), "BOOLEAN"))]
-        return Scalar(exp.Case(ifs=ifs, default=exp.false()), _BOOLEAN)
+        unknown = exists(lambda same: exp.Is(this=exp.Paren(this=same), expression=exp.Null()))
+        ifs = [exp.If(this=found, true=exp.false() if with_all else exp.true())]
+        ifs.append(exp.If(this=unknown, true=cast(exp.Null(), "BOOLEAN")))
+        return Scalar(exp.Case(ifs=ifs, default=exp.true() if with_all else exp.false()), _BOOLEAN)
 
     def _quantified(self, node: exp.Binary) -> Scalar | None:
         quantifier = node.expression
@@ -216,6 +227,9 @@ class Expressions:
             return None
         kind = type(node)
         relation, left, _ = self._against(node.this, inner, kind)
+        if _confuses(relation.tree):
+            with_all = isinstance(quantifier, exp.All)
+            return self._compared_with_rows(node, [node.this], inner, kind, with_all=with_all)
         made = type(quantifier)(this=exp.Subquery(this=relation.tree))
         return Scalar(kind(this=operand(left.node), expression=made), _BOOLEAN)
 
@@ -236,6 +250,16 @@ def is_many(node: exp.Expr) -> bool:
         isinstance(one, exp.Window) or aggregate_name(one) or called_name(one)
         for one in node.find_all(exp.Func, exp.Window)
     )
+
+
+def _confuses(query: exp.Query) -> bool:
+    """Whether DuckDB 2.0 may take no row for an unknown one when a value is looked for among the rows of this query.
+
+    It does where the query looks at rows around it and at a subquery's value: `x IN (SELECT ... WHERE a = outer.b AND
+    c > (SELECT ... LIMIT 1))` is null, not false, where there is none such.
+    """
+    nested = any(not isinstance(one.parent, (exp.From, exp.Join, exp.Lateral)) for one in query.find_all(exp.Subquery))
+    return nested and not stands_alone(query)
 
 
 def _only_filters(node: exp.Expr) -> bool:

@@ -22,6 +22,7 @@ from flashql.planner.blocks import (
     output_names,
     own,
     sql,
+    stands_alone,
     subqueries,
     tables,
 )
@@ -353,7 +354,7 @@ def _derived_groups(query: exp.Query) -> list[exp.Query]:
             isinstance(node, (exp.Count, exp.Sum, exp.Min, exp.Max)) and not isinstance(node.this, exp.Distinct)
             for node in aggregates
         )
-        if inner.args.get("group") is not None and merges and not inner.args.get("limit") and _stands_alone(inner):
+        if inner.args.get("group") is not None and merges and not inner.args.get("limit") and stands_alone(inner):
             found.append(inner)
     return [one for one in found if not any(one is not other and is_within(one, other) for other in found)]
 
@@ -367,15 +368,9 @@ def _part_around(query: exp.Query, table: exp.Table) -> exp.Query | None:
             chain.append(around)
         around = around.parent
     for part in reversed(chain):
-        if _stands_alone(part) and not _is_table(part):
+        if stands_alone(part) and not _is_table(part):
             return part
     return None
-
-
-def _stands_alone(part: exp.Query) -> bool:
-    """Whether a query within another looks at nothing outside of itself, at any depth."""
-    inside = {one.alias_or_name for one in part.find_all(exp.Table, exp.Subquery, exp.Lateral, exp.Values, exp.Unnest)}
-    return not any(one.table and one.table not in inside for one in part.find_all(exp.Column))
 
 
 def _is_table(query: exp.Query) -> bool:

@@ -16,6 +16,9 @@ same names, and every local table a table: so Postgres has an answer for each vi
 `-- strategy deltas`, as it is at first, lets the steps of views follow by deltas wherever they can; `anew` has them
 computed anew each time, `mixed` takes either by chance, and `measured` lets FlashQL choose, which over tables as small
 as these says little.
+
+`-- live q0` begins a live query, in DuckDB's dialect: the changes that it tells must give the rows that the same query
+has. `-- threads 2` lets DuckDB run on so many.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from __future__ import annotations
 import logging
 import random
 import re
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -34,6 +38,7 @@ import pyarrow as pa
 
 import flashql
 from flashql import errors
+from flashql.changes import ChangeFeed
 from flashql.database import Database
 from flashql.moved import Change
 from flashql.pacing import Pace
@@ -45,11 +50,25 @@ WAIT_SECONDS = 60.0
 LARGEST_ROWS = 2_000  # views of more rows at the time they are made are left out: they say no more, and take long
 CONFIG = {"threads": 1}
 _LOOK_SECONDS = 2.0
+_LIVE_SECONDS = 20.0
 _TIMEOUT_MS = 2_000
 # What DuckDB says where its own optimizer fails: no query of ours is at fault.
 FAULTS_OF_DUCKDB = ("INTERNAL Error", "BindBuiltinScalarFunction did not return")
 _VIEWS = "SELECT namespace, name FROM flashql.views"
-_KINDS = ("origin", "local", "view", "commit", "commit local", "stop", "resume", "reopen", "compare", "strategy")
+_KINDS = (
+    "origin",
+    "local",
+    "view",
+    "commit",
+    "commit local",
+    "stop",
+    "resume",
+    "reopen",
+    "compare",
+    "strategy",
+    "live",
+    "threads",
+)
 
 
 @dataclass(frozen=True)
@@ -137,6 +156,31 @@ class Tally:
         )
 
 
+class LiveRows:
+    """What a live query's changes, told by a thread of theirs, have come to."""
+
+    def __init__(self, query: str) -> None:
+        self.query = query
+        self.feed: ChangeFeed | None = None
+        self._rows: Counter[object] = Counter()
+        self._told = threading.Condition()
+
+    def tell(self, change: Change) -> None:
+        """The query's callback."""
+        with self._told:
+            self._rows.subtract(_bag(change.deleted))
+            self._rows.update(_bag(change.inserted))
+            self._told.notify_all()
+
+    def require(self, expected: Counter[object]) -> None:
+        """Wait until these are its rows. Raises `Mismatch`."""
+        with self._told:
+            if not self._told.wait_for(
+                lambda: {row: n for row, n in self._rows.items() if n} == expected, _LIVE_SECONDS
+            ):
+                raise Mismatch(f"a live query's changes are not those of its rows\n{self.query}")
+
+
 class Run:
     """A scenario under way: an origin's database of its own, and a database file."""
 
@@ -147,6 +191,7 @@ class Run:
         self.tally = Tally()
         self.queries: dict[str, str] = {}  # those that are followed
         self.replayed: dict[str, Counter[object]] = {}
+        self.live: dict[str, LiveRows] = {}
         self._without: set[str] = set()  # those that are not: refused, left out, or over such a one
         self._new = False  # a view was made and not synced
         self.faults = Faults()
@@ -205,10 +250,15 @@ class Run:
                     self._new = True
                     for name in self.queries:
                         self._watch(name)
+                    self.live = {name: self._listened(one.query) for name, one in self.live.items()}
                 case "compare":
                     self.compare()
                 case "strategy":
                     self._strategy = step.name
+                case "threads":
+                    self.db.execute(f"SET threads = {step.name}")
+                case "live":
+                    self._listen(step.name, step.statements[0])
         except (psycopg.Error, Mismatch, KeyboardInterrupt):
             raise
         except Exception as error:
@@ -241,6 +291,20 @@ class Run:
             rows.update(_bag(change.inserted))
 
         self.db.maintenance.watchers.add(self.db.maintenance.watchers.watchable(name), Watcher(tell, lambda _: None))
+
+    def _listen(self, name: str, query: str) -> None:
+        """Begin a live query, unless it is over views that are not there."""
+        if set(re.findall(r"\b[slz]\.v\d+\b", query)) & self._without:
+            return
+        try:
+            self.live[name] = self._listened(query)
+        except errors.DefinitionError as refusal:
+            self.tally.refused[refusal.message] += 1
+
+    def _listened(self, query: str) -> LiveRows:
+        live = LiveRows(query)
+        live.feed = self.db.live(query, live.tell)
+        return live
 
     def _rows(self, name: str) -> Counter[object]:
         try:
@@ -303,6 +367,9 @@ class Run:
                 raise Mismatch(f"{name}: {difference}\n{self.queries[name]}")
             if {row: count for row, count in self.replayed[name].items() if count} != self._rows(name):
                 raise Mismatch(f"{name}: its changes are not those of its rows\n{self.queries[name]}")
+        for live in self.live.values():
+            self.tally.comparisons += 1
+            live.require(_bag(self.db.execute(live.query).fetch_arrow_table()))
         self.require_one_position()
         if self.faults.found:
             raise Mismatch(self.faults.found[0])
@@ -337,6 +404,9 @@ class Run:
 
     def finish(self) -> None:
         """Drop every view: nothing of them may be left, here or at the origin. Raises `Mismatch`."""
+        for live in self.live.values():
+            assert live.feed is not None
+            live.feed.close()
         if self.queries:
             self.db.execute(f"DROP VIEW {', '.join(self.queries)}")
         left = self.db.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'flashql_data'").fetchall()

@@ -85,6 +85,12 @@ class World:
         if self.late:
             yield self._view()
 
+    def listening(self) -> Iterator[Step]:
+        """A live query, of some."""
+        if _shared(self.seen) and self.chance.random() < 0.25:
+            drawn = Queries(self.chance, _shared(self.seen), shared=True).query()
+            yield Step("live", f"q{self.first}", (drawn.sql,))
+
     # -- tables --
 
     def _table(self, name: str, *, keyed: bool = True) -> Table:
@@ -186,8 +192,11 @@ def _steps(first: int) -> Iterator[tuple[int | None, Step]]:
     def each(act: Callable[[World], Iterable[Step]]) -> Iterator[tuple[int, Step]]:
         yield from ((place, step) for place, world in enumerate(worlds) for step in act(world))
 
+    if chance.random() < 0.3:
+        yield None, Step("threads", "2")
     yield from each(World.opening)
     yield None, Step("compare")
+    yield from each(World.listening)
     rounds = chance.choice(ROUNDS)
     late = chance.randrange(rounds)
     for at in range(rounds):
