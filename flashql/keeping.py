@@ -17,7 +17,7 @@ import sqlglot
 from sqlglot import TokenType, exp, serde
 
 from flashql import errors
-from flashql.catalog import Persistence, Table, View, ViewColumn
+from flashql.catalog import CopyState, Persistence, Table, View, ViewColumn
 from flashql.datatypes import ladder
 from flashql.expanding import expanded
 from flashql.planner.blocks import Recomputed, sql
@@ -26,10 +26,10 @@ from flashql.planner.splitting import shown_sql, split
 from flashql.planner.steps import Step, Steps
 from flashql.quoting import local_name, qualified, quote
 from flashql.store import DATA_SCHEMA, Store
-from flashql.store.copies import live_tables
+from flashql.store.copies import copies, live_tables
 from flashql.store.definitions import views
 from flashql.store.inputs import inputs
-from flashql.store.relations import described, realtime_body, shown_tables
+from flashql.store.relations import described, realtime_body, shown_tables, uncomputable
 from flashql.store.steps import StepRow, first_tables
 
 _log = logging.getLogger(__name__)
@@ -77,6 +77,16 @@ def _there(view: View, name: str, table: str | None) -> str:
     if table is None:
         raise errors.ViewNotReady(f"{view.relation_id} reads {name}, which has no rows here: run db.sync.sync()")
     return table
+
+
+def require_computable(store: Store, view: View) -> None:
+    """Raise `ViewBroken` where a copy that the view reads holds a column in another way than it can compute from."""
+    held = {copy.of: copy for copy in copies(store, view.origin) if copy.state is CopyState.LIVE} if view.origin else {}
+    for source in view.sources:
+        copy = held.get(view.copy_of(source))
+        advice = uncomputable(source, copy) if copy is not None else None
+        if advice is not None:
+            raise errors.ViewBroken(view.relation_id, f"it {advice}")
 
 
 def view_body(view: View, relations: Mapping[str, str]) -> str:

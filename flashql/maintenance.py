@@ -26,6 +26,7 @@ from flashql.keeping import (
     in_order,
     local_body,
     planned,
+    require_computable,
     shown_body,
     step_rows_of,
 )
@@ -195,6 +196,7 @@ class Maintenance:
         read = found_inputs(self._store, view)
         if inputs_of(self._store, view.relation_id) == read and self._is_built_as_planned(writer, view, read):
             return
+        require_computable(self._store, view)
         steps = _guarded(view, lambda: self._planned(writer, Followed(view, read, f"v{next_id(writer)}")))
         took = _guarded(view, lambda: build(writer, steps))
         show_own(writer, self._store, view, steps.last.table, shown_body(view, steps))

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from flashql.catalog import Table
-from flashql.datatypes import PgType, ladder, select_text
+from flashql.datatypes import LocalType, PgType, ladder, select_text
 from flashql.origins.postgres import PostgresOrigin
 from flashql.planner.translating import Translation, translate
 from flashql.quoting import local_name, qualified, quote
@@ -59,14 +59,21 @@ class TwoDatabases:
         texts = ", ".join(select_text(c.type, quote(c.name)) for c in columns)
         rows = self.server.query(f"SELECT {texts} FROM {qualified(table.schema, table.name)}")
         names = [quote(local_name(column.name)) for column in columns]
-        types = [ladder(column.type)[0] for column in columns]
         self.local.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(table.schema)}")
         with self._texts(rows, len(columns)) as texts_table:
+            types = [self._held(column.type, f"c{at}", texts_table) for at, column in enumerate(columns)]
             values = (
                 f"{t.from_text(f'c{at}')} AS {name}" for at, (t, name) in enumerate(zip(types, names, strict=True))
             )
             target = qualified(table.schema, table.name)
             self.local.execute(f"CREATE TABLE {target} AS SELECT {', '.join(values)} FROM {texts_table}")
+
+    def _held(self, type_: PgType, column: str, texts: str) -> LocalType:
+        """The first rung that fits the column's values."""
+        for rung in ladder(type_):
+            if self.local.execute(f"SELECT bool_and({rung.fits(column)}) FROM {texts}").fetchall() != [(False,)]:
+                return rung
+        raise AssertionError(f"no rung takes every {type_}")
 
     def _texts(self, rows: Sequence[tuple[Any, ...]], width: int) -> _Texts:
         return _Texts(self.local, rows, width)

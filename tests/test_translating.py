@@ -27,6 +27,9 @@ CREATE TABLE sale (
     id int PRIMARY KEY, emp_id int, dept_id int, amount numeric(10, 2), sold_at timestamp, note varchar(10)
 );
 CREATE TABLE numbers (id int PRIMARY KEY, small smallint, big bigint, loose numeric, rate double precision);
+CREATE TABLE rates (id int PRIMARY KEY, rough numeric, fine numeric, sized numeric(20, 15));
+INSERT INTO rates VALUES (1, 1.5, 1.5000000004001, 1.500000000400100), (2, 10.5, 10.5, 10.5), (3, NULL, 0.1, 0.1),
+    (4, 0.1, NULL, NULL), (5, -2, 1.5, -2.000000000000001);
 CREATE TABLE odd (id int PRIMARY KEY, "Mixed" text, mixed text, "rowid" int, fixed char(4));
 CREATE TABLE bag (id int PRIMARY KEY, ints int[], tags text[], doc jsonb, csv text, low int, high bigint, at timestamp);
 INSERT INTO bag VALUES
@@ -78,6 +81,26 @@ def test_refused(world: TwoDatabases, query: str, reason: str) -> None:
     with pytest.raises(errors.NotSupported) as refusal:
         world.translation(query)
     assert reason in refusal.value.message
+
+
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ("SELECT id, rough IN (SELECT fine FROM rates) AS x FROM rates", "more than 9 digits after the point"),
+        ("SELECT rough FROM rates UNION SELECT fine FROM rates", "more than 9 digits after the point"),
+        (
+            "WITH RECURSIVE r AS (SELECT fine, 1 AS n FROM rates UNION ALL SELECT fine, 2 FROM r WHERE n < 2) TABLE r",
+            "9 digits",
+        ),
+        ("SELECT x::numeric FROM (VALUES ('1e5')) AS v (x), dept", "text that is not plainly numeric"),
+        ("SELECT x::numeric FROM (VALUES ('0.0000000000001')) AS v (x), dept", "text that is not plainly numeric"),
+        ("SELECT x::numeric FROM (VALUES ('123456789012345678901234567')) AS v (x), dept", "DECIMAL"),
+        ("SELECT x::numeric FROM (VALUES ('NaN')) AS v (x), dept", "text that is not plainly numeric"),
+    ],
+)
+def test_what_has_no_exact_value_raises(world: TwoDatabases, query: str, why: str) -> None:
+    with pytest.raises(duckdb.Error, match=why):
+        world.local.execute(world.translation(query).tree.sql("duckdb")).fetchall()
 
 
 def test_tables_and_columns_read_are_told(world: TwoDatabases) -> None:

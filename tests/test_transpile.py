@@ -293,7 +293,8 @@ class Generator:
                 lambda: f"({self.moment(down)} {compare} {self.moment(down)})",
                 lambda: f"({self.integer(down)} IN ({self.integer(0)}, {self.integer(0)}, 5))",
                 lambda: f"({self.integer(down)} BETWEEN {self.number(0)} AND {self.number(0)})",
-                lambda: f"(u {compare} {pick(['1.5', '10', '10.000000001', '-99999.5', 'i4'])})",
+                lambda: f"(u {compare} {pick(['1.5', '10', '10.000000001', '-99999.5', 'i4', 'u', 'u + 1', 'n'])})",
+                lambda: f"({pick(['coalesce', 'greatest', 'least'])}(u, {pick(['0', 'n', 'u - 1'])}) {compare} n)",
                 lambda: f"(extract({pick(['year', 'dow'])} from day) {compare} {pick(['3', '2024', '-44'])})",
             ]
         )

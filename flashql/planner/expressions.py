@@ -238,7 +238,7 @@ class Expressions:
         value, relation = translate(left, self), self._subquery(query)
         if len(relation.outputs) != 1:
             raise NotSupported("a subquery of several columns is compared with one value")
-        test = compared(kind, [value, relation.slot(0)]).node
+        test = compared(kind, [value, relation.slot(0)], apart=True).node
         ready, other = _bare(test.this), _bare(test.expression)
         right = Scalar(other, relation.outputs[0].value.type)
         return relation.retyped(0, right), Scalar(ready, value.type), right

@@ -30,12 +30,15 @@ _BOOLEAN: Final = PgType(BOOL, -1, "boolean")
 _ORDERINGS: Final = {exp.LT, exp.LTE, exp.GT, exp.GTE}
 
 
-def compared(kind: type[exp.Expr], values: Sequence[Scalar]) -> Scalar:
-    """`a kind b` where both, brought to one type, compare alike in both databases; raises `NotSupported`."""
+def compared(kind: type[exp.Expr], values: Sequence[Scalar], *, apart: bool = False) -> Scalar:
+    """`a kind b` where both, brought to one type, compare alike in both databases; raises `NotSupported`.
+
+    `apart` where one is a column of a subquery.
+    """
     what = "comparison"
     common = common_type(values, what, comparing=True)
     check_comparable(common, values, ordering=kind in _ORDERINGS)
-    left, right = coerced(values, what, comparing=True)
+    left, right = coerced(values, what, comparing=True, apart=apart)
     return Scalar(kind(this=operand(left.node), expression=operand(right.node)), _BOOLEAN)
 
 

@@ -11,12 +11,27 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner.literals import BOOL, DATE, FLOAT4, FLOAT8, INT2, INT4, INT8, NUMERIC, TIMESTAMP, TIMESTAMPTZ, UUID
+from flashql.planner.literals import (
+    BOOL,
+    DATE,
+    FLOAT4,
+    FLOAT8,
+    INT2,
+    INT4,
+    INT8,
+    MAX_PRECISION,
+    NUMERIC,
+    TIMESTAMP,
+    TIMESTAMPTZ,
+    UUID,
+)
 from flashql.planner.scalars import LOCAL_TYPES, Scalar, cast, function, numeric_bounds, operand, refuse
 
 _SPACE = r"[ \t\n\r\f\v]*"
 _INTEGER = rf"{_SPACE}[+-]?[0-9]+{_SPACE}"
 _DECIMAL = rf"{_SPACE}[+-]?([0-9]+\.?[0-9]*|\.[0-9]+){_SPACE}"
+_ANY_SIZE: Final = (MAX_PRECISION, 12)  # of numbers without a size: as many digits as division can do with
+_UNSIZED = rf"{_SPACE}[+-]?([0-9]+(\.[0-9]{{0,{_ANY_SIZE[1]}}}0*)?|\.[0-9]{{1,{_ANY_SIZE[1]}}}0*){_SPACE}"
 _DOUBLE = rf"{_SPACE}[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{{1,3}})?{_SPACE}"
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?"
@@ -33,23 +48,23 @@ _FALSE: Final = ("f", "fa", "fal", "fals", "false", "n", "no", "of", "off", "0")
 
 
 def from_text(text: Scalar, target: PgType) -> Scalar:
-    """CAST(text AS target); a numeric's size must be said, for there is no DECIMAL of any size."""
+    """CAST(text AS target). A numeric without a size is a DECIMAL too: what does not fit raises, nothing is rounded."""
     if target.oid == BOOL:
         return _boolean(text, target)
     spelling = _SPELLINGS.get(target.oid)
+    if spelling is None:
+        raise refuse(f"a cast of {text.type.name} to {target.name}")
     bounds = numeric_bounds(target) if target.oid == NUMERIC else None
-    if spelling is None or (target.oid == NUMERIC and bounds is None):
-        hint = "Say its size, as in numeric(12,2)." if target.oid == NUMERIC else None
-        raise refuse(f"a cast of {text.type.name} to {target.name}", hint)
+    sized = bounds is not None
+    if target.oid == NUMERIC and bounds is None:
+        spelling, bounds = _UNSIZED, _ANY_SIZE
     local = LOCAL_TYPES.get(target.oid) or "DECIMAL({}, {})".format(*(bounds or ()))
     plain = function("REGEXP_FULL_MATCH", text.node.copy(), exp.Literal.string(spelling))
     read = cast(_stripped(text), local)
     if target.oid in (FLOAT4, FLOAT8):
         read = _in_range(read, text, local)
     ifs = [exp.If(this=plain, true=read)]
-    return Scalar(
-        cast(exp.Case(ifs=ifs, default=_unread(text, target)), local), target, bounds=bounds, printed=bounds is not None
-    )
+    return Scalar(cast(exp.Case(ifs=ifs, default=_unread(text, target)), local), target, bounds=bounds, printed=sized)
 
 
 def _stripped(text: Scalar) -> exp.Expr:

@@ -124,12 +124,15 @@ def combined(kind: type[exp.SetOperation], left: Relation, right: Relation, *, d
 def recursive(first: Relation, second: Relation, reads: Reads, *, distinct: bool) -> Relation:
     """`first UNION second` where `second` reads the whole: every column has the type it has in `first`."""
     for at, (ours, theirs) in enumerate(zip(first.outputs, second.outputs, strict=True)):
-        if ours.value.oid == NUMERIC and not _fits(theirs.value, ours.value):
+        without_size = ours.value.oid == NUMERIC and ours.value.bounds is None
+        if without_size:
+            first, second = _unified(first, second, at, "WITH RECURSIVE")
+        elif ours.value.oid == NUMERIC and not _fits(theirs.value, ours.value):
             raise refuse(
                 f"column {ours.name} of WITH RECURSIVE, which grows,", "Cast it to numeric(p,s) in both parts."
             )
         reads.add((*ours.bases, *theirs.bases), computed=True)
-        if theirs.value.oid == UNKNOWN:
+        if theirs.value.oid == UNKNOWN and not without_size:
             second = second.settled()
         elif ours.value.oid != NUMERIC:
             node = cast(_SLOT.copy(), ladder(ours.value.type)[0].name)
@@ -143,7 +146,7 @@ def recursive(first: Relation, second: Relation, reads: Reads, *, distinct: bool
 def _fits(value: Scalar, into: Scalar) -> bool:
     """Whether every numeric of one size has the other."""
     if value.bounds is None or into.bounds is None:
-        return value.bounds is into.bounds
+        return False
     return value.bounds[1] <= into.bounds[1] and value.bounds[0] - value.bounds[1] <= into.bounds[0] - into.bounds[1]
 
 
@@ -172,7 +175,8 @@ def _unified(left: Relation, right: Relation, at: int, what: str) -> tuple[Relat
     elif sides[0].type == sides[1].type and sides[0].oid not in (UNKNOWN, NUMERIC):
         ready = sides
     else:
-        ready = coerced([settled(s) if _both_constant(sides) else s for s in sides], what, comparing=False)
+        given = [settled(s) if _both_constant(sides) else s for s in sides]
+        ready = coerced(given, what, comparing=False, apart=True)
         model = next(one for one in ready if not one.is_null)
         ready = [Scalar(one.node, model.type, model.collation) if one.is_null else one for one in ready]
     cast_ready = [replace(one, node=typed(one)) for one in ready]

@@ -61,6 +61,7 @@ TEXTS: Final = {TEXT, VARCHAR, NAME, BPCHAR}
 EXACT: Final = {*INTEGERS, BOOL, DATE, TIMESTAMP, TIMESTAMPTZ, UUID, BYTEA, *FLOATS}
 _WIDTH: Final = {INT2: 0, INT4: 1, INT8: 2}
 _INTEGER_DIGITS: Final = {INT2: 5, INT4: 10, INT8: 19}
+_USUAL_SCALE = 9  # of most numerics without a size (datatypes.py)
 _DOUBLE_DIGITS = 15  # decimals of so many digits convert to double precision correctly rounded by division
 
 
@@ -193,11 +194,14 @@ def common_type(values: Sequence[Scalar], what: str, *, comparing: bool) -> PgTy
     raise refuse(f"{what} of {names}", "Cast one side so that both have the same type.")
 
 
-def coerced(values: Sequence[Scalar], what: str, *, comparing: bool) -> list[Scalar]:
-    """All brought to their common type, ready to be compared with each other or to be one result."""
+def coerced(values: Sequence[Scalar], what: str, *, comparing: bool, apart: bool = False) -> list[Scalar]:
+    """All brought to their common type, ready to be compared with each other or to be one result.
+
+    Where they are columns of queries `apart`, each is computed from itself alone.
+    """
     target = common_type(values, what, comparing=comparing)
     if target.oid == NUMERIC:
-        return _coerced_numerics(values, what, comparing=comparing)
+        return _coerced_numerics(values, what, comparing=comparing, apart=apart)
     if comparing and target.oid in INTEGERS:  # DuckDB compares integers of all widths exactly
         return [v if v.text is None else coerce(v, target, what) for v in values]
     return [coerce(v, target, what) for v in values]
@@ -264,24 +268,58 @@ def as_numeric(value: Scalar, what: str) -> Scalar:
     return value
 
 
-def _coerced_numerics(values: Sequence[Scalar], what: str, *, comparing: bool) -> list[Scalar]:
+def _coerced_numerics(values: Sequence[Scalar], what: str, *, comparing: bool, apart: bool) -> list[Scalar]:
     """All as DECIMAL of one width, so that DuckDB neither rounds nor overflows.
 
-    A column without a typmod has a local width that is not known here and may even be held as text. Against
-    another DECIMAL, DuckDB compares such a column exactly, or refuses to compare when it is text.
+    A column without a typmod has a local width that is not known here; no view computes from one that is held as text.
+    DuckDB compares DECIMALs of any two widths exactly or raises, but rounds them where it brings them to one.
     """
     numbers = [v if v.is_null else as_numeric(v, what) for v in values]
     known = [v.bounds for v in numbers if v.bounds is not None]
-    unbounded = [v for v in numbers if v.bounds is None and not v.is_null]
-    if comparing and len(unbounded) > 1:
-        raise refuse(f"{what} of numerics without precision", "Cast to numeric(p,s) with as many digits as you need.")
-    if unbounded:
-        return [replace(v, bounds=None) for v in numbers]
     scale = max((s for _, s in known), default=0)
+    if any(v.bounds is None and not v.is_null for v in numbers):
+        if apart:
+            return [v if v.is_null else _pinned(v, max(scale, _USUAL_SCALE)) for v in numbers]
+        return [replace(v, bounds=None) for v in numbers] if comparing else _aligned(numbers, scale)
     # What does not fit raises in DuckDB.
     precision = min(max((p - s for p, s in known), default=1) + scale, MAX_PRECISION)
     exact = len({s for _, s in known}) == 1
     return [v if v.is_null else widened(v, precision, scale, printed=exact and v.printed) for v in numbers]
+
+
+def _aligned(numbers: Sequence[Scalar], scale: int) -> list[Scalar]:
+    """All of the scale that the widest has, by adding zeros of all others: sums of DECIMALs are exact or raise."""
+    zeros = {v.node: _zero_of(v.node) for v in numbers if v.bounds is None and not v.is_null}
+    made = []
+    for value in numbers:
+        node = value.node
+        added = [] if value.is_null else [zero for of, zero in zeros.items() if of != value.node]
+        if scale and not value.is_null:
+            added.append(cast(exp.Literal.number(0), f"DECIMAL({scale}, {scale})"))
+        for zero in added:
+            node = exp.Paren(this=exp.Add(this=operand(node), expression=zero.copy()))
+        made.append(Scalar(node, value.type, countable=value.countable))
+    return made
+
+
+def _zero_of(number: exp.Expr) -> exp.Expr:
+    """0 with as many digits after the point as a DECIMAL's type has."""
+    never = exp.Case(ifs=[exp.If(this=exp.false(), true=number.copy())])
+    return exp.Coalesce(this=never, expressions=[cast(exp.Literal.number(0), "DECIMAL(1, 1)")])
+
+
+def _pinned(value: Scalar, scale: int) -> Scalar:
+    """The number as DECIMAL(38, scale), or an error where it has more digits: said of it without the others."""
+    if value.bounds is not None:
+        return widened(value, MAX_PRECISION, scale)
+    made = cast(value.node, f"DECIMAL({MAX_PRECISION}, {scale})")
+    message = f"a numeric with more than {scale} digits after the point: cast it to numeric(p,s)"
+    more = exp.NEQ(this=operand(made), expression=operand(value.node.copy()))
+    raised = function("ERROR", exp.Literal.string(message))
+    node = cast(
+        exp.Case(ifs=[exp.If(this=more, true=raised)], default=made.copy()), f"DECIMAL({MAX_PRECISION}, {scale})"
+    )
+    return Scalar(node, value.type, bounds=(MAX_PRECISION, scale), countable=value.countable)
 
 
 def widened(value: Scalar, precision: int, scale: int, *, printed: bool = False) -> Scalar:

@@ -11,6 +11,7 @@ from sqlglot import exp
 from flashql.catalog import Table
 from flashql.errors import DefinitionError, NotSupported
 from flashql.planner.collations import Locale, joint
+from flashql.planner.literals import NUMERIC
 from flashql.planner.operators import compared, unified
 from flashql.planner.relations import Relation, item
 from flashql.planner.scalars import Scalar, function, operand, refuse
@@ -265,7 +266,7 @@ class From:
 
 def _merged(name: str, left: Output, right: Output, side: str) -> Output:
     """The column that USING shows: the side that is never null, or for FULL the one that is not."""
-    if left.value.type != right.value.type:
+    if left.value.type != right.value.type or (side == "FULL" and left.value.oid == NUMERIC):
         ready, model = unified([left.value, right.value], "USING")
         values = [Scalar(one.node, model.type, model.collation, bounds=one.bounds) for one in ready]
     else:

@@ -234,8 +234,6 @@ def _extreme(node: exp.Expr, scope: Scope) -> Scalar:
     values = [translate(v, scope) for v in (node.this, *node.expressions)]
     name = node.key.upper()
     ready, model = unified(values, name)
-    if model.oid == NUMERIC and model.bounds is None:
-        raise refuse(f"{name} of numerics without precision", "Cast them to numeric(p,s).")
     check_comparable(model.type, values, ordering=True)
     first, *rest = (v.node for v in ready)
     return replace(model, node=type(node)(this=first, expressions=rest, ignore_nulls=True))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import duckdb
 
-from flashql.catalog import Copy, Persistence, View
+from flashql.catalog import Copy, Persistence, Source, View
 from flashql.datatypes import ladder
 from flashql.errors import ViewNotReady
 from flashql.quoting import literal, qualified, quote
@@ -30,9 +30,7 @@ def _show(writer: duckdb.DuckDBPyConnection, view: View, body: str, table: str |
 def show_copy(writer: duckdb.DuckDBPyConnection, store: Store, view: View, copy: Copy) -> None:
     """Make a realtime view answer from its table's copy; rows of its own are dropped.
 
-    A column that computes from values DuckDB cannot hold in their own type (they are kept as text then) has no
-    exact answer, and one that computes from a column of another type than it was written for may have a wrong one:
-    such a view raises advice instead.
+    Where the view would compute from what it cannot (see `uncomputable`), it raises advice instead.
     """
     assert copy.local_table is not None
     before, shows = _tables(store, view)
@@ -40,24 +38,34 @@ def show_copy(writer: duckdb.DuckDBPyConnection, store: Store, view: View, copy:
         return
     body = rows = realtime_body(view, qualified(DATA_SCHEMA, copy.local_table))
     (source,) = view.sources
-    bound = dict(zip(source.computed_from, source.computed_types, strict=False))
-    for column in copy.columns:
-        if bound.get(column.name, column.column.declared) != column.column.declared:
-            body = _raising(
-                _columns(view),
-                f"{view.relation_id} computes from column {column.name}, which has changed its type at the origin. "
-                "Define the view again: CREATE OR REPLACE VIEW",
-            )
-        if column.rung > 0 and column.name in source.computed_from and copy.local_type(column).name == "VARCHAR":
-            body = _raising(
-                _columns(view),
-                f"{view.relation_id} computes from column {column.name}, which holds values that DuckDB can only "
-                "keep as text. Select the column itself instead",
-            )
+    advice = uncomputable(source, copy)
+    if advice is not None:
+        body = _raising(_columns(view), f"{view.relation_id} {advice}")
     _show(writer, view, body, copy.local_table if body == rows else None)
     if before is not None:
         _set_own(writer, view, None)
         drop_table(writer, before)
+
+
+def uncomputable(source: Source, copy: Copy) -> str | None:
+    """Why a view cannot compute from a table's copy, as what is said of it; None where it can.
+
+    What computes from values DuckDB cannot hold in their own type (they are kept as text then) has no exact answer, and
+    what computes from a column of another type than it was written for may have a wrong one.
+    """
+    bound = dict(zip(source.computed_from, source.computed_types, strict=False))
+    for column in copy.columns:
+        if bound.get(column.name, column.column.declared) != column.column.declared:
+            return (
+                f"computes from column {column.name}, which has changed its type at the origin. "
+                "Define the view again: CREATE OR REPLACE VIEW"
+            )
+        if column.rung > 0 and column.name in source.computed_from and copy.local_type(column).name == "VARCHAR":
+            return (
+                f"computes from column {column.name}, which holds values that DuckDB can only keep as text. "
+                "Select the column itself instead"
+            )
+    return None
 
 
 def show_nothing(writer: duckdb.DuckDBPyConnection, view: View) -> None:
