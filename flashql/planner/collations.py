@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from flashql.planner.zones import Zone
+
 # What initdb and CREATE DATABASE make is deterministic: equal means the same bytes. A collation made by a
 # user may not be, and only its name is known here, so other names than these shapes are not trusted.
 _PREDEFINED = re.compile(r"default|icu|unicode|und|[\w-]+-x-icu|[a-z]{2,3}[_-][A-Z]{2}([.@][\w.@-]+)?|C|POSIX")
@@ -49,6 +51,9 @@ class Locale(Protocol):
 
     def cases(self, function: str, collation: str) -> Cases | None:
         """What 'lower' or 'upper' does to text of a collation; None where it is more than character by character."""
+
+    def zone(self, name: str) -> Zone | None:
+        """When the time zone is how far from UTC; None of what depends on a session, or has no such table."""
 
 
 def of_database(name: str) -> str:

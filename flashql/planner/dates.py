@@ -136,25 +136,6 @@ def _days_between(left: Scalar, right: Scalar) -> Scalar:
     return Scalar(cast(difference, "INTEGER"), PgType(INT4, -1, "integer"))
 
 
-def at_time_zone(value: Scalar, zone: Scalar) -> Scalar:
-    """`value AT TIME ZONE 'UTC'`; of other zones the two databases may know other rules."""
-    if (zone.text or "").upper() not in ("UTC", "GMT", "ZULU", "ETC/UTC"):
-        raise refuse("AT TIME ZONE with another zone than 'UTC'")
-    microseconds = function("EPOCH_US", value.node)
-    if value.oid == TIMESTAMPTZ:
-        type_, name, local = _TIMESTAMP, "MAKE_TIMESTAMP", "TIMESTAMP"
-    elif value.oid == TIMESTAMP:
-        type_, name, local = PgType(TIMESTAMPTZ, -1, "timestamp with time zone"), "MAKE_TIMESTAMPTZ", "TIMESTAMPTZ"
-    else:
-        raise refuse(f"AT TIME ZONE of {value.type.name}")
-    infinite = []
-    for text in ("infinity", "-infinity"):
-        end = cast(exp.Literal.string(text), LOCAL_TYPES[value.oid])
-        test = exp.EQ(this=operand(value.node.copy()), expression=end)
-        infinite.append(exp.If(this=test, true=cast(exp.Literal.string(text), local)))
-    return Scalar(exp.Case(ifs=infinite, default=function(name, microseconds)), type_)
-
-
 def date_trunc(value: Scalar, unit: str) -> Scalar:
     """A timestamp cut to a unit. Of a date it would be a timestamptz in the session's time zone."""
     if value.oid != TIMESTAMP:

@@ -16,7 +16,19 @@ from sqlglot import exp
 
 from flashql.catalog import Column
 from flashql.datatypes import PgType
-from flashql.planner import calls, containers, dates, documents, functions, lists, numbers, patterns, rows, texts
+from flashql.planner import (
+    calls,
+    containers,
+    dates,
+    documents,
+    functions,
+    lists,
+    moments,
+    numbers,
+    patterns,
+    rows,
+    texts,
+)
 from flashql.planner.arithmetic import arithmetic, in_turn
 from flashql.planner.collations import DEFAULT, Locale, of_database
 from flashql.planner.literals import (
@@ -29,7 +41,6 @@ from flashql.planner.literals import (
     JSONB,
     NUMERIC,
     TIMESTAMP,
-    TIMESTAMPTZ,
     UNKNOWN,
     number_type,
 )
@@ -293,31 +304,11 @@ def _call(function: Callable[..., Scalar], *arguments: str) -> Callable[[exp.Exp
     return rule
 
 
-def _date_trunc(node: exp.Expr, scope: Scope) -> Scalar:
-    value, unit, zone = translate(node.this, scope), node.args["unit"].name, node.args.get("zone")
-    if zone is None or value.oid != TIMESTAMPTZ:
-        return dates.date_trunc(value, unit)
-    named = translate(zone, scope)
-    return dates.at_time_zone(dates.date_trunc(dates.at_time_zone(value, named), unit), named)
-
-
-def _extract(node: exp.Expr, scope: Scope) -> Scalar:
-    return dates.extract(translate(node.expression, scope), node.this.name)
-
-
-def _make_interval(node: exp.Expr, scope: Scope) -> Scalar:
-    """make_interval of named counts, which are integers."""
-    counts = {}
-    for unit, given in node.args.items():
-        if given is not None:
-            if not isinstance(given, exp.Kwarg):
-                raise refuse("make_interval of counts without names")
-            counts[unit] = translate(given.expression, scope)
-    return dates.made_interval(counts)
-
-
 def _named(node: exp.Expr, scope: Scope) -> Scalar:
     """A function by Postgres's name."""
+    if str(node.name).lower() == "timezone" and len(node.expressions) == 2:
+        zone, value = (translate(one, scope) for one in node.expressions)
+        return moments.at_time_zone(value, zone, scope.locale)
     return calls.called(str(node.name), [translate(one, scope) for one in node.expressions])
 
 
@@ -325,7 +316,9 @@ def _contained(rule: Callable[[exp.Expr, texts.Translate], Scalar]) -> Callable[
     return lambda node, scope: rule(node, lambda one: translate(one, scope))
 
 
-def _of_text(rule: Callable[[exp.Expr, texts.Translate, Locale | None], Scalar]) -> Callable[[exp.Expr, Scope], Scalar]:
+def _of_place(
+    rule: Callable[[exp.Expr, texts.Translate, Locale | None], Scalar],
+) -> Callable[[exp.Expr, Scope], Scalar]:
     return lambda node, scope: rule(node, lambda one: translate(one, scope), scope.locale)
 
 
@@ -355,13 +348,9 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
     exp.Nullif: ({"this", "expression"}, _nullif),
     exp.Case: ({"this", "ifs", "default"}, _case),
     exp.Cast: ({"this", "to"}, _cast),
-    exp.TimestampTrunc: ({"this", "unit", "zone"}, _date_trunc),
-    exp.Extract: ({"this", "expression"}, _extract),
     exp.Anonymous: ({"this", "expressions"}, _named),
     exp.Round: ({"this", "decimals"}, _call(calls.rounded, "this", "decimals")),
     exp.RegexpLike: ({"this", "expression"}, _call(patterns.matched, "this", "expression")),
-    exp.MakeInterval: ({"year", "month", "week", "day", "hour", "minute", "second"}, _make_interval),
-    exp.AtTimeZone: ({"this", "zone"}, _call(dates.at_time_zone, "this", "zone")),
     exp.Abs: ({"this"}, _call(functions.absolute, "this")),
     exp.Length: ({"this"}, _call(functions.length, "this")),
     exp.Left: ({"this", "expression"}, _call(functions.left, "this", "expression")),
@@ -380,7 +369,7 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
         {"this", "expression"},
         _call(partial(patterns.matched, ignore_case=True), "this", "expression"),
     ),
-    **{kind: (allowed, _of_text(rule)) for kind, (allowed, rule) in texts.RULES.items()},
+    **{kind: (allowed, _of_place(rule)) for kind, (allowed, rule) in (texts.RULES | moments.RULES).items()},
     **{kind: (allowed, _contained(rule)) for kind, (allowed, rule) in containers.RULES.items()},
     **dict.fromkeys((exp.And, exp.Or), _binary(_connector)),
     **dict.fromkeys((exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE), _binary(_comparison)),

@@ -265,3 +265,89 @@ CREATE OR REPLACE MACRO flashql.interval_microseconds(span) AS
     + CAST(datepart('hour', span) AS HUGEINT) * 3600000000
     + CAST(datepart('minute', span) AS HUGEINT) * 60000000
     + CAST(datepart('microsecond', span) AS HUGEINT);
+
+-- Time zones (flashql/planner/zones.py): how far one is from UTC at a second, found in the list of those at which that
+-- changed, in nine halvings. `turns` and `shifts` are constant text of lists, which is read once.
+CREATE OR REPLACE MACRO flashql.shift_at(second, turns, shifts) AS
+    [
+        [
+            [
+                [
+                    [
+                        [
+                            [
+                                [
+                                    [
+                                        CAST(shifts AS INTEGER[])[1 + flashql_turn1]
+                                    FOR flashql_turn1 IN [flashql_turn2 + CASE WHEN CAST(turns AS BIGINT[])[flashql_turn2 + 1] <= second THEN 1 ELSE 0 END]][1]
+                                FOR flashql_turn2 IN [flashql_turn4 + CASE WHEN CAST(turns AS BIGINT[])[flashql_turn4 + 2] <= second THEN 2 ELSE 0 END]][1]
+                            FOR flashql_turn4 IN [flashql_turn8 + CASE WHEN CAST(turns AS BIGINT[])[flashql_turn8 + 4] <= second THEN 4 ELSE 0 END]][1]
+                        FOR flashql_turn8 IN [flashql_turn16 + CASE WHEN CAST(turns AS BIGINT[])[flashql_turn16 + 8] <= second THEN 8 ELSE 0 END]][1]
+                    FOR flashql_turn16 IN [flashql_turn32 + CASE WHEN CAST(turns AS BIGINT[])[flashql_turn32 + 16] <= second THEN 16 ELSE 0 END]][1]
+                FOR flashql_turn32 IN [flashql_turn64 + CASE WHEN CAST(turns AS BIGINT[])[flashql_turn64 + 32] <= second THEN 32 ELSE 0 END]][1]
+            FOR flashql_turn64 IN [flashql_turn128 + CASE WHEN CAST(turns AS BIGINT[])[flashql_turn128 + 64] <= second THEN 64 ELSE 0 END]][1]
+        FOR flashql_turn128 IN [flashql_turn256 + CASE WHEN CAST(turns AS BIGINT[])[flashql_turn256 + 128] <= second THEN 128 ELSE 0 END]][1]
+    FOR flashql_turn256 IN [CASE WHEN CAST(turns AS BIGINT[])[256] <= second THEN 256 ELSE 0 END]][1];
+
+-- From `until` on a second stands for the same one of the year of the table that has the same days.
+CREATE OR REPLACE MACRO flashql.second_of_rule(second, until, years) AS
+    CASE
+        WHEN second >= until THEN [
+            second - CAST(epoch(flashql_year) AS BIGINT) + CAST(years AS BIGINT[])[
+                CAST(1 + 2 * datepart('dow', flashql_year) AS BIGINT)
+                + datepart('doy', flashql_year + to_months(12) - to_days(1)) - 365
+            ]
+            FOR flashql_year IN [date_trunc('year', make_timestamp(second * 1000000))]
+        ][1]
+        ELSE second
+    END;
+
+-- A time moved by seconds, as microseconds; of what Postgres has no timestamp for, more than DuckDB makes one of: that
+-- raises too, and unlike error() leaves the expression one that windows may be ordered by.
+CREATE OR REPLACE MACRO flashql.moved_microseconds(microseconds, shift) AS [
+    CASE WHEN flashql_moved < -210866803200000000 THEN 9223372036854775807 ELSE flashql_moved END
+    FOR flashql_moved IN [microseconds + 1000000 * CAST(shift AS BIGINT)]
+][1];
+
+-- A moment's local time in a zone of one offset, and the moment of a local time.
+CREATE OR REPLACE MACRO flashql.local_time_fixed(moment, shift) AS
+    CASE
+        WHEN isinf(moment) THEN CAST(
+            CASE WHEN moment > CAST('-infinity' AS TIMESTAMPTZ) THEN 'infinity' ELSE '-infinity' END AS TIMESTAMP
+        )
+        ELSE make_timestamp(flashql.moved_microseconds(epoch_us(moment), shift))
+    END;
+CREATE OR REPLACE MACRO flashql.moment_of_fixed(local, shift) AS
+    CASE
+        WHEN isinf(local) THEN CAST(
+            CASE WHEN local > CAST('-infinity' AS TIMESTAMP) THEN 'infinity' ELSE '-infinity' END AS TIMESTAMPTZ
+        )
+        ELSE make_timestamptz(flashql.moved_microseconds(epoch_us(local), -(shift)))
+    END;
+
+-- The second that a number of microseconds is in.
+CREATE OR REPLACE MACRO flashql.second_of(microseconds) AS
+    microseconds // 1000000 - CAST(microseconds % 1000000 < 0 AS INTEGER);
+CREATE OR REPLACE MACRO flashql.shift_of(microseconds, turns, shifts, until, years) AS [
+    flashql.shift_at(flashql_second, turns, shifts)
+    FOR flashql_second IN [flashql.second_of_rule(flashql.second_of(microseconds), until, years)]
+][1];
+
+-- The same in a zone whose offset changes.
+CREATE OR REPLACE MACRO flashql.local_time(moment, turns, shifts, until, years) AS [
+    flashql.local_time_fixed(flashql_at, flashql.shift_of(epoch_us(flashql_at), turns, shifts, until, years))
+    FOR flashql_at IN [moment]
+][1];
+CREATE OR REPLACE MACRO flashql.moment_of(local, turns, shifts, until, years) AS [
+    flashql.moment_of_fixed(flashql_at, flashql.shift_of(epoch_us(flashql_at), turns, shifts, until, years))
+    FOR flashql_at IN [local]
+][1];
+
+-- A moment cut to an hour or less of its local time, whose offset stays what it is (timestamptz_trunc_internal).
+CREATE OR REPLACE MACRO flashql.cut_within(moment, local, unit) AS [
+    CASE
+        WHEN isinf(moment) THEN moment
+        ELSE make_timestamptz(epoch_us(moment) - epoch_us(flashql_at) + epoch_us(date_trunc(unit, flashql_at)))
+    END
+    FOR flashql_at IN [local]
+][1];

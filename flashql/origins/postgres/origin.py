@@ -17,7 +17,9 @@ from flashql.origins.postgres.collating import Collations
 from flashql.origins.postgres.connecting import DsnSource
 from flashql.origins.postgres.replication import ReplicationConnection, Waiting
 from flashql.origins.postgres.stream import Stream, status_interval_seconds
+from flashql.origins.postgres.zoning import Zones
 from flashql.planner.collations import Cases
+from flashql.planner.zones import Zone
 from flashql.retrying import RetryPolicy
 from flashql.store.owner import Owner
 
@@ -65,6 +67,7 @@ class PostgresOrigin:
         self.retry = retry
         self.client = PostgresClient(name, (lambda: dsn) if isinstance(dsn, str) else dsn)
         self._collations = Collations(self.client)
+        self._zones = Zones(self.client)
 
     def describe(self, query: str) -> tuple[Column, ...]:
         """The columns a query returns; nothing is run."""
@@ -81,6 +84,11 @@ class PostgresOrigin:
     def cases(self, function: str, collation: str) -> Cases | None:
         """What 'lower' or 'upper' does to text of a collation; None where it is more than character by character."""
         return self._collations.cases(function, collation)
+
+    def zone(self, name: str) -> Zone | None:
+        """When the time zone is how far from UTC; None of what depends on a session, or has no such table."""
+        found: Zone | None = self._zones.named(name)
+        return found
 
     def require_followable(self, table: Table) -> None:
         """Raise what keeps the table from feeding a realtime view."""

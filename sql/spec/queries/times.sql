@@ -16,3 +16,7 @@ SELECT id, age(sold_at, timestamp '2000-02-29') AS a, age(timestamp '2024-03-30 
 SELECT id, age(hired, date '2023-05-31') AS a FROM emp;
 SELECT id, date_bin('15 minutes', sold_at, timestamp '2001-01-01') AS a, date_bin('7 days', sold_at, timestamp '2024-01-03 05:00') AS b FROM sale;
 SELECT id, date_trunc('month', sold_at AT TIME ZONE 'UTC', 'UTC') AS a FROM sale;
+SELECT (sold_at AT TIME ZONE 'UTC' AT TIME ZONE 'America/New_York')::date AS day, count(*), sum(amount) FROM sale GROUP BY 1;
+SELECT id, date_trunc('day', sold_at AT TIME ZONE 'Asia/Tokyo', 'Europe/Berlin') AS a, date_trunc('hour', sold_at AT TIME ZONE 'UTC', 'Asia/Kathmandu') FROM sale;
+SELECT id FROM sale WHERE extract(hour FROM sold_at AT TIME ZONE 'UTC' AT TIME ZONE 'Asia/Kolkata') BETWEEN 6 AND 18;
+SELECT id, rank() OVER (PARTITION BY (sold_at AT TIME ZONE 'UTC' AT TIME ZONE 'Europe/Paris')::date ORDER BY id) FROM sale;

@@ -70,10 +70,10 @@ extract(microseconds from ts) + 1;
 CAST((CAST(CAST(DATE_PART('microseconds', CAST("ts" AS TIMESTAMP)) AS DECIMAL(8, 0)) AS DECIMAL(9, 0)) + CAST('1' AS DECIMAL(9, 0))) AS DECIMAL(9, 0));
 
 tz AT TIME ZONE 'UTC';
-CASE WHEN "tz" = CAST('infinity' AS TIMESTAMPTZ) THEN CAST('infinity' AS TIMESTAMP) WHEN "tz" = CAST('-infinity' AS TIMESTAMPTZ) THEN CAST('-infinity' AS TIMESTAMP) ELSE MAKE_TIMESTAMP(EPOCH_US("tz")) END;
+CAST(flashql.local_time_fixed("tz", 0) AS TIMESTAMP);
 
 ts AT TIME ZONE 'utc';
-CASE WHEN "ts" = CAST('infinity' AS TIMESTAMP) THEN CAST('infinity' AS TIMESTAMPTZ) WHEN "ts" = CAST('-infinity' AS TIMESTAMP) THEN CAST('-infinity' AS TIMESTAMPTZ) ELSE MAKE_TIMESTAMPTZ(EPOCH_US("ts")) END;
+CAST(flashql.moment_of_fixed("ts", 0) AS TIMESTAMPTZ);
 
 date(ts);
 CAST("ts" AS DATE);
