@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from flashql.datatypes import PgType, ladder
 from flashql.errors import NotSupported
-from flashql.planner import windows
+from flashql.planner import records, windows
 from flashql.planner.aggregates import Call, Wrap, aggregate, aggregate_name, pieces
 from flashql.planner.collations import Locale
 from flashql.planner.literals import BOOL, INT4
@@ -52,6 +52,10 @@ class Expressions:
         """The value of a column; raises `UnknownName`."""
         return self.level.column(node)
 
+    def row(self, node: exp.Column) -> Scalar | None:
+        """The whole row that a name means; None for a column."""
+        return self.level.row(node)
+
     def beyond(self, node: exp.Expr) -> Scalar | None:
         """A subquery, an aggregate or a window function; None for anything else."""
         if isinstance(node, exp.Window):
@@ -83,7 +87,7 @@ class Expressions:
             raise refuse(f"the aggregate {called.lower().removeprefix(PREFIX)}")
         written, distinct, order = pieces(node)
         here, outside = self.level.read_here, self.level.read_outside
-        arguments = tuple(translate(one, self) for one in written)
+        arguments = tuple(records.arguments(name, written, self, translate))
         sorted_by = tuple(ordered(one, self) for one in order)
         if self.level.read_here == here and self.level.read_outside > outside:
             raise refuse(f"{node.sql('postgres')} over columns of an outer query alone")

@@ -171,6 +171,11 @@ def _text_of(value: Scalar) -> Scalar:
     node = value.node
     if value.oid == JSONB:
         return Scalar(cast(node, "TEXT"), _TEXT, "default")
+    if value.oid in FLOATS:
+        return Scalar(call("float_text", node, exp.Boolean(this=value.oid == FLOAT4)), _TEXT, "default")
+    if value.oid == BYTEA:
+        digits = function("LOWER", function("HEX", node))
+        return Scalar(exp.Paren(this=exp.DPipe(this=exp.Literal.string("\\x"), expression=digits)), _TEXT, "default")
     if value.oid in (DATE, TIMESTAMP):
         return Scalar(call("shown", cast(node, "TEXT")), _TEXT, "default")
     if value.oid == NUMERIC and value.printed and value.bounds is not None:

@@ -16,7 +16,7 @@ from sqlglot import exp
 
 from flashql.catalog import Column
 from flashql.datatypes import PgType
-from flashql.planner import calls, containers, dates, documents, functions, lists, numbers, patterns, rows, texts
+from flashql.planner import calls, containers, dates, documents, functions, lists, numbers, patterns, records, rows, texts
 from flashql.planner.arithmetic import arithmetic, in_turn
 from flashql.planner.collations import DEFAULT, Locale, of_database
 from flashql.planner.literals import (
@@ -149,7 +149,11 @@ def _not(node: exp.Expr, scope: Scope) -> Scalar:
 
 
 def _is(node: exp.Expr, scope: Scope) -> Scalar:
+    assert isinstance(node, exp.Is)
     if isinstance(node.expression, exp.Null):
+        of_row = records.null_test(node, scope)
+        if of_row is not None:
+            return of_row
         value = translate(node.this, scope)
         if value.type.kind == "c":
             raise refuse("IS NULL of a composite, which asks about its fields")
@@ -320,7 +324,7 @@ def _make_interval(node: exp.Expr, scope: Scope) -> Scalar:
 
 def _named(node: exp.Expr, scope: Scope) -> Scalar:
     """A function by Postgres's name."""
-    return calls.called(str(node.name), [translate(one, scope) for one in node.expressions])
+    return calls.called(str(node.name), records.arguments(str(node.name), node.expressions, scope, translate))
 
 
 def _contained(rule: Callable[[exp.Expr, texts.Translate], Scalar]) -> Callable[[exp.Expr, Scope], Scalar]:

@@ -63,9 +63,6 @@ extract(hour) from timestamp with time zone;
 f8::real;
 a cast of double precision to real;
 
-f8::text;
-a cast of double precision to text;
-
 tz::date;
 a cast of timestamp with time zone to date;
 
