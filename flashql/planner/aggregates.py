@@ -28,7 +28,7 @@ from flashql.planner.literals import (
     TEXT,
     UNKNOWN,
 )
-from flashql.planner.operators import check_comparable
+from flashql.planner.operators import check_comparable, key_of
 from flashql.planner.parsing import PREFIX
 from flashql.planner.relations import check_groupable, typed
 from flashql.planner.scalars import (
@@ -103,7 +103,9 @@ def _count(call: Call) -> Scalar:
     if call.argument.fields is not None:
         there = exp.Case(ifs=[exp.If(this=call.argument.node, true=exp.Literal.number(1))])
         return Scalar(replace(call, distinct=False).made(exp.Count, Scalar(there, _BIGINT), big_int=True), _BIGINT)
-    return Scalar(call.made(exp.Count, _settled(call.argument), big_int=True), _BIGINT)
+    value = _settled(call.argument)
+    counted = replace(value, node=key_of(value)) if call.distinct else value
+    return Scalar(call.made(exp.Count, counted, big_int=True), _BIGINT)
 
 
 def _sum(call: Call) -> Scalar:
@@ -243,7 +245,9 @@ def _document(call: Call) -> Scalar:
     if "jsonb" not in call.name:
         member = Scalar(composing.member(key, value), _TEXT)
         listed = _ordered(call, member).made(exp.GroupConcat, member, separator=exp.Literal.string(", "))
-        return composing.composed([exp.Literal.string("{ "), listed, exp.Literal.string(" }")], composing.type_of(call.name))
+        return composing.composed(
+            [exp.Literal.string("{ "), listed, exp.Literal.string(" }")], composing.type_of(call.name)
+        )
     name, text = (
         Scalar(one, _TEXT) for one in (composing.name_of(key), composing.part(value, composing.type_of(call.name)))
     )

@@ -17,12 +17,25 @@ from flashql.planner.arithmetic import call
 from flashql.planner.documents import JSONB_TYPE, held
 from flashql.planner.functions import converted
 from flashql.planner.lists import ARRAYS
-from flashql.planner.literals import BOOL, BYTEA, DATE, FLOAT4, JSONB, NUMERIC, TEXT, TIMESTAMP, TIMESTAMPTZ, UNKNOWN, UUID
+from flashql.planner.literals import (
+    BOOL,
+    BYTEA,
+    DATE,
+    FLOAT4,
+    JSON,
+    JSONB,
+    NUMERIC,
+    TEXT,
+    TIMESTAMP,
+    TIMESTAMPTZ,
+    UNKNOWN,
+    UUID,
+)
 from flashql.planner.scalars import FLOATS, INTEGERS, TEXTS, Scalar, as_text, cast, function, operand, refuse
 from flashql.planner.scopes import settled
 
 _TEXT: Final = PgType(TEXT, -1, "text")
-_JSON_TYPE: Final = PgType(114, -1, "json")
+_JSON_TYPE: Final = PgType(JSON, -1, "json")
 _QUOTED: Final = {UUID, DATE, TIMESTAMP, *TEXTS}
 _ELEMENTS: Final = {array: element for element, array in ARRAYS.items() if element != TIMESTAMPTZ}
 _OF_LISTS: Final = {DATE: "dates_shown", TIMESTAMP: "moments_shown"}
@@ -62,6 +75,8 @@ def _shown(value: Scalar, type_: PgType) -> exp.Expr:
             "REGEXP_REPLACE", converted(value, _TEXT).node, exp.Literal.string(" "), exp.Literal.string("T")
         )
         return _joined([exp.Literal.string('"'), moment, exp.Literal.string('"')])
+    if value.oid == JSON and type_ == _JSON_TYPE:
+        return cast(value.node, "TEXT")
     if value.oid == JSONB:
         return cast(held(value), "TEXT")
     if value.oid in _ELEMENTS:

@@ -24,6 +24,7 @@ from flashql.planner.literals import (
     INT4,
     INT8,
     INTERVAL,
+    JSON,
     JSONB,
     NUMERIC,
     TEXT,
@@ -169,7 +170,7 @@ def _text_of(value: Scalar) -> Scalar:
     if value.type.kind == "e":
         return Scalar(value.node, _TEXT, "default")
     node = value.node
-    if value.oid == JSONB:
+    if value.oid in (JSON, JSONB):
         return Scalar(cast(node, "TEXT"), _TEXT, "default")
     if value.oid in FLOATS:
         return Scalar(call("float_text", node, exp.Boolean(this=value.oid == FLOAT4)), _TEXT, "default")

@@ -54,7 +54,9 @@ def null_test(node: exp.Is, scope: Scope) -> Scalar | None:
     row = scope.row(node.this) if isinstance(node.this, exp.Column) else None
     if row is None:
         return None
-    tests: list[exp.Expr] = [exp.Is(this=exp.Paren(this=value.node), expression=exp.Null()) for _, value in row.fields or ()]
+    tests: list[exp.Expr] = [
+        exp.Is(this=exp.Paren(this=value.node), expression=exp.Null()) for _, value in row.fields or ()
+    ]
     if node.args.get("negate"):
         tests = [exp.Not(this=exp.Paren(this=one)) for one in tests]
     return Scalar(exp.Paren(this=exp.and_(*tests, copy=False)), PgType(BOOL, -1, "boolean"))

@@ -16,7 +16,19 @@ from sqlglot import exp
 
 from flashql.catalog import Column
 from flashql.datatypes import PgType
-from flashql.planner import calls, containers, dates, documents, functions, lists, numbers, patterns, records, rows, texts
+from flashql.planner import (
+    calls,
+    containers,
+    dates,
+    documents,
+    functions,
+    lists,
+    numbers,
+    patterns,
+    records,
+    rows,
+    texts,
+)
 from flashql.planner.arithmetic import arithmetic, in_turn
 from flashql.planner.collations import DEFAULT, Locale, of_database
 from flashql.planner.literals import (
@@ -33,7 +45,7 @@ from flashql.planner.literals import (
     UNKNOWN,
     number_type,
 )
-from flashql.planner.operators import check_comparable, compared, negated, unified
+from flashql.planner.operators import check_comparable, compared, key_of, negated, unified
 from flashql.planner.predicates import to_origin
 from flashql.planner.scalars import (
     FLOATS,
@@ -200,7 +212,7 @@ def _in(node: exp.Expr, scope: Scope) -> Scalar:
     if oids == {NUMERIC} or NUMERIC in oids:
         tests = [exp.EQ(this=operand(head.node), expression=operand(item.node)) for item in items]
         return Scalar(exp.or_(*tests, copy=False), _BOOLEAN)
-    return Scalar(exp.In(this=operand(head.node), expressions=[item.node for item in items]), _BOOLEAN)
+    return Scalar(exp.In(this=operand(key_of(head)), expressions=[key_of(item) for item in items]), _BOOLEAN)
 
 
 def _negation(node: exp.Expr, scope: Scope) -> Scalar:

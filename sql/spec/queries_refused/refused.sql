@@ -95,3 +95,18 @@ the whole row q;
 
 SELECT to_json(t) FROM (SELECT at::timestamptz AS t FROM bag) AS t(x);
 is not translated;
+
+SELECT doc FROM bag EXCEPT SELECT '{}'::jsonb FROM bag;
+EXCEPT of jsonb;
+
+SELECT jsonb_agg(DISTINCT doc) FROM bag;
+the order of jsonb;
+
+SELECT doc, count(*) FROM bag GROUP BY ROLLUP (doc);
+jsonb among the keys of grouping sets;
+
+SELECT count(*) OVER (PARTITION BY doc -> 'a') FROM bag;
+PARTITION BY of what is in a document;
+
+WITH RECURSIVE r AS (SELECT doc AS d FROM bag UNION SELECT d -> 'a' FROM r) SELECT * FROM r;
+jsonb in WITH RECURSIVE;

@@ -81,8 +81,8 @@ COALESCE of integer and real;
 NULLIF(c, 'a');
 NULLIF of char(n) or of an untyped constant;
 
-doc = '{}';
-comparison of jsonb;
+doc < '{}';
+the order of jsonb;
 
 tags = '{}';
 the constant '{}' of this type is not translated;
