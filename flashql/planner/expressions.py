@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from flashql.datatypes import PgType, ladder
 from flashql.errors import NotSupported
-from flashql.planner import windows
+from flashql.planner import records, windows
 from flashql.planner.aggregate_call import Call, Wrap
 from flashql.planner.aggregates import aggregate, aggregate_name, pieces
 from flashql.planner.blocks import stands_alone
@@ -54,6 +54,10 @@ class Expressions:
         """The value of a column; raises `UnknownName`."""
         return self.level.column(node)
 
+    def row(self, node: exp.Column) -> Scalar | None:
+        """The whole row that a name means; None for a column."""
+        return self.level.row(node)
+
     def beyond(self, node: exp.Expr) -> Scalar | None:
         """A subquery, an aggregate or a window function; None for anything else."""
         if isinstance(node, exp.Window):
@@ -85,7 +89,7 @@ class Expressions:
             raise refuse(f"the aggregate {called.lower().removeprefix(PREFIX)}")
         written, distinct, order = pieces(node)
         here, outside = self.level.read_here, self.level.read_outside
-        arguments = tuple(translate(one, self) for one in written)
+        arguments = tuple(records.arguments(name, written, self, translate))
         sorted_by = tuple(ordered(one, self) for one in order)
         if self.level.read_here == here and self.level.read_outside > outside:
             raise refuse(f"{node.sql('postgres')} over columns of an outer query alone")

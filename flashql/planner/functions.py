@@ -24,6 +24,7 @@ from flashql.planner.literals import (
     INT4,
     INT8,
     INTERVAL,
+    JSON,
     JSONB,
     NUMERIC,
     TEXT,
@@ -169,8 +170,13 @@ def _text_of(value: Scalar) -> Scalar:
     if value.type.kind == "e":
         return Scalar(value.node, _TEXT, "default")
     node = value.node
-    if value.oid == JSONB:
+    if value.oid in (JSON, JSONB):
         return Scalar(cast(node, "TEXT"), _TEXT, "default")
+    if value.oid in FLOATS:
+        return Scalar(call("float_text", node, exp.Boolean(this=value.oid == FLOAT4)), _TEXT, "default")
+    if value.oid == BYTEA:
+        digits = function("LOWER", function("HEX", node))
+        return Scalar(exp.Paren(this=exp.DPipe(this=exp.Literal.string("\\x"), expression=digits)), _TEXT, "default")
     if value.oid in (DATE, TIMESTAMP):
         return Scalar(call("shown", cast(node, "TEXT")), _TEXT, "default")
     if value.oid == NUMERIC and value.printed and value.bounds is not None:

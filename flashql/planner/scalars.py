@@ -85,6 +85,7 @@ class Scalar:
     printed: bool = False
     countable: bool = True
     days_apart: tuple[int, int, int] | None = None
+    fields: tuple[tuple[str, Scalar], ...] | None = None  # of a row (records.py); its node says whether there is one
 
     @property
     def oid(self) -> int:

@@ -18,7 +18,7 @@ from flashql.planner.blocks import is_one_row
 from flashql.planner.collations import Locale
 from flashql.planner.expressions import Expressions
 from flashql.planner.grouping import Grouping
-from flashql.planner.literals import UNKNOWN
+from flashql.planner.literals import JSONB, UNKNOWN
 from flashql.planner.operators import unified
 from flashql.planner.parsing import parsed
 from flashql.planner.relations import Relation, combined, item, recursive, typed
@@ -267,10 +267,14 @@ class _Translator:
         left, right = (self.query(side, level.outer, level) for side in (node.this, node.expression))
         distinct = bool(node.args.get("distinct"))
         relation = combined(type(node), left, right, distinct=distinct)
+        sorting = Sorting(level, self.scope(level))
+        if distinct and any(output.value.oid == JSONB for output in relation.outputs):
+            relation.tree.set("distinct", False)
+            relation = sorting.distinct_union(relation)
         if distinct or not isinstance(node, exp.Union):
             for output in relation.outputs:
                 self.reads.add(output.bases, computed=True)
-        return Sorting(level, self.scope(level)).of_whole(node, relation)
+        return sorting.of_whole(node, relation)
 
 
 _TAIL: Final = ("order", "limit", "offset")

@@ -26,6 +26,7 @@ from flashql.planner import (
     moments,
     numbers,
     patterns,
+    records,
     rows,
     texts,
 )
@@ -44,7 +45,7 @@ from flashql.planner.literals import (
     UNKNOWN,
     number_type,
 )
-from flashql.planner.operators import check_comparable, compared, negated, unified
+from flashql.planner.operators import check_comparable, compared, key_of, negated, unified
 from flashql.planner.predicates import to_origin
 from flashql.planner.scalars import (
     FLOATS,
@@ -160,7 +161,11 @@ def _not(node: exp.Expr, scope: Scope) -> Scalar:
 
 
 def _is(node: exp.Expr, scope: Scope) -> Scalar:
+    assert isinstance(node, exp.Is)
     if isinstance(node.expression, exp.Null):
+        of_row = records.null_test(node, scope)
+        if of_row is not None:
+            return of_row
         value = translate(node.this, scope)
         if value.type.kind == "c":
             raise refuse("IS NULL of a composite, which asks about its fields")
@@ -207,7 +212,7 @@ def _in(node: exp.Expr, scope: Scope) -> Scalar:
     if oids == {NUMERIC} or NUMERIC in oids:
         tests = [exp.EQ(this=operand(head.node), expression=operand(item.node)) for item in items]
         return Scalar(exp.or_(*tests, copy=False), _BOOLEAN)
-    return Scalar(exp.In(this=operand(head.node), expressions=[item.node for item in items]), _BOOLEAN)
+    return Scalar(exp.In(this=operand(key_of(head)), expressions=[key_of(item) for item in items]), _BOOLEAN)
 
 
 def _negation(node: exp.Expr, scope: Scope) -> Scalar:
@@ -309,7 +314,7 @@ def _named(node: exp.Expr, scope: Scope) -> Scalar:
     if str(node.name).lower() == "timezone" and len(node.expressions) == 2:
         zone, value = (translate(one, scope) for one in node.expressions)
         return moments.at_time_zone(value, zone, scope.locale)
-    return calls.called(str(node.name), [translate(one, scope) for one in node.expressions])
+    return calls.called(str(node.name), records.arguments(str(node.name), node.expressions, scope, translate))
 
 
 def _contained(rule: Callable[[exp.Expr, texts.Translate], Scalar]) -> Callable[[exp.Expr, Scope], Scalar]:

@@ -11,8 +11,8 @@ from sqlglot import exp
 
 from flashql.datatypes import PgType
 from flashql.planner.dates import interval
-from flashql.planner.literals import DATE, FLOAT8, INT4, INT8, NUMERIC, TIMESTAMP, TIMESTAMPTZ
-from flashql.planner.operators import unified
+from flashql.planner.literals import DATE, FLOAT8, INT4, INT8, JSONB, NUMERIC, TIMESTAMP, TIMESTAMPTZ
+from flashql.planner.operators import key_of, unified
 from flashql.planner.relations import check_groupable, typed
 from flashql.planner.scalars import INTEGERS, Scalar, cast, refuse
 from flashql.planner.scopes import Scope, folded
@@ -46,7 +46,9 @@ def specification(window: exp.Window, scope: Scope) -> exp.Window:
     for one in window.args.get("partition_by") or ():
         value = translate(one, scope)
         check_groupable(value, "PARTITION BY")
-        partition.append(typed(value))
+        if any(dot.expression.name.startswith("json_") for dot in value.node.find_all(exp.Dot)):  # volatile to DuckDB
+            raise refuse("PARTITION BY of what is in a document", "Compute it in a subquery in FROM.")
+        partition.append(key_of(value) if value.oid == JSONB else typed(value))
     made = exp.Window(partition_by=partition, over="OVER")
     order = window.args.get("order")
     if order is not None:

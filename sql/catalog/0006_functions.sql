@@ -150,6 +150,21 @@ CREATE OR REPLACE MACRO flashql.shown(moment) AS regexp_replace(moment, '^(\S+) 
 CREATE OR REPLACE MACRO flashql.json_pieces(document) AS
     regexp_extract_all(CAST(document AS VARCHAR), '"(?:[^"\\]|\\.)*"|[^"]+');
 
+-- What equality of jsonb asks of: its text, numbers outside of strings without zeros behind their fraction.
+CREATE OR REPLACE MACRO flashql.json_key(document) AS
+    CASE
+        WHEN regexp_matches(CAST(document AS VARCHAR), '\.[0-9]*0([^0-9]|$)') THEN array_to_string([
+            CASE
+                WHEN starts_with(flashql_piece, '"') THEN flashql_piece
+                ELSE regexp_replace(
+                    regexp_replace(flashql_piece, '(\.[0-9]*[1-9])0+([^0-9]|$)', '\1\2', 'g'), '\.0+([^0-9]|$)', '\1', 'g'
+                )
+            END
+            FOR flashql_piece IN flashql.json_pieces(document)
+        ], '')
+        ELSE CAST(document AS VARCHAR)
+    END;
+
 -- A document whose numbers are strings that begin with a null character, which no string of jsonb has.
 CREATE OR REPLACE MACRO flashql.json_marked(document) AS CAST(array_to_string([
     CASE

@@ -74,6 +74,35 @@ CREATE OR REPLACE MACRO flashql.json_from_elements(elements, quoted, comma) AS
         ], comma), '') || ']'
     END;
 
+-- The texts of floats, dates and timestamps as json and jsonb have them.
+CREATE OR REPLACE MACRO flashql.float_jsons(elements, single) AS [
+    flashql.float_json(flashql_element, single) FOR flashql_element IN elements
+];
+CREATE OR REPLACE MACRO flashql.float_texts(elements, single) AS [
+    CASE
+        WHEN isnan(flashql_element) OR isinf(flashql_element) THEN '"' || flashql.float_text(flashql_element, single) || '"'
+        ELSE flashql.float_text(flashql_element, single)
+    END
+    FOR flashql_element IN elements
+];
+CREATE OR REPLACE MACRO flashql.dates_shown(elements) AS [
+    flashql.shown(flashql_element) FOR flashql_element IN elements
+];
+CREATE OR REPLACE MACRO flashql.moments_shown(elements) AS [
+    regexp_replace(flashql.shown(flashql_element), ' ', 'T') FOR flashql_element IN elements
+];
+
+-- The name of a member of json, which is never null.
+CREATE OR REPLACE MACRO flashql.json_name(named) AS
+    CASE
+        WHEN named IS NULL THEN error('field name must not be null' || coalesce(named, ''))
+        ELSE flashql.json_string(named)
+    END;
+
+-- Elements of json_agg that begin lines: the first one does not.
+CREATE OR REPLACE MACRO flashql.json_first_line(elements) AS
+    CASE WHEN starts_with(elements, chr(10)) THEN elements[3:] ELSE elements END;
+
 -- jsonb of names and the texts of their values: by length and bytes of the names, the last one of several alike.
 CREATE OR REPLACE MACRO flashql.json_from_members(names, parts) AS
     CASE
