@@ -191,6 +191,7 @@ class _Translator:
         select.set("joins", joins)
         scope = self.scope(level)
         scope.name_windows(node.args.get("windows") or ())
+        scope.name_keys(node)
         if node.args.get("where") is not None:
             select.set("where", exp.Where(this=condition(node.args["where"].this, scope).unnest()))
             shielded(from_.raising, select.args["where"].this)
