@@ -39,6 +39,7 @@ from flashql.planner.scopes import (
 from flashql.planner.set_functions import in_from, shielded
 from flashql.planner.sorting import Sorting, with_ties
 from flashql.planner.sources import From, place_equalities
+from flashql.planner.staging import staged
 from flashql.planner.transpile import condition
 from flashql.planner.transpile import translate as translate_expression
 
@@ -207,7 +208,7 @@ class _Translator:
         if is_one_row(select):  # DuckDB has no row where these look, within LATERAL, at the sum of no rows
             select.set("distinct", None)
             select.set("order", None)
-        return sorting.tied(node, relation) if with_ties(node) else relation
+        return sorting.tied(node, relation) if with_ties(node) else staged(relation, self.names)
 
     def _items(self, node: exp.Select, level: Level, scope: Expressions) -> list[Output]:
         """The select list, stars written out."""

@@ -46,8 +46,6 @@ def specification(window: exp.Window, scope: Scope) -> exp.Window:
     for one in window.args.get("partition_by") or ():
         value = translate(one, scope)
         check_groupable(value, "PARTITION BY")
-        if any(dot.expression.name.startswith("json_") for dot in value.node.find_all(exp.Dot)):  # volatile to DuckDB
-            raise refuse("PARTITION BY of what is in a document", "Compute it in a subquery in FROM.")
         partition.append(key_of(value) if value.oid == JSONB else typed(value))
     made = exp.Window(partition_by=partition, over="OVER")
     order = window.args.get("order")

@@ -63,7 +63,6 @@ a split at this pattern;
 SELECT corr(id, salary) FROM emp;
 depends on the order in which Postgres happens to read rows;
 
-
 SELECT id, sum(id) OVER (ORDER BY rate RANGE BETWEEN 1 PRECEDING AND CURRENT ROW) FROM numbers;
 a frame of RANGE by 1 over double precision;
 
@@ -96,9 +95,6 @@ the order of jsonb;
 
 SELECT doc, count(*) FROM bag GROUP BY ROLLUP (doc);
 jsonb among the keys of grouping sets;
-
-SELECT count(*) OVER (PARTITION BY doc -> 'a') FROM bag;
-PARTITION BY of what is in a document;
 
 WITH RECURSIVE r AS (SELECT doc AS d FROM bag UNION SELECT d -> 'a' FROM r) SELECT * FROM r;
 jsonb in WITH RECURSIVE;
