@@ -9,7 +9,7 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner import composing, dates, documents, formats, lists, numbers, strings
+from flashql.planner import composing, dates, documents, formats, lists, numbers, paths, strings
 from flashql.planner.arithmetic import rounded as rounded_to
 from flashql.planner.functions import converted
 from flashql.planner.literals import BOOL, FLOAT8, INT4, NUMERIC, TEXT, UNKNOWN
@@ -168,6 +168,11 @@ _FUNCTIONS: Final[dict[str, tuple[int, int, Callable[..., Scalar]]]] = {
     **{name: (1, 1, partial(composing.converted_whole, name)) for name in ("to_jsonb", "to_json")},
     "row_to_json": (1, 2, composing.row_to_json),
     "array_to_json": (1, 1, composing.array_to_json),
+    "jsonb_set": (3, 4, paths.replaced),
+    "jsonb_insert": (3, 4, paths.inserted),
+    "jsonb_strip_nulls": (1, 1, paths.without_nulls),
+    "jsonb_extract_path": (2, _MANY, paths.extracted),
+    "jsonb_extract_path_text": (2, _MANY, paths.extracted_text),
     "jsonb_typeof": (1, 1, documents.type_of),
     "jsonb_array_length": (1, 1, documents.array_length),
     "make_date": (3, 3, dates.made_date),

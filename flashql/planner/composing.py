@@ -7,7 +7,7 @@ lengthCompareJsonbString). json keeps what it was given, with spaces around its 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from sqlglot import exp
@@ -58,32 +58,48 @@ def part(value: Scalar, type_: PgType) -> exp.Expr:
 
 
 def _shown(value: Scalar, type_: PgType) -> exp.Expr:
-    return row(value, type_) if value.fields is not None else _single(value, type_)
-
-
-def _single(value: Scalar, type_: PgType) -> exp.Expr:
-    if value.oid in TEXTS or value.type.kind == "e":
-        return call("json_string", cast(value.node, "TEXT"))
-    if value.oid in {BOOL, NUMERIC, *INTEGERS}:
-        return converted(value, _TEXT).node
+    """The value's text in a document of the type, null where it is null (json.c: datum_to_json_internal)."""
+    if value.fields is not None:
+        return row(value, type_)
     if value.oid in FLOATS:
         return _float(value, type_)
-    if value.oid == BYTEA:
-        return call("json_string", converted(value, _TEXT).node)
-    if value.oid in {UUID, DATE}:
-        return _joined([exp.Literal.string('"'), converted(value, _TEXT).node, exp.Literal.string('"')])
-    if value.oid == TIMESTAMP:
-        moment = function(
-            "REGEXP_REPLACE", converted(value, _TEXT).node, exp.Literal.string(" "), exp.Literal.string("T")
-        )
-        return _joined([exp.Literal.string('"'), moment, exp.Literal.string('"')])
-    if value.oid == JSON and type_ == _JSON_TYPE:
-        return cast(value.node, "TEXT")
-    if value.oid == JSONB:
-        return cast(held(value), "TEXT")
     if value.oid in _ELEMENTS:
         return _list(value, _ELEMENTS[value.oid], type_)
-    raise refuse(f"{value.type.name} in {type_.name}", _ZONE_HINT if value.oid == TIMESTAMPTZ else None)
+    if value.oid == JSON and type_ == JSONB_TYPE:
+        raise refuse(f"{value.type.name} in {type_.name}", "Cast it to jsonb.")
+    rule = _TEXTS.get("e" if value.type.kind == "e" else value.oid)
+    if rule is None:
+        raise refuse(f"{value.type.name} in {type_.name}", _ZONE_HINT if value.oid == TIMESTAMPTZ else None)
+    return rule(value)
+
+
+def _plain(value: Scalar) -> exp.Expr:
+    return converted(value, _TEXT).node
+
+
+def _quoted(value: Scalar) -> exp.Expr:
+    return _joined([exp.Literal.string('"'), _plain(value), exp.Literal.string('"')])
+
+
+def _moment(value: Scalar) -> exp.Expr:
+    shown = function("REGEXP_REPLACE", _plain(value), exp.Literal.string(" "), exp.Literal.string("T"))
+    return _joined([exp.Literal.string('"'), shown, exp.Literal.string('"')])
+
+
+def _string(value: Scalar) -> exp.Expr:
+    """A char(n) keeps its padding."""
+    return call("json_string", cast(value.node, "TEXT"))
+
+
+_TEXTS: Final[dict[int | str, Callable[[Scalar], exp.Expr]]] = {
+    "e": _string,
+    **dict.fromkeys(TEXTS, _string),
+    **dict.fromkeys((BOOL, NUMERIC, JSON, *INTEGERS), _plain),
+    **dict.fromkeys((UUID, DATE), _quoted),
+    TIMESTAMP: _moment,
+    BYTEA: lambda value: call("json_string", _plain(value)),
+    JSONB: lambda value: cast(held(value), "TEXT"),
+}
 
 
 def _float(value: Scalar, type_: PgType) -> exp.Expr:

@@ -20,11 +20,11 @@ from flashql.planner import (
     calls,
     containers,
     dates,
-    documents,
     functions,
     lists,
     moments,
     numbers,
+    paths,
     patterns,
     records,
     rows,
@@ -223,8 +223,9 @@ def _negation(node: exp.Expr, scope: Scope) -> Scalar:
 
 def _arithmetic(node: exp.Expr, scope: Scope) -> Scalar:
     left, right = translate(node.this, scope), translate(node.expression, scope)
-    if isinstance(node, exp.Sub) and left.oid == JSONB and (right.oid in TEXTS or right.text is not None):
-        return documents.without(left, right)
+    less = paths.without(left, right) if isinstance(node, exp.Sub) and left.oid == JSONB else None
+    if less is not None:
+        return less
     dated = dates.dated_arithmetic(type(node), left, right)
     if (
         dated is None

@@ -147,11 +147,8 @@ LIKE with ESCAPE and a pattern that is not a constant;
 initcap(x);
 initcap under collation default;
 
-doc -> x;
-is not translated between Postgres and DuckDB;
-
-doc @> '[1]';
-the operator @> of jsonb with what is not a constant object;
+doc ? 'a"b';
+the operator ? with 'a"b';
 
 regexp_replace(x, '(a|ab)(c|bcd)', '-');
 regexp_replace of this;
