@@ -366,3 +366,166 @@ CREATE OR REPLACE MACRO flashql.cut_within(moment, local, unit) AS [
     END
     FOR flashql_at IN [local]
 ][1];
+
+-- Intervals: months, days and microseconds apart, in both databases. In a day 24 hours and in a month 30 days is what
+-- they are compared by (interval_cmp_value).
+CREATE OR REPLACE MACRO flashql.months_of(span) AS datepart('year', span) * 12 + datepart('month', span);
+CREATE OR REPLACE MACRO flashql.microseconds_of(span) AS
+    datepart('hour', span) * 3600000000 + datepart('minute', span) * 60000000 + datepart('microsecond', span);
+CREATE OR REPLACE MACRO flashql.interval_units(span) AS
+    CAST(flashql.months_of(span) * 30 + datepart('day', span) AS HUGEINT) * 86400000000 + flashql.microseconds_of(span);
+CREATE OR REPLACE MACRO flashql.interval_of(months, days, microseconds) AS
+    to_months(CAST(months AS INTEGER)) + to_days(CAST(days AS INTEGER)) + to_microseconds(CAST(microseconds AS BIGINT));
+
+-- What tells intervals apart that compare as equal, behind what they are compared by: of those the same one is chosen.
+CREATE OR REPLACE MACRO flashql.interval_key(span) AS
+    [flashql.interval_units(span), CAST(flashql.months_of(span) AS HUGEINT), CAST(datepart('day', span) AS HUGEINT)];
+
+-- interval_justify_hours, _days, _interval.
+CREATE OR REPLACE MACRO flashql.justify_hours(span) AS [
+    [
+        CASE
+            WHEN flashql_whole_days > 0 AND flashql_of_day < 0
+                THEN flashql.interval_of(flashql.months_of(span), flashql_whole_days - 1, flashql_of_day + 86400000000)
+            WHEN flashql_whole_days < 0 AND flashql_of_day > 0
+                THEN flashql.interval_of(flashql.months_of(span), flashql_whole_days + 1, flashql_of_day - 86400000000)
+            ELSE flashql.interval_of(flashql.months_of(span), flashql_whole_days, flashql_of_day)
+        END
+        FOR flashql_of_day IN [flashql.microseconds_of(span) % 86400000000]
+    ][1]
+    FOR flashql_whole_days IN [datepart('day', span) + flashql.microseconds_of(span) // 86400000000]
+][1];
+CREATE OR REPLACE MACRO flashql.justify_days(span) AS [
+    [
+        CASE
+            WHEN flashql_whole_months > 0 AND flashql_of_month < 0
+                THEN flashql.interval_of(flashql_whole_months - 1, flashql_of_month + 30, flashql.microseconds_of(span))
+            WHEN flashql_whole_months < 0 AND flashql_of_month > 0
+                THEN flashql.interval_of(flashql_whole_months + 1, flashql_of_month - 30, flashql.microseconds_of(span))
+            ELSE flashql.interval_of(flashql_whole_months, flashql_of_month, flashql.microseconds_of(span))
+        END
+        FOR flashql_of_month IN [datepart('day', span) % 30]
+    ][1]
+    FOR flashql_whole_months IN [flashql.months_of(span) + datepart('day', span) // 30]
+][1];
+CREATE OR REPLACE MACRO flashql.justify_months(months, days, microseconds) AS
+    CASE
+        WHEN months > 0 AND (days < 0 OR (days = 0 AND microseconds < 0))
+            THEN flashql.justify_hours(flashql.interval_of(months - 1, days + 30, microseconds))
+        WHEN months < 0 AND (days > 0 OR (days = 0 AND microseconds > 0))
+            THEN flashql.justify_hours(flashql.interval_of(months + 1, days - 30, microseconds))
+        ELSE flashql.justify_hours(flashql.interval_of(months, days, microseconds))
+    END;
+CREATE OR REPLACE MACRO flashql.justify_interval(span) AS [
+    flashql.justify_months(
+        flashql.months_of(span) + flashql_days // 30, flashql_days % 30, flashql.microseconds_of(span) % 86400000000
+    )
+    FOR flashql_days IN [datepart('day', span) + flashql.microseconds_of(span) // 86400000000]
+][1];
+
+-- interval_div, in double precision: what is left of months is days, what is left of days is time. Some machines add the
+-- last product before they round it; where that decides how the sum is rounded there is no exact value. What rounding
+-- took from the product is computed with halves of the factor's digits (Dekker).
+CREATE OR REPLACE MACRO flashql.to_microsecond(number) AS round_even(number * 1000000.0::DOUBLE, 0) / 1000000.0::DOUBLE;
+CREATE OR REPLACE MACRO flashql.upper_digits(number) AS
+    number * 134217729.0::DOUBLE - (number * 134217729.0::DOUBLE - number);
+CREATE OR REPLACE MACRO flashql.lost_digits(number) AS
+    flashql.upper_digits(number) * 1000000.0::DOUBLE - number * 1000000.0::DOUBLE
+    + (number - flashql.upper_digits(number)) * 1000000.0::DOUBLE;
+CREATE OR REPLACE MACRO flashql.rounded_time(whole, seconds) AS
+    CASE
+        WHEN round_even(whole + seconds * 1000000.0::DOUBLE, 0)
+            <> round_even(whole + seconds * 1000000.0::DOUBLE + flashql.lost_digits(seconds), 0)
+            THEN CAST(error('no exact local value for a part of an interval') AS DOUBLE)
+        ELSE round_even(whole + seconds * 1000000.0::DOUBLE, 0)
+    END;
+CREATE OR REPLACE MACRO flashql.interval_quotient(months, days, microseconds, divisor) AS [
+    [
+        flashql.interval_of(
+            trunc(months / divisor),
+            trunc(days / divisor) + trunc(flashql_seconds / 86400) + trunc(flashql_days),
+            flashql.rounded_time(
+                microseconds / divisor, flashql_seconds - trunc(flashql_seconds / 86400) * 86400
+            )
+        )
+        FOR flashql_seconds IN [flashql.to_microsecond(
+            (days / divisor - trunc(days / divisor) + flashql_days - trunc(flashql_days)) * 86400.0::DOUBLE
+        )]
+    ][1]
+    FOR flashql_days IN [flashql.to_microsecond((months / divisor - trunc(months / divisor)) * 30.0::DOUBLE)]
+][1];
+CREATE OR REPLACE MACRO flashql.interval_parts_quotient(months, days, microseconds, divisor) AS
+    CASE
+        WHEN divisor = 0 THEN CAST(error('division by zero of an interval') AS INTERVAL)
+        ELSE flashql.interval_quotient(
+            CAST(CAST(months AS INTEGER) AS DOUBLE), CAST(CAST(days AS INTEGER) AS DOUBLE),
+            CAST(CAST(microseconds AS BIGINT) AS DOUBLE), divisor
+        )
+    END;
+
+CREATE OR REPLACE MACRO flashql.interval_divided(span, divisor) AS [
+    flashql.interval_parts_quotient(
+        flashql.months_of(flashql_dividend), datepart('day', flashql_dividend), flashql.microseconds_of(flashql_dividend),
+        divisor
+    )
+    FOR flashql_dividend IN [span]
+][1];
+
+-- interval_mul by a number whose products are exact: that of what is left too.
+CREATE OR REPLACE MACRO flashql.interval_product(months, days, microseconds, factor) AS [
+    [
+        flashql.interval_of(
+            trunc(months * factor),
+            trunc(days * factor) + trunc(flashql_seconds / 86400) + trunc(flashql_days),
+            flashql.rounded_time(
+                microseconds * factor, flashql_seconds - trunc(flashql_seconds / 86400) * 86400
+            )
+        )
+        FOR flashql_seconds IN [flashql.to_microsecond(
+            (days * factor - trunc(days * factor) + flashql_days - trunc(flashql_days)) * 86400.0::DOUBLE
+        )]
+    ][1]
+    FOR flashql_days IN [flashql.to_microsecond((months * factor - trunc(months * factor)) * 30.0::DOUBLE)]
+][1];
+
+CREATE OR REPLACE MACRO flashql.interval_multiplied(span, factor) AS [
+    flashql.interval_product(
+        CAST(flashql.months_of(flashql_multiplied) AS DOUBLE), CAST(datepart('day', flashql_multiplied) AS DOUBLE),
+        CAST(flashql.microseconds_of(flashql_multiplied) AS DOUBLE), factor
+    )
+    FOR flashql_multiplied IN [span]
+][1];
+
+-- An interval as Postgres prints it (EncodeInterval, IntervalStyle postgres): after a negative part a positive one says
+-- so.
+CREATE OR REPLACE MACRO flashql.interval_part(number, unit, after) AS
+    CASE
+        WHEN number = 0 THEN ''
+        ELSE CASE WHEN after < 0 AND number > 0 THEN '+' ELSE '' END || number
+            || CASE WHEN number = 1 THEN unit ELSE unit || 's' END || ' '
+    END;
+CREATE OR REPLACE MACRO flashql.interval_time(microseconds, after) AS
+    CASE WHEN microseconds < 0 THEN '-' WHEN after < 0 THEN '+' ELSE '' END
+    || CASE WHEN abs(microseconds) < 36000000000 THEN '0' ELSE '' END || CAST(abs(microseconds) // 3600000000 AS VARCHAR)
+    || ':' || lpad(CAST(abs(microseconds) // 60000000 % 60 AS VARCHAR), 2, '0')
+    || ':' || lpad(CAST(abs(microseconds) // 1000000 % 60 AS VARCHAR), 2, '0')
+    || rtrim(rtrim('.' || lpad(CAST(abs(microseconds) % 1000000 AS VARCHAR), 6, '0'), '0'), '.');
+CREATE OR REPLACE MACRO flashql.interval_text(span) AS [
+    rtrim(
+        flashql.interval_part(datepart('year', flashql_span), ' year', 0)
+        || flashql.interval_part(datepart('month', flashql_span), ' mon', datepart('year', flashql_span))
+        || flashql.interval_part(datepart('day', flashql_span), ' day', flashql.months_of(flashql_span))
+        || CASE
+            WHEN flashql.microseconds_of(flashql_span) = 0
+                AND (flashql.months_of(flashql_span) <> 0 OR datepart('day', flashql_span) <> 0) THEN ''
+            ELSE flashql.interval_time(
+                CAST(flashql.microseconds_of(flashql_span) AS HUGEINT),
+                CASE
+                    WHEN datepart('day', flashql_span) <> 0 THEN datepart('day', flashql_span)
+                    ELSE flashql.months_of(flashql_span)
+                END
+            )
+        END
+    )
+    FOR flashql_span IN [span]
+][1];
