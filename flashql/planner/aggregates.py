@@ -14,7 +14,7 @@ from sqlglot import exp
 
 from flashql.datatypes import PgType
 from flashql.errors import NotSupported
-from flashql.planner import composing, floats
+from flashql.planner import composing, floats, intervals
 from flashql.planner.aggregate_call import Call, Wrap
 from flashql.planner.arithmetic import arithmetic, average, sum_of, variance
 from flashql.planner.arithmetic import call as macro
@@ -24,6 +24,7 @@ from flashql.planner.literals import (
     INT2,
     INT4,
     INT8,
+    INTERVAL,
     MAX_PRECISION,
     NUMERIC,
     TEXT,
@@ -40,6 +41,7 @@ from flashql.planner.scalars import (
     as_numeric,
     as_text,
     cast,
+    function,
     operand,
     refuse,
 )
@@ -56,7 +58,9 @@ def aggregate(call: Call) -> Scalar:
     rule = _RULES.get(call.name)
     if rule is None:
         raise refuse(f"the aggregate {call.name}")
-    if call.distinct:
+    if call.distinct and call.name == "count" and call.argument.oid == INTERVAL:
+        call = replace(call, arguments=(intervals.key(call.argument),))
+    if call.distinct and not (call.name in ("min", "max") and call.argument.oid == INTERVAL):
         if call.argument.fields is not None:
             raise refuse("DISTINCT of whole rows", "Write SELECT DISTINCT as a subquery in FROM.")
         check_groupable(call.argument, "DISTINCT")
@@ -85,6 +89,8 @@ def _sum(call: Call) -> Scalar:
     value = call.argument
     if _of_floats(call):
         return floats.total(call)
+    if value.oid == INTERVAL:
+        return Scalar(macro("interval_of", *_interval_sums(call)), intervals.TYPE)
     if value.oid in (INT2, INT4):
         return Scalar(cast(call.made(exp.Sum), "BIGINT"), _BIGINT)
     if value.oid == INT8:
@@ -98,10 +104,24 @@ def _sum(call: Call) -> Scalar:
     raise refuse(f"sum of {value.type.name}")
 
 
+def _interval_sums(call: Call) -> list[exp.Expr]:
+    """The sums of an interval's months, of its days, and of its microseconds."""
+    span = call.argument.node
+    parts = (
+        macro("months_of", span),
+        function("DATE_PART", exp.Literal.string("day"), span),
+        macro("microseconds_of", span),
+    )
+    return [call.made(exp.Sum, Scalar(part, _BIGINT)) for part in parts]
+
+
 def _avg(call: Call) -> Scalar:
     value = call.argument
     if _of_floats(call):
         return floats.mean(call)
+    if value.oid == INTERVAL:  # interval_avg divides the sum as / does
+        counted = exp.Nullif(this=call.made(exp.Count, big_int=True), expression=exp.Literal.number(0))
+        return Scalar(macro("interval_parts_quotient", *_interval_sums(call), cast(counted, "DOUBLE")), intervals.TYPE)
     if value.oid not in {*INTEGERS, NUMERIC} or not value.countable:
         raise refuse(f"avg of {value.type.name}")
     number = as_numeric(value, "avg") if value.oid in INTEGERS else value
@@ -112,6 +132,10 @@ def _avg(call: Call) -> Scalar:
 def _extreme(kind: type[exp.Expr]) -> Callable[[Call], Scalar]:
     def rule(call: Call) -> Scalar:
         value = _settled(call.argument)
+        if value.oid == INTERVAL:
+            of_key = exp.ArgMin if kind is exp.Min else exp.ArgMax
+            node = replace(call, distinct=False).made(of_key, value, expression=macro("interval_key", value.node))
+            return Scalar(node, intervals.TYPE)
         check_comparable(value.type, [value], ordering=True)
         if value.oid in TEXTS:
             value = as_text(value)

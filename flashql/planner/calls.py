@@ -9,7 +9,7 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner import composing, dates, documents, formats, lists, numbers, paths, strings
+from flashql.planner import composing, dates, documents, formats, intervals, lists, numbers, paths, strings
 from flashql.planner.arithmetic import rounded as rounded_to
 from flashql.planner.functions import converted
 from flashql.planner.literals import BOOL, FLOAT8, INT4, NUMERIC, TEXT, UNKNOWN
@@ -22,11 +22,13 @@ from flashql.planner.scalars import (
     as_text,
     cast,
     function,
+    interval,
     merged_collation,
     operand,
     refuse,
 )
 
+_JUSTIFIED: Final = ("justify_hours", "justify_days", "justify_interval")
 _TEXT: Final = PgType(TEXT, -1, "text")
 _INTEGER: Final = PgType(INT4, -1, "integer")
 _DOUBLE: Final = PgType(FLOAT8, -1, "double precision")
@@ -63,7 +65,7 @@ def rounded(value: Scalar, digits: Scalar | None) -> Scalar:
 
 def _interval(text: Scalar, unit: Scalar | None = None) -> Scalar:
     assert text.text is not None
-    return dates.interval(text.text, unit.text if unit is not None else None)
+    return interval(text.text, unit.text if unit is not None else None)
 
 
 def _date_part(field: Scalar, source: Scalar) -> Scalar:
@@ -179,6 +181,7 @@ _FUNCTIONS: Final[dict[str, tuple[int, int, Callable[..., Scalar]]]] = {
     "age": (2, 2, dates.age),
     "date_bin": (3, 3, dates.binned),
     "isfinite": (1, 1, dates.is_finite),
+    **{name: (1, 1, partial(intervals.justified, name)) for name in _JUSTIFIED},
     "num_nulls": (1, _MANY, _num_nulls),
     "num_nonnulls": (1, _MANY, _num_nonnulls),
 }

@@ -177,8 +177,9 @@ def _text_of(value: Scalar) -> Scalar:
     if value.oid == BYTEA:
         digits = function("LOWER", function("HEX", node))
         return Scalar(exp.Paren(this=exp.DPipe(this=exp.Literal.string("\\x"), expression=digits)), _TEXT, "default")
-    if value.oid in (DATE, TIMESTAMP):
-        return Scalar(call("shown", cast(node, "TEXT")), _TEXT, "default")
+    if value.oid in (DATE, TIMESTAMP, INTERVAL):
+        shown = call("interval_text", node) if value.oid == INTERVAL else call("shown", cast(node, "TEXT"))
+        return Scalar(shown, _TEXT, "default")
     if value.oid == NUMERIC and value.printed and value.bounds is not None:
         # DuckDB prints DECIMAL(2,2) without the zero before the point; one more digit brings it back.
         precision, scale = value.bounds

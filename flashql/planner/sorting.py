@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from flashql.errors import NotSupported
-from flashql.planner.literals import BPCHAR, JSONB, UNKNOWN
+from flashql.planner import intervals
+from flashql.planner.literals import BPCHAR, INTERVAL, JSONB, UNKNOWN
 from flashql.planner.operators import check_comparable, key_of
 from flashql.planner.relations import Relation, check_groupable, item, typed
 from flashql.planner.scalars import Scalar, as_text, cast, coerce, refuse
@@ -224,6 +225,8 @@ def in_order(value: Scalar, node: exp.Ordered) -> exp.Ordered:
         raise refuse(node.sql("postgres"))
     if value.oid == UNKNOWN:
         value = as_text(value) if value.text is not None else value
+    if value.oid == INTERVAL:
+        value = intervals.key(value)
     check_comparable(value.type, [value], ordering=not value.is_null)
     if value.type.element is not None:
         value = coerce(value, value.type, "ORDER BY")

@@ -21,6 +21,7 @@ from flashql.planner import (
     containers,
     dates,
     functions,
+    intervals,
     lists,
     moments,
     numbers,
@@ -58,6 +59,7 @@ from flashql.planner.scalars import (
     coerced,
     common_type,
     exact_number,
+    interval,
     number_node,
     operand,
     refuse,
@@ -207,7 +209,9 @@ def _in(node: exp.Expr, scope: Scope) -> Scalar:
     if FLOAT4 in oids and len(oids) > 1:
         raise refuse("IN of real and other numbers", "Cast the column to double precision.")
     # One type for all is Postgres's rule, and what keeps a column held as text from being compared as text.
-    check_comparable(common_type(values, "IN", comparing=True), values, ordering=False)
+    common = common_type(values, "IN", comparing=True)
+    if common.oid != INTERVAL:
+        check_comparable(common, values, ordering=False)
     head, *items = coerced(values, "IN", comparing=True)
     if oids == {NUMERIC} or NUMERIC in oids:
         tests = [exp.EQ(this=operand(head.node), expression=operand(item.node)) for item in items]
@@ -251,6 +255,8 @@ def _extreme(node: exp.Expr, scope: Scope) -> Scalar:
     values = [translate(v, scope) for v in (node.this, *node.expressions)]
     name = node.key.upper()
     ready, model = unified(values, name)
+    if model.oid == INTERVAL:
+        return intervals.extreme(ready, exp.GT if isinstance(node, exp.Greatest) else exp.LT)
     check_comparable(model.type, values, ordering=True)
     first, *rest = (v.node for v in ready)
     return replace(model, node=type(node)(this=first, expressions=rest, ignore_nulls=True))
@@ -296,7 +302,7 @@ def _cast(node: exp.Expr, scope: Scope) -> Scalar:
             return functions.converted(dates.date_trunc(moment, inner.args["unit"].name), target)
     value = translate(node.this, scope)
     if target.oid == INTERVAL and value.text is not None:
-        return dates.interval(value.text, None)
+        return interval(value.text, None)
     return functions.converted(value, target)
 
 

@@ -10,11 +10,10 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner.dates import interval
 from flashql.planner.literals import DATE, FLOAT8, INT4, INT8, JSONB, NUMERIC, TIMESTAMP, TIMESTAMPTZ
 from flashql.planner.operators import key_of, unified
 from flashql.planner.relations import check_groupable, typed
-from flashql.planner.scalars import INTEGERS, Scalar, cast, refuse
+from flashql.planner.scalars import INTEGERS, Scalar, cast, interval, refuse
 from flashql.planner.scopes import Scope, folded
 from flashql.planner.sorting import ordered
 from flashql.planner.transpile import translate
