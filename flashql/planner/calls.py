@@ -9,10 +9,10 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner import composing, dates, documents, formats, lists, numbers, strings
+from flashql.planner import bits, composing, dates, documents, formats, lists, numbers, strings
 from flashql.planner.arithmetic import rounded as rounded_to
 from flashql.planner.functions import converted
-from flashql.planner.literals import BOOL, FLOAT8, INT4, NUMERIC, TEXT, UNKNOWN
+from flashql.planner.literals import BOOL, FLOAT4, FLOAT8, INT2, INT4, INT8, NUMERIC, TEXT, UNKNOWN, VARCHAR
 from flashql.planner.parsing import PREFIX
 from flashql.planner.scalars import (
     FLOATS,
@@ -53,6 +53,8 @@ def called(name: str, arguments: Sequence[Scalar]) -> Scalar:
 
 def rounded(value: Scalar, digits: Scalar | None) -> Scalar:
     """round(numeric[, digits]), and round(double precision)."""
+    if digits is not None and digits.number is None:
+        return numbers.to_digits(value, digits, rounded=True)
     places = None if digits is None else numbers.constant_digits(digits, "round")
     if places is not None and places < 0:
         return numbers.rounded_up(value, places)
@@ -124,6 +126,17 @@ def _num_nulls(*values: Scalar) -> Scalar:
     return Scalar(cast(total, "INTEGER"), _INTEGER)
 
 
+_OF_LIBRARY: Final = (
+    "exp", "ln", "log", "log10", "cbrt", "sin", "cos", "tan", "cot", "asin", "acos", "atan", "atan2", "sinh", "cosh",
+    "tanh", "asinh", "acosh", "atanh", "sind", "cosd", "tand", "cotd", "asind", "acosd", "atand", "atan2d", "erf",
+    "erfc", "gamma", "lgamma",
+)  # fmt: skip
+# Types whose names are functions that cast.
+_CASTS: Final = {
+    "int2": PgType(INT2, -1, "smallint"), "int4": _INTEGER, "int8": PgType(INT8, -1, "bigint"),
+    "float4": PgType(FLOAT4, -1, "real"), "float8": _DOUBLE, "text": _TEXT,
+    "bool": PgType(BOOL, -1, "boolean"), "varchar": PgType(VARCHAR, -1, "character varying"),
+}  # fmt: skip
 _MANY: Final = 100
 _FUNCTIONS: Final[dict[str, tuple[int, int, Callable[..., Scalar]]]] = {
     "interval": (1, 2, _interval),
@@ -136,6 +149,16 @@ _FUNCTIONS: Final[dict[str, tuple[int, int, Callable[..., Scalar]]]] = {
     "trunc": (1, 2, numbers.whole("TRUNC")),
     "sign": (1, 1, numbers.sign),
     "sqrt": (1, 1, numbers.sqrt),
+    "scale": (1, 1, numbers.scale_of),
+    "min_scale": (1, 1, numbers.least_scale),
+    "trim_scale": (1, 1, numbers.without_zeros),
+    "degrees": (1, 1, numbers.angle(exp.Div)),
+    "radians": (1, 1, numbers.angle(exp.Mul)),
+    "pi": (0, 0, numbers.pi),
+    "width_bucket": (2, 4, numbers.bucket),
+    **dict.fromkeys(("power", "pow"), (2, 2, numbers.power)),
+    **{name: (1, 2, numbers.of_library(name)) for name in _OF_LIBRARY},
+    **{name: (1, 1, partial(converted, target=type_)) for name, type_ in _CASTS.items()},
     "gcd": (2, 2, numbers.divisor("gcd")),
     "lcm": (2, 2, numbers.divisor("lcm")),
     "div": (2, 2, numbers.quotient_whole),
@@ -153,7 +176,7 @@ _FUNCTIONS: Final[dict[str, tuple[int, int, Callable[..., Scalar]]]] = {
     "octet_length": (1, 1, strings.octets),
     "bit_length": (1, 1, strings.bits),
     "strpos": (2, 2, strings.position),
-    "to_hex": (1, 1, strings.hexadecimal),
+    **{name: (1, 1, bits.digits(name)) for name in ("to_bin", "to_oct", "to_hex")},
     "format": (1, _MANY, _format),
     "regexp_replace": (3, 4, strings.replaced_pattern),
     "regexp_split_to_array": (2, 2, strings.split_at),

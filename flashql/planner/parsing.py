@@ -30,7 +30,8 @@ _KEPT_AS_CALLS: Final = {
     "random", "gen_random_uuid", "unnest", "generate_series",
     "json_agg", "jsonb_agg", "json_object_agg", "jsonb_object_agg", "json_build_object", "json_build_array", "to_json",
     "regr_count", "regr_avgx", "regr_avgy", "regr_sxx", "regr_syy", "regr_sxy", "regr_slope", "regr_intercept",
-    "regr_r2", "json_object",
+    "regr_r2", "json_object", "width_bucket", "cbrt", "degrees", "radians", "pi", "sin", "cos", "tan", "cot", "asin",
+    "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "factorial", "to_number",
 }  # fmt: skip
 _NAMES: Final = {TokenType.IDENTIFIER, TokenType.STRING}
 _BEFORE_ALIASES: Final = {

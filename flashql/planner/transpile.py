@@ -17,6 +17,7 @@ from sqlglot import exp
 from flashql.catalog import Column
 from flashql.datatypes import PgType
 from flashql.planner import (
+    bits,
     calls,
     containers,
     dates,
@@ -44,7 +45,7 @@ from flashql.planner.literals import (
     UNKNOWN,
     number_type,
 )
-from flashql.planner.operators import check_comparable, compared, negated, unified
+from flashql.planner.operators import OTHERWISE, check_comparable, compared, negated, unified, written_otherwise
 from flashql.planner.predicates import to_origin
 from flashql.planner.scalars import (
     FLOATS,
@@ -232,7 +233,7 @@ def _arithmetic(node: exp.Expr, scope: Scope) -> Scalar:
 
 
 def _bits(node: exp.Expr, scope: Scope) -> Scalar:
-    return numbers.combined_bits(type(node), translate(node.this, scope), translate(node.expression, scope))
+    return bits.combined_bits(type(node), translate(node.this, scope), translate(node.expression, scope))
 
 
 def _coalesce(node: exp.Expr, scope: Scope) -> Scalar:
@@ -362,8 +363,11 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
         {"this", "expression", "replacement"},
         _call(functions.replaced, "this", "expression", "replacement"),
     ),
-    exp.BitwiseNot: ({"this"}, _call(numbers.flipped_bits, "this")),
-    exp.BitwiseRightShift: _binary(_call(numbers.bit_shift, "this", "expression")),
+    exp.BitwiseNot: ({"this"}, _call(bits.flipped_bits, "this")),
+    exp.BitwiseLeftShift: _binary(_call(bits.shifted("shifted_left"), "this", "expression")),
+    exp.BitwiseRightShift: _binary(_call(bits.shifted("shifted_right"), "this", "expression")),
+    exp.Pow: _binary(_call(numbers.power, "this", "expression")),
+    **dict.fromkeys(OTHERWISE, ({"this"}, lambda node, _: written_otherwise(node))),
     **dict.fromkeys((exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseXor), _binary(_bits)),
     exp.RegexpILike: (
         {"this", "expression"},
