@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Final
 
 from sqlglot import exp
@@ -280,7 +279,10 @@ def _case(node: exp.Expr, scope: Scope) -> Scalar:
 def _cast(node: exp.Expr, scope: Scope) -> Scalar:
     to = node.args["to"]
     if to.this == exp.DType.ARRAY and len(to.expressions) == 1:
-        return lists.converted(translate(node.this, scope), functions.cast_target(to.expressions[0]))
+        element = functions.cast_target(to.expressions[0])
+        if isinstance(node.this, exp.Array) and not node.this.expressions:
+            return lists.empty(element)
+        return lists.converted(translate(node.this, scope), element)
     target = functions.cast_target(to)
     inner = node.this.unnest()
     if isinstance(inner, exp.TimestampTrunc) and target.oid in (DATE, TIMESTAMP):
@@ -311,6 +313,14 @@ def _named(node: exp.Expr, scope: Scope) -> Scalar:
         zone, value = (translate(one, scope) for one in node.expressions)
         return moments.at_time_zone(value, zone, scope.locale)
     return calls.called(str(node.name), [translate(one, scope) for one in node.expressions])
+
+
+def _match(node: exp.Expr, scope: Scope) -> Scalar:
+    found = containers.quantified(node, lambda one: translate(one, scope))
+    if found is not None:
+        return found
+    value, pattern = translate(node.this, scope), translate(node.expression, scope)
+    return patterns.matched(value, pattern, ignore_case=isinstance(node, exp.RegexpILike))
 
 
 def _contained(rule: Callable[[exp.Expr, texts.Translate], Scalar]) -> Callable[[exp.Expr, Scope], Scalar]:
@@ -351,7 +361,7 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
     exp.Cast: ({"this", "to"}, _cast),
     exp.Anonymous: ({"this", "expressions"}, _named),
     exp.Round: ({"this", "decimals"}, _call(calls.rounded, "this", "decimals")),
-    exp.RegexpLike: ({"this", "expression"}, _call(patterns.matched, "this", "expression")),
+    **dict.fromkeys((exp.RegexpLike, exp.RegexpILike), ({"this", "expression"}, _match)),
     exp.Abs: ({"this"}, _call(functions.absolute, "this")),
     exp.Length: ({"this"}, _call(functions.length, "this")),
     exp.Left: ({"this", "expression"}, _call(functions.left, "this", "expression")),
@@ -369,10 +379,6 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
     exp.Pow: _binary(_call(numbers.power, "this", "expression")),
     **dict.fromkeys(OTHERWISE, ({"this"}, lambda node, _: written_otherwise(node))),
     **dict.fromkeys((exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseXor), _binary(_bits)),
-    exp.RegexpILike: (
-        {"this", "expression"},
-        _call(partial(patterns.matched, ignore_case=True), "this", "expression"),
-    ),
     **{kind: (allowed, _of_place(rule)) for kind, (allowed, rule) in (texts.RULES | moments.RULES).items()},
     **{kind: (allowed, _contained(rule)) for kind, (allowed, rule) in containers.RULES.items()},
     **dict.fromkeys((exp.And, exp.Or), _binary(_connector)),

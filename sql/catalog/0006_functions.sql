@@ -301,6 +301,40 @@ CREATE OR REPLACE MACRO flashql.any_equal(value, listed) AS
         ELSE false
     END;
 
+-- value < each of (listed), and so on: a list of truths.
+CREATE OR REPLACE MACRO flashql.each_equal(value, listed) AS [value = flashql_one FOR flashql_one IN listed];
+CREATE OR REPLACE MACRO flashql.each_unequal(value, listed) AS [value <> flashql_one FOR flashql_one IN listed];
+CREATE OR REPLACE MACRO flashql.each_above(value, listed) AS [value < flashql_one FOR flashql_one IN listed];
+CREATE OR REPLACE MACRO flashql.each_not_below(value, listed) AS [value <= flashql_one FOR flashql_one IN listed];
+CREATE OR REPLACE MACRO flashql.each_below(value, listed) AS [value > flashql_one FOR flashql_one IN listed];
+CREATE OR REPLACE MACRO flashql.each_not_above(value, listed) AS [value >= flashql_one FOR flashql_one IN listed];
+
+-- Parts of lists, and places in them, as Postgres has them: a null place gives null, and none is counted from the end.
+CREATE OR REPLACE MACRO flashql.sliced(listed, low, high) AS
+    CASE WHEN low IS NOT NULL AND high IS NOT NULL THEN list_slice(listed, greatest(low, 1), greatest(high, 0)) END;
+CREATE OR REPLACE MACRO flashql.trimmed(listed, number) AS
+    CASE
+        WHEN listed IS NULL OR number IS NULL THEN NULL
+        WHEN number < 0 OR number > len(listed) THEN error('number of elements to trim must be between 0 and ' || len(listed))
+        ELSE list_slice(listed, 1, len(listed) - number)
+    END;
+CREATE OR REPLACE MACRO flashql.exchanged(listed, these, those) AS
+    [CASE WHEN flashql_one IS NOT DISTINCT FROM these THEN those ELSE flashql_one END FOR flashql_one IN listed];
+CREATE OR REPLACE MACRO flashql.places(listed, wanted) AS
+    CASE WHEN listed IS NOT NULL THEN [
+        flashql_place FOR flashql_place IN range(1, len(listed) + 1)
+        IF list_extract(listed, flashql_place) IS NOT DISTINCT FROM wanted
+    ] END;
+CREATE OR REPLACE MACRO flashql.place_from(listed, wanted, begin) AS
+    CASE
+        WHEN listed IS NULL THEN NULL
+        WHEN begin IS NULL THEN error('initial position must not be null')
+        ELSE [
+            flashql_place FOR flashql_place IN range(greatest(begin, 1), len(listed) + 1)
+            IF list_extract(listed, flashql_place) IS NOT DISTINCT FROM wanted
+        ][1]
+    END;
+
 -- Whether every element of the other list is in this one; a null is equal to nothing.
 CREATE OR REPLACE MACRO flashql.contains_all(listed, others) AS
     CASE

@@ -78,9 +78,6 @@ NULLIF of char(n) or of an untyped constant;
 doc = '{}';
 comparison of jsonb;
 
-tags = '{}';
-the constant '{}' of this type is not translated;
-
 i4 = 'x';
 the constant 'x' is not an integer of 32 bits;
 
@@ -178,4 +175,19 @@ scale(u);
 scale of numeric that is printed with one scale or another;
 
 width_bucket(n, ARRAY[1.5, 2]::float8[]);
-array
+array;
+
+x !~ ALL (ARRAY['a', 'b']);
+!~ of many patterns;
+
+x LIKE ANY (tags);
+is not translated;
+
+tags < tags;
+the order of text under collation default;
+
+ints = '{{1,2},{3,4}}';
+the array '{{1,2},{3,4}}' is not read;
+
+ints[i4 + 1];
+the subscript ints[i4 + 1];
