@@ -9,10 +9,10 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner import composing, dates, documents, formats, intervals, lists, numbers, paths, strings
+from flashql.planner import bits, composing, dates, documents, formats, intervals, lists, numbers, paths, strings
 from flashql.planner.arithmetic import rounded as rounded_to
 from flashql.planner.functions import converted
-from flashql.planner.literals import BOOL, FLOAT8, INT4, NUMERIC, TEXT, UNKNOWN
+from flashql.planner.literals import BOOL, FLOAT4, FLOAT8, INT2, INT4, INT8, NUMERIC, TEXT, UNKNOWN, VARCHAR
 from flashql.planner.parsing import PREFIX
 from flashql.planner.scalars import (
     FLOATS,
@@ -55,6 +55,8 @@ def called(name: str, arguments: Sequence[Scalar]) -> Scalar:
 
 def rounded(value: Scalar, digits: Scalar | None) -> Scalar:
     """round(numeric[, digits]), and round(double precision)."""
+    if digits is not None and digits.number is None:
+        return numbers.to_digits(value, digits, rounded=True)
     places = None if digits is None else numbers.constant_digits(digits, "round")
     if places is not None and places < 0:
         return numbers.rounded_up(value, places)
@@ -126,6 +128,17 @@ def _num_nulls(*values: Scalar) -> Scalar:
     return Scalar(cast(total, "INTEGER"), _INTEGER)
 
 
+_OF_LIBRARY: Final = (
+    "exp", "ln", "log", "log10", "cbrt", "sin", "cos", "tan", "cot", "asin", "acos", "atan", "atan2", "sinh", "cosh",
+    "tanh", "asinh", "acosh", "atanh", "sind", "cosd", "tand", "cotd", "asind", "acosd", "atand", "atan2d", "erf",
+    "erfc", "gamma", "lgamma",
+)  # fmt: skip
+# Types whose names are functions that cast.
+_CASTS: Final = {
+    "int2": PgType(INT2, -1, "smallint"), "int4": _INTEGER, "int8": PgType(INT8, -1, "bigint"),
+    "float4": PgType(FLOAT4, -1, "real"), "float8": _DOUBLE, "text": _TEXT,
+    "bool": PgType(BOOL, -1, "boolean"), "varchar": PgType(VARCHAR, -1, "character varying"),
+}  # fmt: skip
 _MANY: Final = 100
 _FUNCTIONS: Final[dict[str, tuple[int, int, Callable[..., Scalar]]]] = {
     "interval": (1, 2, _interval),
@@ -138,6 +151,16 @@ _FUNCTIONS: Final[dict[str, tuple[int, int, Callable[..., Scalar]]]] = {
     "trunc": (1, 2, numbers.whole("TRUNC")),
     "sign": (1, 1, numbers.sign),
     "sqrt": (1, 1, numbers.sqrt),
+    "scale": (1, 1, numbers.scale_of),
+    "min_scale": (1, 1, numbers.least_scale),
+    "trim_scale": (1, 1, numbers.without_zeros),
+    "degrees": (1, 1, numbers.angle(exp.Div)),
+    "radians": (1, 1, numbers.angle(exp.Mul)),
+    "pi": (0, 0, numbers.pi),
+    "width_bucket": (2, 4, numbers.bucket),
+    **dict.fromkeys(("power", "pow"), (2, 2, numbers.power)),
+    **{name: (1, 2, numbers.of_library(name)) for name in _OF_LIBRARY},
+    **{name: (1, 1, partial(converted, target=type_)) for name, type_ in _CASTS.items()},
     "gcd": (2, 2, numbers.divisor("gcd")),
     "lcm": (2, 2, numbers.divisor("lcm")),
     "div": (2, 2, numbers.quotient_whole),
@@ -155,7 +178,7 @@ _FUNCTIONS: Final[dict[str, tuple[int, int, Callable[..., Scalar]]]] = {
     "octet_length": (1, 1, strings.octets),
     "bit_length": (1, 1, strings.bits),
     "strpos": (2, 2, strings.position),
-    "to_hex": (1, 1, strings.hexadecimal),
+    **{name: (1, 1, bits.digits(name)) for name in ("to_bin", "to_oct", "to_hex")},
     "format": (1, _MANY, _format),
     "regexp_replace": (3, 4, strings.replaced_pattern),
     "regexp_split_to_array": (2, 2, strings.split_at),
@@ -163,6 +186,15 @@ _FUNCTIONS: Final[dict[str, tuple[int, int, Callable[..., Scalar]]]] = {
     "cardinality": (1, 1, lists.cardinality),
     "array_length": (2, 2, lists.length),
     "array_upper": (2, 2, lists.length),
+    "array_lower": (2, 2, lists.lower),
+    "array_ndims": (1, 1, lists.dimensions),
+    "array_dims": (1, 1, lists.shown_dimensions),
+    "array_position": (2, 3, lists.place_of),
+    "array_positions": (2, 2, lists.places_of),
+    "array_replace": (3, 3, lists.exchanged),
+    "trim_array": (2, 2, lists.trimmed),
+    "array_reverse": (1, 1, lists.reverse),
+    "array_sort": (1, 1, lists.sort),
     "array_to_string": (2, 3, lists.joined),
     "string_to_array": (2, 2, lists.split),
     **{name: (0, _MANY, partial(composing.object_, name)) for name in ("jsonb_build_object", "json_build_object")},

@@ -8,7 +8,7 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner import documents, lists, paths
+from flashql.planner import documents, lists, literals, paths
 from flashql.planner.literals import JSONB, TEXT, UNKNOWN
 from flashql.planner.scalars import Scalar, refuse
 
@@ -57,14 +57,26 @@ def constructed(node: exp.Expr, translate: Translate) -> Scalar:
 
 
 def subscript(node: exp.Expr, translate: Translate) -> Scalar:
-    """`array[1]`: a constant place, which sqlglot counts from 0."""
+    """`array[1]`: a constant place, which sqlglot counts from 0, or a column; `array[1:2]`, which it counts from 1."""
     place = node.expressions[0]
     value = translate(node.this)
     if value.oid == JSONB and len(node.expressions) == 1:
         return paths.subscripted(value, _step(place, translate))
-    if not isinstance(place, exp.Literal) or place.is_string:
-        raise refuse(f"the subscript {node.sql('postgres')}", "Write a constant from 1.")
-    return lists.subscript(value, Scalar(exp.Null(), PgType(23), number=str(int(place.name) + 1)))
+    if value.oid == JSONB or len(node.expressions) > 1:
+        raise refuse(f"the subscript {node.sql('postgres')}", "Write ->.")
+    if isinstance(place, exp.Slice):
+        bounds = (place.this, place.expression)
+        if place.args.get("step") is None and all(one is None or isinstance(one, _PLACES) for one in bounds):
+            low, high = (None if one is None else translate(one) for one in bounds)
+            return lists.sliced(value, low, high)
+    elif isinstance(place, exp.Literal) and not place.is_string:
+        return lists.subscript(value, Scalar(exp.Null(), PgType(23), number=str(int(place.name) + 1)))
+    elif isinstance(place, exp.Column):
+        return lists.subscript(value, translate(place))
+    raise refuse(f"the subscript {node.sql('postgres')}", "Write a constant from 1, or a column.")
+
+
+_PLACES: Final = (exp.Literal, exp.Column)
 
 
 def _step(place: exp.Expr, translate: Translate) -> Scalar:
@@ -92,18 +104,44 @@ def _of_element(rule: Callable[[Scalar, Scalar], Scalar]) -> Callable[[exp.Expr,
 
 
 def quantified(node: exp.Expr, translate: Translate) -> Scalar | None:
-    """`x = ANY (array)` and `x <> ALL (array)`; None for what compares with no array."""
+    """`x = ANY (array)`, `x < ALL (array)`, `x LIKE ANY (array)`; None for what compares with no array."""
     quantifier = node.expression
-    if isinstance(node, exp.EQ) and isinstance(quantifier, exp.Any):
-        listed = quantifier.this.unnest()
-    elif isinstance(node, exp.NEQ) and isinstance(quantifier, exp.Anonymous) and str(quantifier.name).upper() == "ALL":
-        listed = quantifier.expressions[0]
-    else:
+    every = isinstance(quantifier, exp.All) or _is_all(quantifier)
+    if not every and not isinstance(quantifier, exp.Any):
         return None
-    found = lists.any_equal(exp.EQ, translate(node.this), translate(listed))
-    if isinstance(node, exp.NEQ):
-        return Scalar(exp.Not(this=found.node), found.type)
-    return found
+    if isinstance(node, (exp.RegexpLike, exp.RegexpILike)) and isinstance(node.parent, exp.Not):
+        raise refuse("!~ of many patterns", "Write NOT (x ~ ANY (...)), or NOT (x ~ ALL (...)).")
+    listed = (quantifier.expressions[0] if _is_all(quantifier) else quantifier.this).unnest()
+    if isinstance(listed, exp.Query):
+        return None
+    matching = not isinstance(node, _COMPARISONS)
+    if matching and isinstance(listed, exp.Literal) and listed.is_string:
+        words = literals.array_elements(listed.name)
+        listed = exp.Array(expressions=[exp.Null() if one is None else exp.Literal.string(one) for one in words])
+    if isinstance(listed, exp.Array) and listed.expressions and (matching or _of_constants(listed)):
+        tests = []
+        for one in listed.expressions:
+            test = node.copy()
+            test.set("expression", one.copy())
+            tests.append(test)
+        return translate(exp.Paren(this=(exp.and_ if every else exp.or_)(*tests, copy=False)))
+    if matching:
+        raise refuse(f"{node.sql('postgres')}", "Write the patterns as in ARRAY['a%', 'b%'].")
+    return lists.quantified(type(node), translate(node.this), translate(listed), every=every)
+
+
+_COMPARISONS: Final = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
+
+
+def _is_all(node: exp.Expr) -> bool:
+    return isinstance(node, exp.Anonymous) and str(node.name).upper() == "ALL" and len(node.expressions) == 1
+
+
+def _of_constants(node: exp.Array) -> bool:
+    """Whether it lists numbers that are not all of one type, of which DuckDB has no list."""
+    return all(isinstance(one.unnest(), (exp.Literal, exp.Neg)) for one in node.expressions) and any(
+        not one.is_string and "." in one.sql() for one in node.expressions
+    )
 
 
 RULES: Final[dict[type[exp.Expr], tuple[set[str], Callable[[exp.Expr, Translate], Scalar]]]] = {
@@ -114,7 +152,6 @@ RULES: Final[dict[type[exp.Expr], tuple[set[str], Callable[[exp.Expr, Translate]
     **dict.fromkeys((exp.ArrayAppend, exp.ArrayPrepend), ({"this", "expression"}, extended)),
     exp.ArrayConcat: ({"this", "expressions"}, extended),
     exp.ArrayRemove: ({"this", "expression"}, _of_element(lists.without)),
-    exp.ArrayPosition: ({"this", "expression"}, _of_element(lists.place_of)),
     exp.Array: ({"expressions"}, constructed),
     exp.Bracket: ({"this", "expressions"}, subscript),
 }

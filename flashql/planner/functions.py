@@ -122,6 +122,8 @@ def _number_of(value: Scalar, target: PgType) -> Scalar:
     if value.oid in FLOATS and target.oid in INTEGERS:
         # To the nearest, half to even (rint); what does not fit raises in both.
         return Scalar(cast(function("ROUND_EVEN", value.node, exp.Literal.number(0)), local), target)
+    if (value.oid, target.oid) == (FLOAT8, FLOAT4):
+        return Scalar(cast(call("narrowed", value.node, cast(value.node.copy(), local)), local), target)
     if (value.oid, target.oid) == (NUMERIC, FLOAT4):
         return Scalar(cast(cast(value.node, "TEXT"), local), target)  # DuckDB reads text rounding correctly
     if not _convertible(value, target.oid):
@@ -132,8 +134,7 @@ def _number_of(value: Scalar, target: PgType) -> Scalar:
 def _convertible(value: Scalar, target: int) -> bool:
     """Whether a cast rounds and overflows alike."""
     if target in INTEGERS:
-        bounded = value.oid == NUMERIC and value.bounds is not None
-        return bounded or value.oid in INTEGERS or (value.oid, target) == (BOOL, INT4)
+        return value.oid in {NUMERIC, *INTEGERS} or (value.oid, target) == (BOOL, INT4)
     if target == FLOAT4:
         return value.oid in INTEGERS
     return (value.oid, target) in {(INT4, BOOL), (DATE, TIMESTAMP), (TIMESTAMP, DATE)}

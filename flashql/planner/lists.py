@@ -32,6 +32,7 @@ from flashql.planner.scalars import (
     as_text,
     cast,
     coerce,
+    constant,
     function,
     merged_collation,
     operand,
@@ -98,17 +99,57 @@ def _from_one(place: Scalar) -> exp.Expr:
     return exp.Case(ifs=[exp.If(this=there, true=number.copy())])
 
 
+def sliced(value: Scalar, low: Scalar | None, high: Scalar | None) -> Scalar:
+    """`array[low:high]`, of what there is of it; numbered from 1 again."""
+    element_of(value, "a subscript")
+    if any(one is not None and one.oid not in INTEGERS for one in (low, high)):
+        raise refuse("a subscript that is no integer")
+    listed = _held(value, "a subscript")
+    first = exp.Literal.number(1) if low is None else cast(low.node, "BIGINT")
+    last = function("LEN", listed.copy()) if high is None else cast(high.node, "BIGINT")
+    return Scalar(call("sliced", listed, first, last), value.type, value.collation)
+
+
 def cardinality(value: Scalar) -> Scalar:
     """How many elements there are."""
     return Scalar(cast(function("LEN", _held(value, "cardinality")), "INTEGER"), _INTEGER)
 
 
 def length(value: Scalar, dimension: Scalar) -> Scalar:
-    """array_length and array_upper of the one dimension: null where it is empty."""
-    if dimension.number != "1":
-        raise refuse("array_length of another dimension than 1")
-    number = function("LEN", _held(value, "array_length"))
-    return Scalar(cast(exp.Nullif(this=number, expression=exp.Literal.number(0)), "INTEGER"), _INTEGER)
+    """array_length and array_upper: null where the array is empty, and of another dimension than its one."""
+    number = exp.Nullif(this=function("LEN", _held(value, "array_length")), expression=exp.Literal.number(0))
+    return Scalar(cast(_of_dimension(number, dimension), "INTEGER"), _INTEGER)
+
+
+def lower(value: Scalar, dimension: Scalar) -> Scalar:
+    """array_lower: 1."""
+    return Scalar(cast(_of_dimension(_if_any(value, exp.Literal.number(1)), dimension), "INTEGER"), _INTEGER)
+
+
+def _of_dimension(number: exp.Expr, dimension: Scalar) -> exp.Expr:
+    if dimension.number == "1":
+        return number
+    if dimension.oid not in INTEGERS:
+        raise refuse(f"a dimension of {dimension.type.name}")
+    only = exp.EQ(this=operand(dimension.node), expression=exp.Literal.number(1))
+    return exp.Case(ifs=[exp.If(this=only, true=number)])
+
+
+def dimensions(value: Scalar) -> Scalar:
+    """array_ndims: 1, null of an empty one."""
+    return Scalar(cast(_if_any(value, exp.Literal.number(1)), "INTEGER"), _INTEGER)
+
+
+def shown_dimensions(value: Scalar) -> Scalar:
+    """array_dims."""
+    last = cast(function("LEN", _held(value, "array_dims")), "TEXT")
+    text = function("CONCAT", exp.Literal.string("[1:"), last, exp.Literal.string("]"))
+    return Scalar(_if_any(value, text), _TEXT, "default")
+
+
+def _if_any(value: Scalar, node: exp.Expr) -> exp.Expr:
+    some = exp.GT(this=function("LEN", _held(value, "an array function")), expression=exp.Literal.number(0))
+    return exp.Case(ifs=[exp.If(this=some, true=node)])
 
 
 def joined(value: Scalar, separator: Scalar, null: Scalar | None = None) -> Scalar:
@@ -132,19 +173,33 @@ def split(value: Scalar, separator: Scalar) -> Scalar:
     return Scalar(node, array_of(_TEXT), text.collation)
 
 
-def any_equal(kind: type[exp.Expr], value: Scalar, listed: Scalar) -> Scalar:
-    """`value = ANY (array)`, and with another operator that compares: null where only a null may decide."""
+_EACH: Final[dict[type[exp.Expr], str]] = {
+    exp.EQ: "each_equal", exp.NEQ: "each_unequal", exp.LT: "each_above", exp.LTE: "each_not_below",
+    exp.GT: "each_below", exp.GTE: "each_not_above",
+}  # fmt: skip
+
+
+def quantified(kind: type[exp.Expr], value: Scalar, listed: Scalar, *, every: bool) -> Scalar:
+    """`value kind ANY (array)`, or ALL of it: null where only a null may decide."""
     listed = _matched(listed, Scalar(exp.Null(), array_of(value.type))) if listed.text is not None else listed
     element = element_of(listed, "ANY")
     ready = coerce(value, element, "ANY") if value.number or value.text else value
+    held = _held(listed, "ANY")
     if ready.oid in TEXTS and element.oid in TEXTS:
         ready = as_text(ready)
+    elif {ready.oid, element.oid} <= INTEGERS:
+        ready, held = replace(ready, node=cast(ready.node, "BIGINT")), cast(held, "BIGINT[]")
     elif ready.oid != element.oid:
         raise refuse(f"ANY of {ready.type.name} and {listed.type.name}", "Cast one side.")
-    if kind is not exp.EQ:
-        raise refuse("ANY of an array with another operator than =")
-    check_comparable(element, [ready, Scalar(listed.node, element, listed.collation)], ordering=False)
-    return Scalar(call("any_equal", ready.node, _held(listed, "ANY")), _BOOLEAN)
+    both = [ready, Scalar(listed.node, element, listed.collation)]
+    check_comparable(element, both, ordering=kind not in (exp.EQ, exp.NEQ))
+    if kind is exp.EQ and not every:
+        return Scalar(call("any_equal", ready.node, held), _BOOLEAN)
+    if kind is exp.NEQ and every:
+        return Scalar(exp.Not(this=call("any_equal", ready.node, held)), _BOOLEAN)
+    truths = call(_EACH[kind], ready.node, held)
+    found = call("any_equal", exp.Boolean(this=not every), truths)
+    return Scalar(exp.Not(this=found) if every else found, _BOOLEAN)
 
 
 _SETS: Final[dict[type[exp.Expr], str]] = {exp.ArrayContainsAll: "contains_all", exp.ArrayOverlaps: "overlaps"}
@@ -161,24 +216,11 @@ def compared_sets(kind: type[exp.Expr], left: Scalar, right: Scalar) -> Scalar:
 
 
 def _matched(one: Scalar, other: Scalar) -> Scalar:
-    """A constant takes its type from the other side: '{a,b}' of plain words."""
+    """A constant takes its type from the other side."""
     if one.text is None:
         return one
-    element = element_of(other, "@>")
-    words = one.text[1:-1].split(",") if one.text != "{}" else []
-    plain = one.text[:1] + one.text[-1:] == "{}" and all(
-        word and word == word.strip() and not set(word) & set('{}"\\') for word in words
-    )
-    if not plain:
-        raise refuse(f"the array {one.text!r}", "Write it as in ARRAY['a', 'b'].")
-    values = [
-        exp.Null()
-        if word.upper() == "NULL"
-        else coerce(Scalar(exp.Literal.string(word), PgType(UNKNOWN), text=word), element, "an array").node
-        for word in words
-    ]
-    listed = exp.Array(expressions=values)
-    return Scalar(cast(listed, f"{ladder(element)[0].name}[]"), other.type, other.collation)
+    type_ = replace(other.type, element=element_of(other, "an array"))
+    return Scalar(constant(one.text, type_).node, other.type, other.collation)
 
 
 def converted(value: Scalar, element: PgType) -> Scalar:
@@ -189,6 +231,13 @@ def converted(value: Scalar, element: PgType) -> Scalar:
     if value.oid != array.oid:
         raise refuse(f"a cast of {value.type.name or 'this type'} to {array.name}")
     return value
+
+
+def empty(element: PgType) -> Scalar:
+    """`ARRAY[]::element[]`."""
+    array = array_of(element)
+    node = cast(exp.Array(expressions=[]), ladder(array)[0].name)
+    return Scalar(node, array, "default" if element.oid in TEXTS else None)
 
 
 def concatenated(left: Scalar, right: Scalar) -> Scalar | None:
@@ -228,12 +277,61 @@ def without(value: Scalar, other: Scalar) -> Scalar:
     return Scalar(call("without", _held(value, "array_remove"), ready.node), value.type, value.collation)
 
 
-def place_of(value: Scalar, wanted: Scalar) -> Scalar:
-    """array_position: where the element is first, from 1; null where it is not."""
-    element = element_of(value, "array_position")
-    ready = coerce(wanted, element, "array_position") if wanted.number or wanted.text else wanted
-    if ready.oid != element.oid:
-        raise refuse(f"array_position of {value.type.name} and {wanted.type.name}")
-    check_comparable(element, [ready, Scalar(value.node, element, value.collation)], ordering=False)
-    place = function("LIST_POSITION", _held(value, "array_position"), operand(ready.node))
+def places_of(value: Scalar, wanted: Scalar) -> Scalar:
+    """array_positions: all places of the element, from 1."""
+    node = call("places", _held(value, "array_positions"), _wanted(value, wanted, "array_positions"))
+    return Scalar(cast(node, "INTEGER[]"), array_of(_INTEGER))
+
+
+def place_of(value: Scalar, wanted: Scalar, begin: Scalar | None = None) -> Scalar:
+    """array_position: where the element is first, from 1, or from a place on; null where it is not."""
+    sought = _wanted(value, wanted, "array_position")
+    if begin is not None:
+        if begin.oid not in INTEGERS:
+            raise refuse(f"array_position from {begin.type.name}")
+        found: exp.Expr = call("place_from", _held(value, "array_position"), sought, cast(begin.node, "BIGINT"))
+        return Scalar(cast(found, "INTEGER"), _INTEGER)
+    place = function("LIST_POSITION", _held(value, "array_position"), operand(sought))
     return Scalar(cast(exp.Nullif(this=place, expression=exp.Literal.number(0)), "INTEGER"), _INTEGER)
+
+
+def _wanted(value: Scalar, wanted: Scalar, what: str) -> exp.Expr:
+    """An element to look for, or to put in."""
+    element = element_of(value, what)
+    ready = coerce(wanted, element, what) if wanted.number or wanted.text else wanted
+    if ready.oid in TEXTS and element.oid in TEXTS:
+        ready = as_text(ready)
+    elif ready.is_null:
+        return cast(exp.Null(), ladder(element)[0].name)
+    elif ready.oid != element.oid:
+        raise refuse(f"{what} of {value.type.name} and {wanted.type.name}", "Cast one side.")
+    check_comparable(element, [ready, Scalar(value.node, element, value.collation)], ordering=False)
+    return ready.node
+
+
+def exchanged(value: Scalar, old: Scalar, new: Scalar) -> Scalar:
+    """array_replace: NULL is equal to NULL there."""
+    pair = (_wanted(value, one, "array_replace") for one in (old, new))
+    return Scalar(call("exchanged", _held(value, "array_replace"), *pair), value.type, value.collation)
+
+
+def trimmed(value: Scalar, count: Scalar) -> Scalar:
+    """trim_array: without so many of the last."""
+    if count.oid not in INTEGERS:
+        raise refuse(f"trim_array by {count.type.name}")
+    element_of(value, "trim_array")
+    node = call("trimmed", _held(value, "trim_array"), cast(count.node, "BIGINT"))
+    return Scalar(node, value.type, value.collation)
+
+
+def reverse(value: Scalar) -> Scalar:
+    """array_reverse."""
+    return Scalar(function("LIST_REVERSE", _held(value, "array_reverse")), value.type, value.collation)
+
+
+def sort(value: Scalar) -> Scalar:
+    """array_sort: ascending, nulls last."""
+    element = element_of(value, "array_sort")
+    check_comparable(element, [Scalar(value.node, element, value.collation)], ordering=True)
+    words = (exp.Literal.string(word) for word in ("ASC", "NULLS LAST"))
+    return Scalar(function("LIST_SORT", _held(value, "array_sort"), *words), value.type, value.collation)

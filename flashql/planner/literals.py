@@ -178,6 +178,31 @@ _READERS: Final[dict[int, Callable[[str], str]]] = {
 }
 
 
+_ARRAY_ELEMENT = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,{}"\\](?:[^,{}"\\]*[^\s,{}"\\])?))\s*', re.DOTALL)
+
+
+def array_elements(text: str) -> list[str | None]:
+    """The elements of an array's text, which has one dimension; raises `NotSupported` for another (arrayfuncs.c).
+
+    >>> array_elements('{a, "b, c", NULL}')
+    ['a', 'b, c', None]
+    """
+    found: list[str | None] = []
+    inner, at = text.strip(), 1
+    if inner.replace(" ", "") == "{}":
+        return found
+    while inner[:1] == "{" and inner[-1:] == "}" and (part := _ARRAY_ELEMENT.match(inner, at)):
+        quoted, plain = part.groups()
+        null = plain is not None and plain.upper() == "NULL"
+        found.append(None if null else plain if quoted is None else re.sub(r"(?s)\\(.)", r"\1", quoted))
+        at = part.end() + 1
+        if inner[part.end()] == "}" and part.end() == len(inner) - 1:
+            return found
+        if inner[part.end()] != ",":
+            break
+    raise NotSupported(f"the array {text!r} is not read", hint="Write it as in ARRAY['a', 'b'].")
+
+
 def decimal_bounds(text: str) -> tuple[int, int]:
     """(precision, scale) of the narrowest DECIMAL that holds a plain decimal number as written."""
     whole, _, fraction = text.lstrip("+-").partition(".")

@@ -32,6 +32,20 @@ _BOOLEAN: Final = PgType(BOOL, -1, "boolean")
 _ORDERINGS: Final = {exp.LT, exp.LTE, exp.GT, exp.GTE}
 
 
+# Prefixes that sqlglot applies to less than Postgres does, and what says the same.
+OTHERWISE: Final[dict[type[exp.Expr], tuple[str, str]]] = {
+    exp.Parameter: ("@", "abs(x)"), exp.Sqrt: ("|/", "sqrt(x)"), exp.Cbrt: ("||/", "cbrt(x)"),
+}  # fmt: skip
+
+
+def written_otherwise(node: exp.Expr) -> Scalar:
+    """No value: raises `NotSupported` with what to write instead."""
+    if isinstance(node.this, exp.Literal):
+        raise refuse(f"PARAMETER ({node.sql('postgres')})")
+    operator, instead = OTHERWISE[type(node)]
+    raise refuse(f"the operator {operator}", f"Write {instead}.")
+
+
 def compared(kind: type[exp.Expr], values: Sequence[Scalar], *, apart: bool = False) -> Scalar:
     """`a kind b` where both, brought to one type, compare alike in both databases; raises `NotSupported`.
 

@@ -31,7 +31,9 @@ _KEPT_AS_CALLS: Final = {
     "random", "gen_random_uuid", "unnest", "generate_series",
     "json_agg", "jsonb_agg", "json_object_agg", "jsonb_object_agg", "json_build_object", "json_build_array", "to_json",
     "regr_count", "regr_avgx", "regr_avgy", "regr_sxx", "regr_syy", "regr_sxy", "regr_slope", "regr_intercept",
-    "regr_r2", "json_object",
+    "regr_r2", "json_object", "width_bucket", "cbrt", "degrees", "radians", "pi", "sin", "cos", "tan", "cot", "asin",
+    "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "factorial", "to_number",
+    "array_position", "array_reverse", "array_sort",
 }  # fmt: skip
 _NAMES: Final = {TokenType.IDENTIFIER, TokenType.STRING}
 _BEFORE_ALIASES: Final = {
@@ -57,7 +59,7 @@ def parsed(query: str) -> exp.Expr:
     """
     dialect = Postgres()
     try:
-        found = dialect.parser().parse(_rewritten(dialect.tokenize(query)), query)
+        found = dialect.parser().parse(_rewritten(dialect.tokenize(query), query), query)
     except SqlglotError as error:
         raise errors.DefinitionError(f"the query cannot be read: {str(error).splitlines()[0]}") from error
     trees = [tree for tree in found if tree is not None]
@@ -72,7 +74,7 @@ def expression(text: str) -> exp.Expr:
     return found
 
 
-def _rewritten(tokens: list[Token]) -> list[Token]:
+def _rewritten(tokens: list[Token], query: str) -> list[Token]:
     made: list[Token] = []
     at = 0
     while at < len(tokens):
@@ -93,11 +95,37 @@ def _rewritten(tokens: list[Token]) -> list[Token]:
             made += [_like(token, *_ARROWS[token.token_type]), path]
             at += 2 if path.start == tokens[at + 1].start else 3
             continue
+        if token.token_type == TokenType.BYTE_STRING:
+            token = _like(token, TokenType.STRING, _unescaped(query[token.start : token.end + 1]))
         if token.text.lower() in _KEPT_AS_CALLS and _is_call(tokens, at):
             token = _like(token, TokenType.VAR, PREFIX + token.text.lower())
         made.append(token)
         at += 1
     return made
+
+
+_ESCAPES: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_ESCAPE: Final = re.compile(
+    r"''|\\(?:x([0-9a-fA-F]{1,2})|([0-7]{1,3})|(?:u|U(?=[0-9a-fA-F]{8}))([0-9a-fA-F]{4}(?:(?<=U....)[0-9a-fA-F]{4})?)|(.))",
+    re.DOTALL,
+)
+
+
+def _unescaped(written: str) -> str:
+    r"""What a constant like E'a\n' says (scan.l); raises `NotSupported` for bytes, which may be no characters."""
+    if written[:2].upper() != "E'" or written[-1:] != "'":
+        raise errors.NotSupported(f"the constant {written} is not read")
+
+    def said(part: re.Match[str]) -> str:
+        hexadecimal, octal, code, other = part.groups()
+        if other is not None or part[0] == "''":
+            return _ESCAPES.get(other, other) if other else "'"
+        value = int(octal, 8) if octal else int(hexadecimal or code, 16)
+        if not 0 < value < (0x110000 if code else 0x80) or 0xD800 <= value < 0xE000:
+            raise errors.NotSupported(f"the escape {part[0]} is not read", hint="Write the character itself.")
+        return chr(value)
+
+    return _ESCAPE.sub(said, written[2:-1])
 
 
 def _is_call(tokens: list[Token], at: int) -> bool:

@@ -13,6 +13,7 @@ from sqlglot import exp
 
 from flashql.datatypes import PgType
 from flashql.planner.collations import COLLATE_HINT, deterministic, knows_ascii
+from flashql.planner.containers import Translate, quantified
 from flashql.planner.literals import BOOL, BPCHAR
 from flashql.planner.scalars import Scalar, as_text, function, merged_collation, refuse
 
@@ -22,6 +23,14 @@ _CLASS = r"\[\^?(?:[A-Za-z0-9]-[A-Za-z0-9]|[A-Za-z0-9 _.,:;@#%&/'\"<>=!~])+\]"
 _ATOM = rf"(?:{_PLAIN}|{_ESCAPED}|{_CLASS}|\.)"
 _COMMON: Final = re.compile(rf"(?:{_ATOM}(?:[*+?]|\{{[0-9]{{1,2}}(?:,[0-9]{{0,2}})?\}})?|[()|]|(?<=\))[*+?])*")
 _ANCHORED: Final = re.compile(r"(?s)(\^?)(.*?)((?<!\\)\$)?")
+
+
+def match(node: exp.Expr, translate: Translate) -> Scalar:
+    """`value ~ 'pattern'` and `~*`, also of any or all of an array."""
+    found = quantified(node, translate)
+    if found is not None:
+        return found
+    return matched(translate(node.this), translate(node.expression), ignore_case=isinstance(node, exp.RegexpILike))
 
 
 def matched(value: Scalar, pattern: Scalar, *, ignore_case: bool = False) -> Scalar:

@@ -15,7 +15,7 @@ from flashql.planner.arithmetic import call
 from flashql.planner.collations import is_ascii
 from flashql.planner.functions import require_bytes
 from flashql.planner.lists import array_of
-from flashql.planner.literals import BPCHAR, INT4, INT8, TEXT
+from flashql.planner.literals import BPCHAR, INT4, TEXT
 from flashql.planner.scalars import (
     INTEGERS,
     TEXTS,
@@ -25,7 +25,6 @@ from flashql.planner.scalars import (
     function,
     merged_collation,
     number_node,
-    operand,
     refuse,
 )
 
@@ -137,17 +136,6 @@ def field_of(value: Scalar, delimiter: Scalar, place: Scalar) -> Scalar:
         zero = exp.EQ(this=number.copy(), expression=exp.Literal.number(0))
         node = exp.Case(ifs=[exp.If(this=zero, true=_error("field position must not be zero"))], default=node)
     return made(node, text)
-
-
-def hexadecimal(value: Scalar) -> Scalar:
-    """to_hex of an integer: of a negative one the two's complement."""
-    if value.oid not in INTEGERS:
-        raise refuse(f"to_hex of {value.type.name}")
-    whole = exp.Literal.number(1 << (64 if value.oid == INT8 else 32))
-    number = operand(cast(value.node, "HUGEINT"))
-    # Two's complement; with so much added the remainder is never negative.
-    node = exp.Mod(this=exp.Paren(this=exp.Add(this=number, expression=whole)), expression=whole.copy())
-    return Scalar(function("LOWER", function("TO_HEX", cast(node, "UBIGINT"))), _TEXT, "default")
 
 
 def formatted(pattern: Scalar, *values: Scalar) -> Scalar:

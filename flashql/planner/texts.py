@@ -9,7 +9,7 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner import documents, functions, letters, lists
+from flashql.planner import containers, documents, functions, letters, lists
 from flashql.planner.collations import Locale
 from flashql.planner.literals import JSONB, TEXT, UNKNOWN
 from flashql.planner.scalars import TEXTS, Scalar, as_text, merged_collation, operand, refuse
@@ -19,7 +19,10 @@ Translate = Callable[[exp.Expr], Scalar]
 
 
 def like(node: exp.Expr, translate: Translate, locale: Locale | None, escape: str = "\\") -> Scalar:
-    """`LIKE` and `ILIKE`."""
+    """`LIKE` and `ILIKE`, also of ANY and ALL patterns of a list."""
+    found = containers.quantified(node, translate)
+    if found is not None:
+        return found
     value = translate(node.this)
     if isinstance(node, exp.ILike):
         return letters.ilike(node, value, escape, locale)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Final
 
 from sqlglot import exp
@@ -17,6 +16,7 @@ from sqlglot import exp
 from flashql.catalog import Column
 from flashql.datatypes import PgType
 from flashql.planner import (
+    bits,
     calls,
     containers,
     dates,
@@ -46,7 +46,15 @@ from flashql.planner.literals import (
     UNKNOWN,
     number_type,
 )
-from flashql.planner.operators import check_comparable, compared, key_of, negated, unified
+from flashql.planner.operators import (
+    OTHERWISE,
+    check_comparable,
+    compared,
+    key_of,
+    negated,
+    unified,
+    written_otherwise,
+)
 from flashql.planner.predicates import to_origin
 from flashql.planner.scalars import (
     FLOATS,
@@ -67,7 +75,6 @@ from flashql.planner.scalars import (
 from flashql.planner.scopes import Scope, TableScope
 
 __all__ = ["to_local", "to_origin"]
-
 
 _BOOLEAN: Final = PgType(BOOL, -1, "boolean")
 
@@ -242,7 +249,7 @@ def _arithmetic(node: exp.Expr, scope: Scope) -> Scalar:
 
 
 def _bits(node: exp.Expr, scope: Scope) -> Scalar:
-    return numbers.combined_bits(type(node), translate(node.this, scope), translate(node.expression, scope))
+    return bits.combined_bits(type(node), translate(node.this, scope), translate(node.expression, scope))
 
 
 def _coalesce(node: exp.Expr, scope: Scope) -> Scalar:
@@ -291,7 +298,10 @@ def _case(node: exp.Expr, scope: Scope) -> Scalar:
 def _cast(node: exp.Expr, scope: Scope) -> Scalar:
     to = node.args["to"]
     if to.this == exp.DType.ARRAY and len(to.expressions) == 1:
-        return lists.converted(translate(node.this, scope), functions.cast_target(to.expressions[0]))
+        element = functions.cast_target(to.expressions[0])
+        if isinstance(node.this, exp.Array) and not node.this.expressions:
+            return lists.empty(element)
+        return lists.converted(translate(node.this, scope), element)
     target = functions.cast_target(to)
     inner = node.this.unnest()
     if isinstance(inner, exp.TimestampTrunc) and target.oid in (DATE, TIMESTAMP):
@@ -362,7 +372,7 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
     exp.Cast: ({"this", "to"}, _cast),
     exp.Anonymous: ({"this", "expressions"}, _named),
     exp.Round: ({"this", "decimals"}, _call(calls.rounded, "this", "decimals")),
-    exp.RegexpLike: ({"this", "expression"}, _call(patterns.matched, "this", "expression")),
+    **dict.fromkeys((exp.RegexpLike, exp.RegexpILike), ({"this", "expression"}, _contained(patterns.match))),
     exp.Abs: ({"this"}, _call(functions.absolute, "this")),
     exp.Length: ({"this"}, _call(functions.length, "this")),
     exp.Left: ({"this", "expression"}, _call(functions.left, "this", "expression")),
@@ -374,13 +384,12 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
         {"this", "expression", "replacement"},
         _call(functions.replaced, "this", "expression", "replacement"),
     ),
-    exp.BitwiseNot: ({"this"}, _call(numbers.flipped_bits, "this")),
-    exp.BitwiseRightShift: _binary(_call(numbers.bit_shift, "this", "expression")),
+    exp.BitwiseNot: ({"this"}, _call(bits.flipped_bits, "this")),
+    exp.BitwiseLeftShift: _binary(_call(bits.shifted("shifted_left"), "this", "expression")),
+    exp.BitwiseRightShift: _binary(_call(bits.shifted("shifted_right"), "this", "expression")),
+    exp.Pow: _binary(_call(numbers.power, "this", "expression")),
+    **dict.fromkeys(OTHERWISE, ({"this"}, lambda node, _: written_otherwise(node))),
     **dict.fromkeys((exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseXor), _binary(_bits)),
-    exp.RegexpILike: (
-        {"this", "expression"},
-        _call(partial(patterns.matched, ignore_case=True), "this", "expression"),
-    ),
     **{kind: (allowed, _of_place(rule)) for kind, (allowed, rule) in (texts.RULES | moments.RULES).items()},
     **{kind: (allowed, _contained(rule)) for kind, (allowed, rule) in containers.RULES.items()},
     **dict.fromkeys((exp.And, exp.Or), _binary(_connector)),

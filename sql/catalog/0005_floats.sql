@@ -22,6 +22,46 @@ CREATE OR REPLACE MACRO flashql.ratio(a, b, result) AS
         ELSE result
     END;
 
+-- A double as a real, which is another one than 0 and infinity where the double is (float.c: dtof).
+CREATE OR REPLACE MACRO flashql.narrowed(a, result) AS
+    CASE
+        WHEN isinf(result) AND NOT isinf(a) THEN error('value out of range: overflow of ' || a)
+        WHEN result = 0 AND a <> 0 THEN error('value out of range: underflow of ' || a)
+        ELSE result
+    END;
+
+-- width_bucket of doubles (float.c: width_bucket_float8), and of DECIMALs of one size (numeric.c).
+CREATE OR REPLACE MACRO flashql.float_bucket(operand, low, high, count) AS
+    CASE
+        WHEN count <= 0 THEN CAST(error('count must be greater than zero') AS BIGINT)
+        WHEN isnan(operand) OR isnan(low) OR isnan(high) THEN CAST(error('operand and bounds cannot be NaN') AS BIGINT)
+        WHEN isinf(low) OR isinf(high) THEN CAST(error('lower and upper bounds must be finite') AS BIGINT)
+        WHEN low = high THEN CAST(error('lower bound cannot equal upper bound') AS BIGINT)
+        WHEN operand IS NULL OR count IS NULL THEN NULL
+        WHEN low < high AND operand < low OR low > high AND operand > low THEN 0
+        WHEN low < high AND operand >= high OR low > high AND operand <= high THEN CAST(count AS BIGINT) + 1
+        WHEN isinf(high - low) THEN
+            least(CAST(trunc(count * ((operand / 2 - low / 2) / (high / 2 - low / 2))) AS BIGINT), count - 1) + 1
+        WHEN low < high THEN least(CAST(trunc(count * ((operand - low) / (high - low))) AS BIGINT), count - 1) + 1
+        WHEN low > high THEN least(CAST(trunc(count * ((low - operand) / (low - high))) AS BIGINT), count - 1) + 1
+    END;
+CREATE OR REPLACE MACRO flashql.place_between(operand, thresholds) AS
+    CASE
+        WHEN operand IS NULL OR thresholds IS NULL THEN NULL
+        WHEN list_count(thresholds) < len(thresholds) THEN error('thresholds array must not contain NULLs')
+        WHEN list_sort(thresholds) <> thresholds THEN error('thresholds of width_bucket that do not ascend')
+        ELSE len([flashql_one FOR flashql_one IN thresholds IF flashql_one <= operand])
+    END;
+CREATE OR REPLACE MACRO flashql.bucket(operand, low, high, count) AS
+    CASE
+        WHEN count <= 0 THEN CAST(error('count must be greater than zero') AS HUGEINT)
+        WHEN low = high THEN CAST(error('lower bound cannot equal upper bound') AS HUGEINT)
+        WHEN operand IS NULL OR count IS NULL THEN NULL
+        WHEN low < high AND operand < low OR low > high AND operand > low THEN 0
+        WHEN low < high AND operand >= high OR low > high AND operand <= high THEN CAST(count AS HUGEINT) + 1
+        WHEN low <> high THEN flashql.whole_quotient((operand - low) * count, high - low) + 1
+    END;
+
 -- percentile_cont of sorted doubles: between the two values that the place falls between (float8_lerp).
 CREATE OR REPLACE MACRO flashql.percentile_cont(sorted, fraction) AS
     CASE

@@ -146,6 +146,84 @@ CREATE OR REPLACE MACRO flashql.whole_quotient(dividend, divisor) AS [
     FOR flashql_sides IN [flashql.in_units(dividend, divisor)]
 ][1];
 
+-- A DECIMAL's digits without point or sign, in units of 10^-scale.
+CREATE OR REPLACE MACRO flashql.units_of(number, scale) AS [
+    flashql_parts['units'] * flashql.power_of_ten(scale - flashql_parts['scale'])
+    FOR flashql_parts IN [flashql.digits_of(number)]
+][1];
+
+-- A DECIMAL with so many digits after the point, rounded half away from zero or cut, in units of 10^-scale.
+CREATE OR REPLACE MACRO flashql.to_digits(number, digits, scale, rounded) AS
+    CASE WHEN number IS NOT NULL AND digits IS NOT NULL THEN [
+        flashql_parts['sign'] * CASE
+            WHEN digits >= scale THEN flashql_parts['units'] * flashql.power_of_ten(scale - flashql_parts['scale'])
+            WHEN digits < flashql_parts['scale'] - 37 THEN CAST(0 AS HUGEINT)
+            ELSE (
+                flashql_parts['units']
+                + CASE WHEN rounded THEN 5 * flashql.power_of_ten(flashql_parts['scale'] - digits - 1) ELSE 0 END
+            ) // flashql.power_of_ten(flashql_parts['scale'] - digits) * flashql.power_of_ten(scale - digits)
+        END
+        FOR flashql_parts IN [flashql.digits_of(number)]
+    ][1] END;
+
+-- How many digits a DECIMAL has after the point without zeros at the end.
+CREATE OR REPLACE MACRO flashql.least_scale(number) AS length(rtrim(split_part(CAST(number AS VARCHAR), '.', 2), '0'));
+
+-- The square root of a DECIMAL in units of 10^-20, of as many digits as Postgres gives it: 16 significant ones, and no
+-- less than it is `shown` with, NULL where that is not known (numeric.c: numeric_sqrt).
+CREATE OR REPLACE MACRO flashql.root(number, shown) AS
+    CASE
+        WHEN number < 0 THEN CAST(error('cannot take square root of a negative number') AS HUGEINT)
+        WHEN number = 0 THEN CAST(0 AS HUGEINT)
+        WHEN number IS NOT NULL THEN [
+            [
+                CASE
+                    WHEN flashql_digits > 20 OR (shown IS NULL AND flashql_digits < flashql_parts['scale'])
+                        THEN CAST(error('no exact local value for the root of ' || number || ': cast it to numeric(p,s)') AS HUGEINT)
+                    ELSE (
+                        flashql.whole_root(
+                            flashql_parts['units'] * flashql.power_of_ten(2 * flashql_digits + 2 - flashql_parts['scale'])
+                        ) + 5
+                    ) // 10 * flashql.power_of_ten(20 - flashql_digits)
+                END
+                FOR flashql_digits IN [
+                    greatest(
+                        15 - 2 * CAST(
+                            floor((length(CAST(flashql_parts['units'] AS VARCHAR)) - 1 - flashql_parts['scale']) / 4.0)
+                            AS INTEGER
+                        ),
+                        coalesce(shown, 0), 0
+                    )
+                ]
+            ][1]
+            FOR flashql_parts IN [flashql.digits_of(number)]
+        ][1]
+    END;
+
+-- A whole power of a whole number; beyond 2^53 a double is not sure to be the same one everywhere.
+CREATE OR REPLACE MACRO flashql.whole_power(base, exponent) AS
+    CASE
+        WHEN abs(base) > 1 AND exponent * log2(abs(CAST(base AS DOUBLE))) > 53.5
+            THEN CAST(error('no exact local value for ' || base || ' ^ ' || exponent) AS DOUBLE)
+        WHEN base IS NOT NULL
+            THEN list_reduce(list_prepend(1.0::DOUBLE, [CAST(base AS DOUBLE) FOR _ IN range(exponent)]), lambda x, y: x * y)
+    END;
+
+-- Bits of a whole number moved, in as many as there are; the upper ones are lost (int.c: int4shl).
+CREATE OR REPLACE MACRO flashql.wrapped(number, bits) AS
+    ((number + (CAST(1 AS HUGEINT) << (bits - 1))) % (CAST(1 AS HUGEINT) << bits) + (CAST(1 AS HUGEINT) << bits))
+    % (CAST(1 AS HUGEINT) << bits) - (CAST(1 AS HUGEINT) << (bits - 1));
+CREATE OR REPLACE MACRO flashql.shifted_left(number, places, bits) AS
+    CASE
+        WHEN places < 0 OR places >= bits THEN CAST(error('a shift by ' || places || ' bits depends on the machine') AS HUGEINT)
+        ELSE flashql.wrapped(number * (CAST(1 AS HUGEINT) << places), bits)
+    END;
+CREATE OR REPLACE MACRO flashql.shifted_right(number, places, bits) AS
+    CASE
+        WHEN places < 0 OR places >= bits THEN CAST(error('a shift by ' || places || ' bits depends on the machine') AS HUGEINT)
+        ELSE number >> places
+    END;
+
 -- A number printed with few digits as a DECIMAL that has all of them.
 CREATE OR REPLACE MACRO flashql.decimal_of(shown) AS
     CASE
@@ -248,6 +326,40 @@ CREATE OR REPLACE MACRO flashql.any_equal(value, listed) AS
         WHEN list_contains(listed, value) THEN true
         WHEN list_count(listed) < len(listed) THEN CAST(NULL AS BOOLEAN)
         ELSE false
+    END;
+
+-- value < each of (listed), and so on: a list of truths.
+CREATE OR REPLACE MACRO flashql.each_equal(value, listed) AS [value = flashql_one FOR flashql_one IN listed];
+CREATE OR REPLACE MACRO flashql.each_unequal(value, listed) AS [value <> flashql_one FOR flashql_one IN listed];
+CREATE OR REPLACE MACRO flashql.each_above(value, listed) AS [value < flashql_one FOR flashql_one IN listed];
+CREATE OR REPLACE MACRO flashql.each_not_below(value, listed) AS [value <= flashql_one FOR flashql_one IN listed];
+CREATE OR REPLACE MACRO flashql.each_below(value, listed) AS [value > flashql_one FOR flashql_one IN listed];
+CREATE OR REPLACE MACRO flashql.each_not_above(value, listed) AS [value >= flashql_one FOR flashql_one IN listed];
+
+-- Parts of lists, and places in them, as Postgres has them: a null place gives null, and none is counted from the end.
+CREATE OR REPLACE MACRO flashql.sliced(listed, low, high) AS
+    CASE WHEN low IS NOT NULL AND high IS NOT NULL THEN list_slice(listed, greatest(low, 1), greatest(high, 0)) END;
+CREATE OR REPLACE MACRO flashql.trimmed(listed, number) AS
+    CASE
+        WHEN listed IS NULL OR number IS NULL THEN NULL
+        WHEN number < 0 OR number > len(listed) THEN error('number of elements to trim must be between 0 and ' || len(listed))
+        ELSE list_slice(listed, 1, len(listed) - number)
+    END;
+CREATE OR REPLACE MACRO flashql.exchanged(listed, these, those) AS
+    [CASE WHEN flashql_one IS NOT DISTINCT FROM these THEN those ELSE flashql_one END FOR flashql_one IN listed];
+CREATE OR REPLACE MACRO flashql.places(listed, wanted) AS
+    CASE WHEN listed IS NOT NULL THEN [
+        flashql_place FOR flashql_place IN range(1, len(listed) + 1)
+        IF list_extract(listed, flashql_place) IS NOT DISTINCT FROM wanted
+    ] END;
+CREATE OR REPLACE MACRO flashql.place_from(listed, wanted, begin) AS
+    CASE
+        WHEN listed IS NULL THEN NULL
+        WHEN begin IS NULL THEN error('initial position must not be null')
+        ELSE [
+            flashql_place FOR flashql_place IN range(greatest(begin, 1), len(listed) + 1)
+            IF list_extract(listed, flashql_place) IS NOT DISTINCT FROM wanted
+        ][1]
     END;
 
 -- Whether every element of the other list is in this one; a null is equal to nothing.

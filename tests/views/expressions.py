@@ -147,6 +147,9 @@ class Expressions:
                 return [
                     lambda: f"({of(NUM)} {chance.choice('+-*')} {of(NUM)})::numeric(10,2)",
                     lambda: f"round({of(NUM)} * {of(INT)}, 1)::numeric(10,2)",
+                    lambda: f"round({of(NUM)}, {of(INT)} % 3)::numeric(10,2)",
+                    lambda: f"({of(NUM)}::text)::numeric::numeric(10,2)",
+                    lambda: f"round(sqrt(abs({of(NUM)})), 2)::numeric(10,2)",
                     lambda: f"({of(NUM)} / {chance.choice([3, 7])})::numeric(10,2)",
                     lambda: f"trunc({of(NUM)}, {chance.randint(0, 2)})::numeric(10,2)",
                     lambda: f"round({of(NUM)} / 9, 1)::numeric(10,2)",
@@ -187,6 +190,8 @@ class Expressions:
         found = [
             lambda: f"({of(INT)} / {chance.choice([2, 3, -2])})",
             lambda: f"({of(INT)} {chance.choice('&|#')} 3)",
+            lambda: f"({of(INT)} {chance.choice(['<<', '>>'])} {chance.randint(0, 3)})",
+            lambda: f"width_bucket({of(INT)}, -2, 5, 3)",
             lambda: f"ascii({of(TEXT)})",
             lambda: f"strpos({of(TEXT)}, 'b')",
             lambda: f"gcd({of(INT)}, 6)",
@@ -201,7 +206,12 @@ class Expressions:
         arrays = self.columns(scope, INTS)
         if arrays:
             one = chance.choice(arrays)
-            found += [lambda: f"{one}[{chance.randint(1, 2)}]", lambda: f"cardinality({one})"]
+            found += [
+                lambda: f"{one}[{chance.randint(1, 2)}]",
+                lambda: f"cardinality({one})",
+                lambda: f"array_position({one}, {of(INT)})",
+                lambda: f"cardinality({one}[2:])",
+            ]
         return found
 
     def _texts(self, of: Callable[[str], str], *, documents: bool) -> list[Callable[[], str]]:
@@ -264,6 +274,9 @@ class Expressions:
             choices += [
                 lambda: f"{one} = ANY ({chance.choice(arrays)})",
                 lambda: f"{one} <> ALL ({chance.choice(arrays)})",
+                lambda: (
+                    f"{one} {chance.choice(['<', '>=', '='])} {chance.choice(['ANY', 'ALL'])} ({chance.choice(arrays)})"
+                ),
             ]
         if kind == TEXT:
             choices += [

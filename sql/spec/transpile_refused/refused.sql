@@ -57,8 +57,6 @@ date_trunc to century;
 extract(hour from tz);
 extract(hour) from timestamp with time zone;
 
-f8::real;
-a cast of double precision to real;
 
 tz::date;
 a cast of timestamp with time zone to date;
@@ -78,9 +76,6 @@ NULLIF of char(n) or of an untyped constant;
 doc < '{}';
 the order of jsonb;
 
-tags = '{}';
-the constant '{}' of this type is not translated;
-
 i4 = 'x';
 the constant 'x' is not an integer of 32 bits;
 
@@ -90,9 +85,6 @@ the constant '70000' is not an integer of 16 bits;
 id = 'a0ee';
 the constant 'a0ee' is not spelled in a way that Postgres and DuckDB read alike;
 
-E'a\tb';
-BYTESTRING (e'a\tb');
-
 x COLLATE "de_custom" = 'a';
 equality of text under collation de_custom;
 
@@ -101,9 +93,6 @@ i4 IN (SELECT 1) (query);
 
 EXISTS (SELECT 1);
 EXISTS (EXISTS(SELECT 1));
-
-i4 << 1;
-BITWISELEFTSHIFT (i4 << 1);
 
 f4 IN (0.1, 0.2);
 IN of real and other numbers;
@@ -157,4 +146,40 @@ x ~* 'é';
 without regard to case;
 
 i4 << 40;
-BITWISELEFTSHIFT;
+a shift by 40 bits;
+
+@ i4;
+the operator @;
+
+|/ f8;
+the operator |/;
+
+exp(f8);
+depend on the origin's C library;
+
+power(n, 2);
+which Postgres rounds;
+
+f8 ^ 2;
+a power of double precision, whose last digits depend on the origin's C library;
+
+scale(u);
+scale of numeric that is printed with one scale or another;
+
+width_bucket(n, ARRAY[1.5, 2]::float8[]);
+array;
+
+x !~ ALL (ARRAY['a', 'b']);
+!~ of many patterns;
+
+x LIKE ANY (tags);
+is not translated;
+
+tags < tags;
+the order of text under collation default;
+
+ints = '{{1,2},{3,4}}';
+the array '{{1,2},{3,4}}' is not read;
+
+ints[i4 + 1];
+the subscript ints[i4 + 1];
