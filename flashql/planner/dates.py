@@ -10,7 +10,7 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner import intervals
+from flashql.planner import clocks, intervals
 from flashql.planner.arithmetic import call
 from flashql.planner.literals import (
     BOOL,
@@ -20,6 +20,7 @@ from flashql.planner.literals import (
     INT4,
     INTERVAL,
     NUMERIC,
+    TIME,
     TIMESTAMP,
     TIMESTAMPTZ,
 )
@@ -47,8 +48,14 @@ def _between(left: Scalar, right: Scalar, oid: int) -> Scalar:
 def dated_arithmetic(kind: type[exp.Expr], left: Scalar, right: Scalar) -> Scalar | None:
     """`+` and `-` with a date, timestamp or interval; None where there is none of them."""
     oids = {left.oid, right.oid}
-    if not oids & {DATE, TIMESTAMP, TIMESTAMPTZ, INTERVAL}:
+    if not oids & {DATE, TIME, TIMESTAMP, TIMESTAMPTZ, INTERVAL}:
         return None
+    if TIME in oids:
+        of_day = clocks.arithmetic(kind, left, right)
+        if of_day is not None:
+            return of_day
+        left, right = (clocks.as_interval(one) if one.oid == TIME else one for one in (left, right))
+        oids = {left.oid, right.oid}
     among = intervals.arithmetic(kind, left, right) if INTERVAL in oids else None
     return among or _moved(kind, left, right)
 
@@ -141,6 +148,8 @@ def extract(value: Scalar, field: str) -> Scalar:
     Infinity has no day: null in both. Its year is infinite in Postgres, which no DECIMAL holds: raises.
     """
     field = field.upper()
+    if value.oid == TIME:
+        return clocks.extract(value, field)
     whole = intervals.extract(value, field) if value.oid == INTERVAL else None
     if whole is not None:
         return whole

@@ -11,6 +11,7 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
+from flashql.planner import clocks
 from flashql.planner.arithmetic import call, rounded_ratio
 from flashql.planner.collations import deterministic
 from flashql.planner.literals import (
@@ -28,6 +29,7 @@ from flashql.planner.literals import (
     JSONB,
     NUMERIC,
     TEXT,
+    TIME,
     TIMESTAMP,
     TIMESTAMPTZ,
     UUID,
@@ -71,6 +73,7 @@ _CAST_TARGETS: Final = {
     exp.DType.TEXT: _TEXT,
     exp.DType.VARCHAR: PgType(VARCHAR, -1, "character varying"),
     exp.DType.DATE: PgType(DATE, -1, "date"),
+    exp.DType.TIME: clocks.TYPE,
     exp.DType.TIMESTAMP: PgType(TIMESTAMP, -1, "timestamp without time zone"),
     exp.DType.TIMESTAMPTZ: PgType(TIMESTAMPTZ, -1, "timestamp with time zone"),
     exp.DType.UUID: PgType(UUID, -1, "uuid"),
@@ -116,6 +119,10 @@ def converted(value: Scalar, target: PgType) -> Scalar:
 
 
 def _number_of(value: Scalar, target: PgType) -> Scalar:
+    if target.oid == TIME:
+        return clocks.converted(value)
+    if (value.oid, target.oid) == (TIME, INTERVAL):
+        return clocks.as_interval(value)
     if target.oid == FLOAT8:
         return as_double(value, "a cast")
     local = LOCAL_TYPES.get(target.oid, "")
@@ -187,7 +194,7 @@ def _text_of(value: Scalar) -> Scalar:
         if precision == scale == 38:
             raise refuse("a cast of numeric(38,38) to text")
         node = widened(value, max(precision, scale + 1), scale).node
-    elif value.oid not in {BOOL, UUID, *INTEGERS}:
+    elif value.oid not in {BOOL, UUID, TIME, *INTEGERS}:
         raise refuse(f"a cast of {value.type.name} to text")
     return Scalar(cast(node, "TEXT"), _TEXT, "default")
 

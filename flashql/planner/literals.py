@@ -19,6 +19,7 @@ from flashql.errors import NotSupported
 # Type oids (pg_type.dat). Every oid below is fixed forever by Postgres.
 BOOL, BYTEA, NAME, INT8, INT2, INT4, TEXT = 16, 17, 19, 20, 21, 23, 25
 JSON, FLOAT4, FLOAT8, UNKNOWN, BPCHAR, VARCHAR, DATE = 114, 700, 701, 705, 1042, 1043, 1082
+TIME = 1083
 TIMESTAMP, TIMESTAMPTZ, INTERVAL, NUMERIC, UUID, JSONB = 1114, 1184, 1186, 1700, 2950, 3802
 
 INTEGER_BITS: Final = {INT2: 16, INT4: 32, INT8: 64}
@@ -32,6 +33,7 @@ _TIMESTAMP = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{_CLOCK}?")
 _TIMESTAMPTZ = re.compile(
     rf"(?P<local>[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{_CLOCK})(?P<zone>Z|[+-][0-9]{{2}}(?::?[0-9]{{2}})?)"
 )
+_TIME = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,6})?)?|24:00(?::00)?")
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _BYTEA = re.compile(r"\\x(?:[0-9a-fA-F]{2})*")
 _INFINITIES = {"infinity", "-infinity"}
@@ -172,6 +174,7 @@ _READERS: Final[dict[int, Callable[[str], str]]] = {
     VARCHAR: str,
     BPCHAR: str,
     DATE: _canonical_date,
+    TIME: lambda text: _matched(_TIME, text),
     TIMESTAMP: _canonical_timestamp,
     TIMESTAMPTZ: _canonical_timestamptz,
     UUID: lambda text: _matched(_UUID, text).lower(),

@@ -8,7 +8,7 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner import dates, intervals
+from flashql.planner import clocks, dates, intervals
 from flashql.planner.arithmetic import call
 from flashql.planner.collations import Locale
 from flashql.planner.literals import TIMESTAMP, TIMESTAMPTZ
@@ -98,9 +98,14 @@ def _make_interval(node: exp.Expr, translate: Translate, _: Locale | None) -> Sc
     return intervals.made_interval(counts)
 
 
+def _make_time(node: exp.Expr, translate: Translate, _: Locale | None) -> Scalar:
+    return clocks.made(*(translate(node.args[part]) for part in ("hour", "min", "sec")))
+
+
 RULES: Final[dict[type[exp.Expr], tuple[set[str], Callable[[exp.Expr, Translate, Locale | None], Scalar]]]] = {
     exp.AtTimeZone: ({"this", "zone"}, _at_time_zone),
     exp.TimestampTrunc: ({"this", "unit", "zone"}, _date_trunc),
     exp.Extract: ({"this", "expression"}, _extract),
+    exp.TimeFromParts: ({"hour", "min", "sec"}, _make_time),
     exp.MakeInterval: ({"year", "month", "week", "day", "hour", "minute", "second"}, _make_interval),
 }

@@ -21,6 +21,7 @@ from flashql.planner.literals import (
     INT8,
     MAX_PRECISION,
     NUMERIC,
+    TIME,
     TIMESTAMP,
     TIMESTAMPTZ,
     UUID,
@@ -39,6 +40,7 @@ _HEX = "[0-9a-fA-F]"
 _SPELLINGS: Final = {
     INT2: _INTEGER, INT4: _INTEGER, INT8: _INTEGER, NUMERIC: _DECIMAL, FLOAT4: _DOUBLE, FLOAT8: _DOUBLE,
     DATE: _DATE,
+    TIME: rf"{_CLOCK}|24:00(:00)?",
     TIMESTAMP: rf"{_DATE}([ T]{_CLOCK})?",
     TIMESTAMPTZ: rf"{_DATE}[ T]{_CLOCK}(Z|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)",
     UUID: rf"{_HEX}{{8}}-({_HEX}{{4}}-){{3}}{_HEX}{{12}}",

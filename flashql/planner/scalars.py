@@ -31,6 +31,7 @@ from flashql.planner.literals import (
     NAME,
     NUMERIC,
     TEXT,
+    TIME,
     TIMESTAMP,
     TIMESTAMPTZ,
     UNKNOWN,
@@ -49,6 +50,7 @@ LOCAL_TYPES: Final = {
     VARCHAR: "TEXT",
     BPCHAR: "TEXT",
     DATE: "DATE",
+    TIME: "TIME",
     TIMESTAMP: "TIMESTAMP",
     TIMESTAMPTZ: "TIMESTAMPTZ",
     UUID: "UUID",
@@ -58,7 +60,7 @@ LOCAL_TYPES: Final = {
 INTEGERS: Final = {INT2, INT4, INT8}  # ascending by oid is not by width: see _WIDTH
 FLOATS: Final = {FLOAT4, FLOAT8}
 TEXTS: Final = {TEXT, VARCHAR, NAME, BPCHAR}
-EXACT: Final = {*INTEGERS, BOOL, DATE, TIMESTAMP, TIMESTAMPTZ, UUID, BYTEA, *FLOATS}
+EXACT: Final = {*INTEGERS, BOOL, DATE, TIME, TIMESTAMP, TIMESTAMPTZ, UUID, BYTEA, *FLOATS}
 _WIDTH: Final = {INT2: 0, INT4: 1, INT8: 2}
 _INTEGER_DIGITS: Final = {INT2: 5, INT4: 10, INT8: 19}
 _USUAL_SCALE = 9  # of most numerics without a size (datatypes.py)

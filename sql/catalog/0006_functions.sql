@@ -662,3 +662,20 @@ CREATE OR REPLACE MACRO flashql.interval_text(span) AS [
     )
     FOR flashql_span IN [span]
 ][1];
+
+-- Times of day. Microseconds from any midnight as a time; what is added to one goes round (time_pl_interval).
+CREATE OR REPLACE MACRO flashql.clock_of(microseconds) AS
+    CAST(make_timestamp(((microseconds) % 86400000000 + 86400000000) % 86400000000) AS TIME);
+CREATE OR REPLACE MACRO flashql.clock_of_moment(moment) AS CAST(moment AS TIME);
+CREATE OR REPLACE MACRO flashql.made_clock(hour, minute, second) AS
+    CASE
+        WHEN isnan(second) OR hour NOT BETWEEN 0 AND 24 OR minute NOT BETWEEN 0 AND 59
+            OR round_even(second * 1000000.0::DOUBLE, 0) NOT BETWEEN 0 AND 60000000
+            OR (hour * 60 + minute) * 60000000 + round_even(second * 1000000.0::DOUBLE, 0) > 86400000000
+            THEN CAST('time field value out of range: ' || hour || ':' || minute || ':' || second AS TIME)
+        WHEN (hour * 60 + minute) * 60000000 + round_even(second * 1000000.0::DOUBLE, 0) = 86400000000
+            THEN CAST('24:00:00' AS TIME)
+        ELSE flashql.clock_of(
+            (hour * 60 + minute) * 60000000 + CAST(round_even(second * 1000000.0::DOUBLE, 0) AS BIGINT)
+        )
+    END;
