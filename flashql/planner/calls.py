@@ -210,6 +210,7 @@ _FUNCTIONS: Final[dict[str, tuple[int, int, Callable[..., Scalar]]]] = {
     "jsonb_typeof": (1, 1, documents.type_of),
     "jsonb_array_length": (1, 1, documents.array_length),
     "make_date": (3, 3, dates.made_date),
+    "to_timestamp": (1, 1, dates.of_epoch),
     "age": (2, 2, dates.age),
     "date_bin": (3, 3, dates.binned),
     "isfinite": (1, 1, dates.is_finite),

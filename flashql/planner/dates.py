@@ -15,6 +15,7 @@ from flashql.planner.arithmetic import call
 from flashql.planner.literals import (
     BOOL,
     DATE,
+    FLOAT4,
     FLOAT8,
     INT2,
     INT4,
@@ -24,7 +25,19 @@ from flashql.planner.literals import (
     TIMESTAMP,
     TIMESTAMPTZ,
 )
-from flashql.planner.scalars import LOCAL_TYPES, Scalar, cast, function, integer, interval, numeric, operand, refuse
+from flashql.planner.scalars import (
+    INTEGERS,
+    LOCAL_TYPES,
+    Scalar,
+    as_double,
+    cast,
+    function,
+    integer,
+    interval,
+    numeric,
+    operand,
+    refuse,
+)
 
 _TIMESTAMP: Final = PgType(TIMESTAMP, -1, "timestamp without time zone")
 _ADDITIVE: Final = (exp.Add, exp.Sub)
@@ -33,9 +46,16 @@ _TRUNCATIONS: Final = {
     "MICROSECONDS", "MICROSECOND", "MILLISECONDS", "MILLISECOND",
     "SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "QUARTER", "YEAR",
 }  # fmt: skip
-_DATE_FIELDS: Final = {"YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "DOW", "ISODOW", "DOY"}
+# How many years they are, and whether the first of them begins in the year 0 or 1.
+_AGES: Final = {
+    "DECADE": (10, 0), "DECADES": (10, 0), "CENTURY": (100, 1), "CENTURIES": (100, 1),
+    "MILLENNIUM": (1000, 1), "MILLENNIA": (1000, 1),
+}  # fmt: skip
+_YEARS: Final = {"YEAR", "ISOYEAR", *_AGES}
+_DATE_FIELDS: Final = {*_YEARS, "QUARTER", "MONTH", "WEEK", "DAY", "DOW", "ISODOW", "DOY"}
 _TIME_FIELDS: Final = {"HOUR", "MINUTE"}
 _FRACTIONS: Final = {"EPOCH": 6, "SECOND": 6, "MILLISECONDS": 3, "MICROSECONDS": 0}  # digits after the point
+_DAY_DIGITS = 10  # of days since 4714 BC
 _FIELD_DIGITS = 7  # the last year of a Postgres date is 5874897
 
 
@@ -106,6 +126,9 @@ def date_trunc(value: Scalar, unit: str) -> Scalar:
     """A timestamp cut to a unit. Of a date it would be a timestamptz in the session's time zone."""
     if value.oid != TIMESTAMP:
         raise refuse(f"date_trunc of {value.type.name}", "Cast the column to timestamp, or the result to date.")
+    if unit.upper() in _AGES:
+        cut = call("cut_to_years", cast(value.node, "TIMESTAMP"), *map(integer, _AGES[unit.upper()]))
+        return Scalar(cast(cut, "TIMESTAMP"), value.type)
     if unit.upper() not in _TRUNCATIONS:
         raise refuse(f"date_trunc to {unit.lower()}")
     cut = function("DATE_TRUNC", exp.Literal.string(unit.lower()), cast(value.node, "TIMESTAMP"))
@@ -155,18 +178,19 @@ def extract(value: Scalar, field: str) -> Scalar:
         return whole
     if value.oid == INTERVAL and field in ("SECOND", "MILLISECONDS", "MICROSECONDS"):
         return _fraction(value, field)
-    fields = {DATE: _DATE_FIELDS, TIMESTAMP: _DATE_FIELDS | _TIME_FIELDS}.get(value.oid, set())
+    fields = {DATE: _DATE_FIELDS | {"JULIAN", *_YEARS}, TIMESTAMP: _DATE_FIELDS | _TIME_FIELDS | _YEARS}.get(
+        value.oid, set()
+    )
     if value.oid in (TIMESTAMP, TIMESTAMPTZ) and field in _FRACTIONS and (value.oid == TIMESTAMP or field == "EPOCH"):
         return _fraction(value, field)
     if field not in fields:
         raise refuse(f"extract({field.lower()}) from {value.type.name}")
     source = cast(value.node, LOCAL_TYPES[value.oid])
     part: exp.Expr = function("DATE_PART", exp.Literal.string(field.lower()), source)
-    if field == "YEAR":
-        part = _historical_year(part, source)
-    type_ = numeric(_FIELD_DIGITS, 0)
-    local = f"DECIMAL({_FIELD_DIGITS}, 0)"
-    return Scalar(cast(part, local), type_, bounds=(_FIELD_DIGITS, 0), printed=True)
+    if field in _YEARS:
+        part = _year(field, source)
+    digits = _DAY_DIGITS if field == "JULIAN" else _FIELD_DIGITS
+    return Scalar(cast(part, f"DECIMAL({digits}, 0)"), numeric(digits, 0), bounds=(digits, 0), printed=True)
 
 
 def _fraction(value: Scalar, field: str) -> Scalar:
@@ -197,16 +221,26 @@ def date_part(value: Scalar, field: str) -> Scalar:
     return Scalar(cast(part.node, "DOUBLE"), PgType(FLOAT8, -1, "double precision"))
 
 
-def _historical_year(year: exp.Expr, source: exp.Expr) -> exp.Expr:
-    """DuckDB's year 0 is 1 BC, which Postgres numbers -1."""
+def _year(field: str, source: exp.Expr) -> exp.Expr:
+    """A year, or which decade and the like it is in. DuckDB's year 0 is 1 BC, which Postgres numbers -1."""
+    if field in _AGES:
+        counted = function("DATE_PART", exp.Literal.string("year"), source)
+        return _of_finite(call("age_of_years", counted, *map(integer, _AGES[field])), source)
+    year = function("DATE_PART", exp.Literal.string(field.lower()), source)
     zero = exp.Literal.number(0)
     before = exp.If(
         this=exp.LTE(this=year.copy(), expression=zero),
         true=exp.Sub(this=year.copy(), expression=exp.Literal.number(1)),
     )
+    return _of_finite(exp.Case(ifs=[before], default=year), source)
+
+
+def _of_finite(year: exp.Expr, source: exp.Expr) -> exp.Expr:
     message = exp.Literal.string("the year of an infinite date has no exact local value")
     infinite = exp.If(this=function("ISINF", source.copy()), true=function("ERROR", message))
-    return exp.Case(ifs=[infinite, before], default=year)
+    if isinstance(year, exp.Case):
+        return exp.Case(ifs=[infinite, *year.args["ifs"]], default=year.args["default"])
+    return exp.Case(ifs=[infinite], default=year)
 
 
 def made_date(year: Scalar, month: Scalar, day: Scalar) -> Scalar:
@@ -218,6 +252,28 @@ def made_date(year: Scalar, month: Scalar, day: Scalar) -> Scalar:
     message = function("ERROR", exp.Literal.string("make_date of a year before 1"))
     made = exp.Case(ifs=[exp.If(this=early, true=message)], default=function("MAKE_DATE", *parts))
     return Scalar(cast(made, "DATE"), PgType(DATE, -1, "date"))
+
+
+def made_timestamp(*parts: Scalar) -> Scalar:
+    """make_timestamp: the date and the time that its parts make."""
+    moment = clocks.arithmetic(exp.Add, clocks.made(*parts[3:]), made_date(*parts[:3]))
+    assert moment is not None
+    return moment
+
+
+def of_epoch(seconds: Scalar) -> Scalar:
+    """to_timestamp of seconds of the epoch, in double precision."""
+    if seconds.oid not in {*INTEGERS, NUMERIC, FLOAT4, FLOAT8}:
+        raise refuse(f"to_timestamp of {seconds.type.name}")
+    moment = call("moment_of_epoch", as_double(seconds, "to_timestamp").node)
+    return Scalar(cast(moment, "TIMESTAMPTZ"), PgType(TIMESTAMPTZ, -1, "timestamp with time zone"))
+
+
+def rounded(value: Scalar, digits: int, type_: PgType) -> Scalar:
+    """A timestamp cast to one with so many digits of its second."""
+    name = {TIMESTAMP: "rounded_timestamp", TIMESTAMPTZ: "rounded_timestamptz"}[type_.oid]
+    node = call(name, cast(value.node, LOCAL_TYPES[type_.oid]), integer(10 ** (6 - digits)))
+    return Scalar(cast(node, LOCAL_TYPES[type_.oid]), type_)
 
 
 def is_finite(value: Scalar) -> Scalar:

@@ -6,12 +6,13 @@ pattern) must be constants, so that the differences between the two are settled 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner import clocks
+from flashql.planner import clocks, dates
 from flashql.planner.arithmetic import call, rounded_ratio
 from flashql.planner.collations import deterministic
 from flashql.planner.literals import (
@@ -94,6 +95,8 @@ def cast_target(type_: exp.DataType) -> PgType:
             return target
     if type_.this == exp.DType.VARCHAR and len(sizes) == len(type_.expressions) == 1 and sizes[0] > 0:
         return PgType(VARCHAR, sizes[0] + 4, f"character varying({sizes[0]})")
+    if type_.this in (exp.DType.TIMESTAMP, exp.DType.TIMESTAMPTZ) and len(sizes) == len(type_.expressions) == 1:
+        return replace(_CAST_TARGETS[type_.this], typmod=min(sizes[0], 6))
     target_or_none = _CAST_TARGETS.get(type_.this)
     if target_or_none is None or type_.expressions or type_.args.get("nested"):
         raise refuse(f"a cast to {type_.sql('postgres')}")
@@ -105,6 +108,9 @@ def converted(value: Scalar, target: PgType) -> Scalar:
     if value.is_null:
         local = LOCAL_TYPES.get(target.oid)
         return Scalar(cast(exp.Null(), local) if local else exp.Null(), target)
+    if target.oid in (TIMESTAMP, TIMESTAMPTZ) and target.typmod >= 0:
+        plain = replace(target, typmod=-1)
+        return dates.rounded(converted(value, plain), target.typmod, target)
     if value.text is not None:
         value = constant(value.text, PgType(TEXT) if target.oid == VARCHAR else target)
     if target.oid == NUMERIC:

@@ -99,7 +99,7 @@ def _of_unit(unit: str, count: Scalar) -> exp.Expr:
     if unit != "second" or count.oid not in _NUMBERS:
         raise refuse(f"make_interval of {unit}s that are {count.type.name}")
     product = exp.Mul(this=operand(as_double(count, "seconds").node), expression=cast(integer(1_000_000), "DOUBLE"))
-    return function("TO_MICROSECONDS", cast(function("ROUND_EVEN", product, integer(0)), "BIGINT"))
+    return function("TO_MICROSECONDS", cast(exp.Paren(this=product), "BIGINT"))
 
 
 def justified(name: str, value: Scalar) -> Scalar:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from sqlglot import exp
@@ -11,8 +11,8 @@ from flashql.datatypes import PgType
 from flashql.planner import clocks, dates, intervals
 from flashql.planner.arithmetic import call
 from flashql.planner.collations import Locale
-from flashql.planner.literals import TIMESTAMP, TIMESTAMPTZ
-from flashql.planner.scalars import Scalar, cast, refuse
+from flashql.planner.literals import BOOL, DATE, INTERVAL, TIME, TIMESTAMP, TIMESTAMPTZ
+from flashql.planner.scalars import LOCAL_TYPES, Scalar, cast, coerced, common_type, refuse
 from flashql.planner.zones import Changes, Zone
 
 _TIMESTAMP: Final = PgType(TIMESTAMP, -1, "timestamp without time zone")
@@ -71,6 +71,23 @@ def _at_time_zone(node: exp.Expr, translate: Translate, locale: Locale | None) -
     return at_time_zone(translate(node.this), translate(node.args["zone"]), locale)
 
 
+def _timezone(arguments: Sequence[Scalar], locale: Locale | None) -> Scalar:
+    """timezone(zone, value), which is AT TIME ZONE."""
+    if len(arguments) != 2:
+        raise refuse(f"timezone of {len(arguments)} arguments")
+    return at_time_zone(arguments[1], arguments[0], locale)
+
+
+def _make_timestamptz(arguments: Sequence[Scalar], locale: Locale | None) -> Scalar:
+    """make_timestamptz of a zone by name; offsets are east there, and west in AT TIME ZONE."""
+    if len(arguments) != len(_PARTS) + 1:
+        raise refuse("make_timestamptz without a zone", "Write the zone as the last argument, as in 'Europe/Berlin'.")
+    *parts, zone = arguments
+    if zone.text is None or not ("/" in zone.text or zone.text.upper() in _UTC):
+        raise refuse("make_timestamptz of such a zone", _HINT)
+    return at_time_zone(dates.made_timestamp(*parts), zone, locale)
+
+
 def _date_trunc(node: exp.Expr, translate: Translate, locale: Locale | None) -> Scalar:
     """date_trunc(unit, value), and of a moment by a zone's days, which is done to its local time."""
     value, unit, zone = translate(node.this), node.args["unit"].name, node.args.get("zone")
@@ -102,10 +119,38 @@ def _make_time(node: exp.Expr, translate: Translate, _: Locale | None) -> Scalar
     return clocks.made(*(translate(node.args[part]) for part in ("hour", "min", "sec")))
 
 
+def _make_timestamp(node: exp.Expr, translate: Translate, _: Locale | None) -> Scalar:
+    return dates.made_timestamp(*(translate(node.args[part]) for part in _PARTS))
+
+
+def _overlaps(node: exp.Expr, translate: Translate, _: Locale | None) -> Scalar:
+    """`(a, b) OVERLAPS (c, d)` of dates and timestamps; what is an interval counts from its start."""
+    if not all(isinstance(side, exp.Tuple) and len(side.expressions) == 2 for side in (node.this, node.expression)):
+        raise refuse(node.sql("postgres"))
+    ends: list[Scalar] = []
+    for side in (node.this, node.expression):
+        start, end = (translate(one) for one in side.expressions)
+        moved = dates.dated_arithmetic(exp.Add, start, end) if end.oid == INTERVAL else end
+        assert moved is not None
+        ends += [start, moved]
+    common = common_type(ends, "OVERLAPS", comparing=True)
+    if common.oid not in (DATE, TIME, TIMESTAMP, TIMESTAMPTZ):
+        raise refuse(f"OVERLAPS of {common.name}")
+    ready = [cast(one.node, LOCAL_TYPES[common.oid]) for one in coerced(ends, "OVERLAPS", comparing=True)]
+    return Scalar(cast(call("overlap", *ready), "BOOLEAN"), PgType(BOOL, -1, "boolean"))
+
+
+_PARTS: Final = ("year", "month", "day", "hour", "min", "sec")
+ZONED: Final[dict[str, Callable[[Sequence[Scalar], Locale | None], Scalar]]] = {
+    "timezone": _timezone,
+    "make_timestamptz": _make_timestamptz,
+}
 RULES: Final[dict[type[exp.Expr], tuple[set[str], Callable[[exp.Expr, Translate, Locale | None], Scalar]]]] = {
     exp.AtTimeZone: ({"this", "zone"}, _at_time_zone),
     exp.TimestampTrunc: ({"this", "unit", "zone"}, _date_trunc),
     exp.Extract: ({"this", "expression"}, _extract),
+    exp.Overlaps: ({"this", "expression"}, _overlaps),
+    exp.TimestampFromParts: (set(_PARTS), _make_timestamp),
     exp.TimeFromParts: ({"hour", "min", "sec"}, _make_time),
     exp.MakeInterval: ({"year", "month", "week", "day", "hour", "minute", "second"}, _make_interval),
 }

@@ -328,9 +328,9 @@ def _call(function: Callable[..., Scalar], *arguments: str) -> Callable[[exp.Exp
 
 def _named(node: exp.Expr, scope: Scope) -> Scalar:
     """A function by Postgres's name."""
-    if str(node.name).lower() == "timezone" and len(node.expressions) == 2:
-        zone, value = (translate(one, scope) for one in node.expressions)
-        return moments.at_time_zone(value, zone, scope.locale)
+    zoned = moments.ZONED.get(str(node.name).lower())
+    if zoned is not None:
+        return zoned([translate(one, scope) for one in node.expressions], scope.locale)
     return calls.called(str(node.name), records.arguments(str(node.name), node.expressions, scope, translate))
 
 

@@ -557,7 +557,8 @@ CREATE OR REPLACE MACRO flashql.justify_interval(span) AS
 
 -- interval_div, in double precision: what is left of months is days, what is left of days is time. Some machines add the
 -- last product before they round it; where that decides how the sum is rounded there is no exact value. What rounding
--- took from the product is computed with halves of the factor's digits (Dekker).
+-- took from the product is computed with halves of the factor's digits (Dekker). A cast rounds to the nearest, half to
+-- even, also what is too large for round_even of DuckDB 1.5.
 CREATE OR REPLACE MACRO flashql.to_microsecond(number) AS round_even(number * 1000000.0::DOUBLE, 0) / 1000000.0::DOUBLE;
 CREATE OR REPLACE MACRO flashql.upper_digits(number) AS
     number * 134217729.0::DOUBLE - (number * 134217729.0::DOUBLE - number);
@@ -566,10 +567,10 @@ CREATE OR REPLACE MACRO flashql.lost_digits(number) AS
     + (number - flashql.upper_digits(number)) * 1000000.0::DOUBLE;
 CREATE OR REPLACE MACRO flashql.rounded_time(whole, seconds) AS
     CASE
-        WHEN round_even(whole + seconds * 1000000.0::DOUBLE, 0)
-            <> round_even(whole + seconds * 1000000.0::DOUBLE + flashql.lost_digits(seconds), 0)
-            THEN CAST(error('no exact local value for a part of an interval') AS DOUBLE)
-        ELSE round_even(whole + seconds * 1000000.0::DOUBLE, 0)
+        WHEN CAST(whole + seconds * 1000000.0::DOUBLE AS BIGINT)
+            <> CAST(whole + seconds * 1000000.0::DOUBLE + flashql.lost_digits(seconds) AS BIGINT)
+            THEN CAST(error('no exact local value for a part of an interval') AS BIGINT)
+        ELSE CAST(whole + seconds * 1000000.0::DOUBLE AS BIGINT)
     END;
 CREATE OR REPLACE MACRO flashql.interval_quotient(months, days, microseconds, divisor) AS [
     [
@@ -679,3 +680,69 @@ CREATE OR REPLACE MACRO flashql.made_clock(hour, minute, second) AS
             (hour * 60 + minute) * 60000000 + CAST(round_even(second * 1000000.0::DOUBLE, 0) AS BIGINT)
         )
     END;
+
+-- Decades, centuries and millennia by Postgres's count (timestamp_trunc, timestamp_part_common): years are as DuckDB
+-- numbers them, where 0 is 1 BC; so many years are one `length`, and the first of the first is `start`, 0 or 1.
+CREATE OR REPLACE MACRO flashql.age_of_years(year, length, start) AS
+    CASE
+        WHEN start = 0 AND year >= 0 THEN year // length
+        WHEN start = 0 THEN -((length - 1 - year) // length)
+        WHEN year > 0 THEN (year + length - 1) // length
+        ELSE -((length - year) // length)
+    END;
+CREATE OR REPLACE MACRO flashql.first_year(year, length, start) AS
+    CASE
+        WHEN start = 0 THEN flashql.age_of_years(year, length, start) * length
+        WHEN year > 0 THEN flashql.age_of_years(year, length, start) * length - length + 1
+        ELSE flashql.age_of_years(year, length, start) * length + 1
+    END;
+CREATE OR REPLACE MACRO flashql.cut_to_years(moment, length, start) AS
+    CASE
+        WHEN isinf(moment) THEN moment
+        WHEN flashql.first_year(datepart('year', moment), length, start) < -4712
+            THEN CAST('timestamp out of range: ' || moment AS TIMESTAMP)
+        ELSE date_trunc('year', moment) + to_months(CAST(
+            (flashql.first_year(datepart('year', moment), length, start) - datepart('year', moment)) * 12 AS INTEGER
+        ))
+    END;
+
+-- A moment with few digits of its second: half away from 2000-01-01, by which Postgres counts (AdjustTimestampForTypmod).
+CREATE OR REPLACE MACRO flashql.rounded_microseconds(microseconds, unit) AS
+    (microseconds - 946684800000000 + CASE WHEN microseconds < 946684800000000 THEN -unit ELSE unit END // 2)
+    // unit * unit + 946684800000000;
+CREATE OR REPLACE MACRO flashql.rounded_timestamp(moment, unit) AS
+    CASE WHEN isinf(moment) THEN moment ELSE make_timestamp(flashql.rounded_microseconds(epoch_us(moment), unit)) END;
+CREATE OR REPLACE MACRO flashql.rounded_timestamptz(moment, unit) AS
+    CASE WHEN isinf(moment) THEN moment ELSE make_timestamptz(flashql.rounded_microseconds(epoch_us(moment), unit)) END;
+
+-- to_timestamp of seconds of the epoch (float8_timestamptz).
+CREATE OR REPLACE MACRO flashql.moment_of_epoch(seconds) AS
+    CASE
+        WHEN isnan(seconds) THEN CAST('timestamp cannot be ' || seconds AS TIMESTAMPTZ)
+        WHEN isinf(seconds) THEN CAST(CASE WHEN seconds > 0 THEN 'infinity' ELSE '-infinity' END AS TIMESTAMPTZ)
+        WHEN seconds < -210866803200 THEN CAST('timestamp out of range: ' || seconds AS TIMESTAMPTZ)
+        ELSE make_timestamptz(
+            CAST((seconds - 946684800.0::DOUBLE) * 1000000.0::DOUBLE AS BIGINT) + 946684800000000
+        )
+    END;
+
+-- (a, b) OVERLAPS (c, d), each pair in order (overlaps_timestamp): a null end is one that is not known.
+CREATE OR REPLACE MACRO flashql.overlapping(first, until, other, other_until) AS
+    CASE
+        WHEN first > other THEN CASE
+            WHEN other_until IS NULL THEN NULL
+            WHEN first < other_until THEN true
+            WHEN until IS NOT NULL THEN false
+        END
+        WHEN first < other THEN CASE
+            WHEN until IS NULL THEN NULL
+            WHEN other < until THEN true
+            WHEN other_until IS NOT NULL THEN false
+        END
+        WHEN first = other THEN CASE WHEN until IS NOT NULL AND other_until IS NOT NULL THEN true END
+    END;
+CREATE OR REPLACE MACRO flashql.overlap(one, another, other, yet_another) AS flashql.overlapping(
+    least(one, another), CASE WHEN one IS NOT NULL AND another IS NOT NULL THEN greatest(one, another) END,
+    least(other, yet_another),
+    CASE WHEN other IS NOT NULL AND yet_another IS NOT NULL THEN greatest(other, yet_another) END
+);

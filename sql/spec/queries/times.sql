@@ -26,3 +26,7 @@ SELECT id, rank() OVER (ORDER BY sold_at - timestamp '2024-01-15') FROM sale;
 SELECT dept_id, avg(extract(epoch FROM sold_at - timestamp '2024-01-01')) AS a, round(avg(extract(hour FROM sold_at AT TIME ZONE 'UTC' AT TIME ZONE 'Asia/Tokyo')), 2) AS h FROM sale GROUP BY dept_id;
 SELECT dept_id, justify_interval(sum(sold_at - timestamp '2024-01-01') / 2 * 3)::text AS s, date_trunc('hour', max(sold_at AT TIME ZONE 'Europe/Berlin'), 'Asia/Kolkata') AS m FROM sale GROUP BY dept_id;
 SELECT dept_id, stddev(extract(minute FROM sold_at AT TIME ZONE 'UTC' AT TIME ZONE 'Asia/Kathmandu')) AS d FROM sale GROUP BY dept_id;
+SELECT sold_at::time AS clock, count(*), max(sold_at::time + interval '90 minutes')::text FROM sale GROUP BY sold_at::time;
+SELECT s.id, e.id FROM sale s JOIN emp e ON (s.sold_at, interval '30 days') OVERLAPS (e.hired + interval '3 years', e.hired + interval '5 years');
+SELECT date_trunc('decade', sold_at) AS d, extract(century FROM sold_at) AS c, count(*) FROM sale GROUP BY 1, 2;
+SELECT id, to_timestamp(id * 86400.5) AS t, sold_at::timestamp(0) AS r, make_timestamp(2024, id, 1, 0, 0, id) AS m FROM sale;

@@ -51,8 +51,8 @@ date_trunc of date;
 date_trunc('day', tz);
 date_trunc of timestamp with time zone;
 
-date_trunc('century', ts);
-date_trunc to century;
+date_trunc('fortnight', ts);
+date_trunc to fortnight;
 
 extract(hour from tz);
 extract(hour) from timestamp with time zone;
@@ -106,8 +106,8 @@ a cast to mood;
 x::char(3);
 a cast to CHAR(3);
 
-ts::timestamp(3);
-a cast to TIMESTAMP(3);
+ts::time(3);
+a cast to TIME(3);
 
 row_number() OVER ();
 WINDOW (ROW_NUMBER() OVER ());
