@@ -202,6 +202,7 @@ _FUNCTIONS: Final[dict[str, tuple[int, int, Callable[..., Scalar]]]] = {
     **{name: (1, 1, partial(composing.converted_whole, name)) for name in ("to_jsonb", "to_json")},
     "row_to_json": (1, 2, composing.row_to_json),
     "array_to_json": (1, 1, composing.array_to_json),
+    "object_required": (1, 1, documents.object_required),
     "jsonb_set": (3, 4, paths.replaced),
     "jsonb_insert": (3, 4, paths.inserted),
     "jsonb_strip_nulls": (1, 1, paths.without_nulls),

@@ -92,6 +92,11 @@ def _has(document: exp.Expr, wanted: object, path: str) -> Iterator[exp.Expr]:
         raise refuse("the operator @> of jsonb with such a number")
 
 
+def object_required(document: Scalar) -> Scalar:
+    """The document; of what is no object an error."""
+    return Scalar(call("json_required", held(document), exp.Literal.string("OBJECT")), JSONB_TYPE)
+
+
 def type_of(document: Scalar) -> Scalar:
     """jsonb_typeof, json_typeof."""
     node = cast(document.node, "JSON") if document.oid == JSON else held(document)

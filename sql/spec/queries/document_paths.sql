@@ -24,3 +24,6 @@ SELECT id, jsonb_build_object('j', json_build_object('zz', 1.0, 'a', doc)) AS a,
 SELECT jsonb_build_array(json_agg(b ORDER BY b.id)) AS j FROM bag b;
 SELECT id, json_agg(s)::text AS t FROM sale s GROUP BY id;
 SELECT json_build_object('rows', json_agg(json_build_object('id', id) ORDER BY id)) AS j FROM sale;
+SELECT b.id, x.* FROM bag b, jsonb_to_record(CASE WHEN jsonb_typeof(b.doc) = 'object' THEN b.doc END) AS x(a int, b jsonb, c text, zz numeric(10,2));
+SELECT b.id, x.a, x.t FROM bag b CROSS JOIN LATERAL jsonb_to_recordset(jsonb_build_array(jsonb_build_object('a', b.id, 't', b.csv), jsonb_build_object('t', b.tags))) AS x(a bigint, t text);
+SELECT b.id, x.k FROM bag b LEFT JOIN LATERAL jsonb_to_recordset(jsonb_build_array(jsonb_build_object('k', b.low))) AS x(k text) ON x.k > '1' COLLATE "C";

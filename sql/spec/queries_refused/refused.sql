@@ -101,3 +101,6 @@ jsonb in WITH RECURSIVE;
 
 SELECT json_build_object('x', 1) -> 'x' FROM bag;
 this operator of json;
+
+SELECT x.a FROM bag b, jsonb_to_recordset(b.doc) AS x(a int[]);
+of a record of jsonb;
