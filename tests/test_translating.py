@@ -151,6 +151,38 @@ def _single(number: float) -> str:
         return "NULL"
 
 
+def test_json_columns_become_jsonb_as_at_the_origin(world: TwoDatabases) -> None:
+    chosen = seeded("json")
+    strings = [
+        r'"a"',
+        r'"\u00e9"',
+        r'"x\"y"',
+        r'""',
+        r'"a\/b"',
+        r'"aa"',
+        r'"\ud83d\ude00"',
+        r'"\t\b"',
+        r'"{},: "',
+        r'"\\"',
+    ]
+    leaves = [*strings, "1.50", "-0.00", "2.5E0", "1e2", "1E+2", "1.5e-3", "0.00e1", "1.23e20", "true", "false", "null"]
+
+    def document(depth: int) -> str:
+        space = chosen.choice(["", " ", "\n"])
+        if depth == 0 or chosen.random() < 0.3:
+            return space + chosen.choice(leaves) + space
+        inner = [document(depth - 1) for _ in range(chosen.randrange(4))]
+        if chosen.random() < 0.5:
+            return f"{space}[{','.join(inner)}]"
+        return "{" + ",".join(f"{chosen.choice(strings)}{space}:{one}" for one in inner) + "}"
+
+    world.server.execute("DROP TABLE IF EXISTS written; CREATE TABLE written (id int, j json)")
+    for number in range(300):
+        world.server.execute("INSERT INTO written VALUES (%s, %s)", (number, document(6)))
+    world.forget()
+    assert world.check("SELECT id, j::jsonb AS d, j::text AS t, json_typeof(j) AS k FROM written") == 300
+
+
 def test_random_quotients_are_rounded_as_at_the_origin(world: TwoDatabases) -> None:
     chosen = seeded("quotients")
     rows = []

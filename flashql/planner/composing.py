@@ -66,7 +66,7 @@ def _shown(value: Scalar, type_: PgType) -> exp.Expr:
     if value.oid in _ELEMENTS:
         return _list(value, _ELEMENTS[value.oid], type_)
     if value.oid == JSON and type_ == JSONB_TYPE:
-        raise refuse(f"{value.type.name} in {type_.name}", "Cast it to jsonb.")
+        value = converted(value, JSONB_TYPE)
     rule = _TEXTS.get("e" if value.type.kind == "e" else value.oid)
     if rule is None:
         raise refuse(f"{value.type.name} in {type_.name}", _ZONE_HINT if value.oid == TIMESTAMPTZ else None)

@@ -16,13 +16,14 @@ from sqlglot import exp
 
 from flashql.datatypes import PgType
 from flashql.planner.arithmetic import call
-from flashql.planner.literals import BOOL, INT4, JSONB, TEXT
+from flashql.planner.literals import BOOL, INT4, JSON, JSONB, TEXT
 from flashql.planner.scalars import Scalar, as_text, cast, coerce, function, refuse
 
 JSONB_TYPE: Final = PgType(JSONB, -1, "jsonb")
 _TEXT: Final = PgType(TEXT, -1, "text")
 _BOOLEAN: Final = PgType(BOOL, -1, "boolean")
-_HINT: Final = "Cast the column to jsonb at the origin, where it is json."
+_HINT: Final = "Cast it to jsonb, as in j::jsonb -> 'a', where it is json."
+
 _PLAIN_KEY: Final = re.compile(r'[^"\\*]+')
 
 
@@ -91,14 +92,21 @@ def _has(document: exp.Expr, wanted: object, path: str) -> Iterator[exp.Expr]:
         raise refuse("the operator @> of jsonb with such a number")
 
 
+def object_required(document: Scalar) -> Scalar:
+    """The document; of what is no object an error."""
+    return Scalar(call("json_required", held(document), exp.Literal.string("OBJECT")), JSONB_TYPE)
+
+
 def type_of(document: Scalar) -> Scalar:
-    """jsonb_typeof."""
-    return Scalar(call("json_kind", held(document)), _TEXT, "default")
+    """jsonb_typeof, json_typeof."""
+    node = cast(document.node, "JSON") if document.oid == JSON else held(document)
+    return Scalar(call("json_kind", node), _TEXT, "default")
 
 
 def array_length(document: Scalar) -> Scalar:
     """jsonb_array_length; of what is no array an error in both."""
-    node = cast(call("json_elements", held(document)), "INTEGER")
+    given = cast(document.node, "JSON") if document.oid == JSON else held(document)
+    node = cast(call("json_elements", given), "INTEGER")
     return Scalar(node, PgType(INT4, -1, "integer"))
 
 

@@ -119,6 +119,8 @@ def converted(value: Scalar, target: PgType) -> Scalar:
         return _to_text(value, target)
     if target.oid == value.oid:
         return value
+    if (value.oid, target.oid) == (JSON, JSONB):
+        return Scalar(cast(call("jsonb_of", cast(value.node, "JSON")), "JSON"), target)
     if value.oid in {TEXT, VARCHAR}:
         return from_text(value, target)
     return _number_of(value, target)

@@ -13,6 +13,7 @@ from flashql.errors import DefinitionError, NotSupported
 from flashql.planner.collations import Locale, joint
 from flashql.planner.literals import NUMERIC
 from flashql.planner.operators import compared, unified
+from flashql.planner.record_sets import written_out
 from flashql.planner.relations import Relation, item
 from flashql.planner.scalars import Scalar, function, operand, refuse
 from flashql.planner.scopes import (
@@ -137,6 +138,9 @@ class From:
             return self._named(node)
         if isinstance(node, (exp.Table, exp.Lateral)) and (node.args.get("rows_from") or called_name(node.this)):
             return self._functions(node)
+        record = written_out(node) if isinstance(node, (exp.Table, exp.Lateral)) else None
+        if record is not None:
+            return self._item(record)
         if isinstance(node, exp.Values):
             return self._derived(node, self.queries.values(node, self.level), lateral=False)
         if isinstance(node, exp.Subquery) and isinstance(node.this, (exp.Table, exp.Subquery)) and not node.alias:

@@ -286,6 +286,17 @@ CREATE OR REPLACE MACRO flashql.json_pieces_changed(pieces, place, value, how) A
         ELSE list_append(pieces, value)
     END;
 
+-- An object with one member more, or another value of one, in the order of jsonb.
+CREATE OR REPLACE MACRO flashql.json_with(document, named, value) AS '{' || array_to_string([
+    flashql.json_string(flashql_entry.named) || ': ' || CASE
+        WHEN flashql_entry.named = named THEN value
+        ELSE CAST(flashql.json_value(document, flashql.json_pointer(flashql_entry.named)) AS VARCHAR)
+    END
+    FOR flashql_entry IN list_sort(list_distinct([
+        {'bytes': strlen(flashql_name), 'named': flashql_name} FOR flashql_name IN list_append(json_keys(document), named)
+    ]))
+], ', ') || '}';
+
 -- A document changed at one step; what has no members stays as it is.
 CREATE OR REPLACE MACRO flashql.json_changed(document, step, value, how) AS
     CASE json_type(document)
@@ -297,10 +308,7 @@ CREATE OR REPLACE MACRO flashql.json_changed(document, step, value, how) AS
             WHEN how IN ('before', 'after') AND json_exists(document, flashql.json_pointer(step))
                 THEN error('cannot replace existing key ' || step)
             WHEN how = 'replace' AND NOT json_exists(document, flashql.json_pointer(step)) THEN CAST(document AS VARCHAR)
-            ELSE flashql.json_from_members(
-                list_append(flashql.json_names(CAST(document AS JSON)), step),
-                list_append(CAST(flashql.json_members(CAST(document AS JSON)) AS VARCHAR[]), value)
-            )
+            ELSE flashql.json_with(CAST(document AS JSON), step, value)
         END
         ELSE CAST(document AS VARCHAR)
     END;
@@ -313,7 +321,21 @@ CREATE OR REPLACE MACRO flashql.json_step_down(document, step) AS
         ELSE flashql.json_step(document, step)
     END;
 
--- jsonb_set, jsonb_insert and document #- path: from the innermost document that the path leads to outwards.
+-- The steps of a path from the last to the first, each with the document that it is in and how that changes there.
+CREATE OR REPLACE MACRO flashql.json_way_back(document, path, how) AS list_reverse([
+    [
+        list_reduce(
+            path[:flashql_depth - 1],
+            lambda flashql_found, flashql_step: flashql.json_step_down(flashql_found, flashql_step),
+            CAST(document AS VARCHAR)
+        ),
+        path[flashql_depth],
+        CASE WHEN flashql_depth = len(path) THEN how ELSE 'replace' END
+    ]
+    FOR flashql_depth IN range(1, len(path) + 1)
+]);
+
+-- jsonb_set, jsonb_insert and document #- path: where the path leads nowhere nothing changes.
 CREATE OR REPLACE MACRO flashql.json_changed_at(document, path, value, how) AS
     CASE
         WHEN document IS NULL OR path IS NULL OR value IS NULL OR how IS NULL THEN CAST(NULL AS VARCHAR)
@@ -321,27 +343,18 @@ CREATE OR REPLACE MACRO flashql.json_changed_at(document, path, value, how) AS
         WHEN list_count(path) < len(path) THEN error('a path element is null: ' || CAST(path AS VARCHAR))
         WHEN len(path) = 0 OR (how IN ('delete', 'replace') AND CAST(document AS VARCHAR) IN ('[]', '{}'))
             THEN CAST(document AS VARCHAR)
-        ELSE [
-            CASE
-                WHEN list_count(flashql_inner) < len(path) THEN CAST(document AS VARCHAR)
-                ELSE list_reduce(
-                    [CAST(flashql_level AS VARCHAR) FOR flashql_level IN range(len(path) - 1, 0, -1)],
-                    lambda flashql_made, flashql_level: flashql.json_changed(
-                        flashql_inner[CAST(flashql_level AS INTEGER)], path[CAST(flashql_level AS INTEGER)],
-                        flashql_made, 'replace'
-                    ),
-                    flashql.json_changed(flashql_inner[len(path)], path[len(path)], value, how)
-                )
-            END
-            FOR flashql_inner IN [[
-                list_reduce(
-                    path[:flashql_depth],
-                    lambda flashql_found, flashql_step: flashql.json_step_down(flashql_found, flashql_step),
-                    CAST(document AS VARCHAR)
-                )
-                FOR flashql_depth IN range(0, len(path))
-            ]]
-        ][1]
+        WHEN list_reduce(
+            path[:len(path) - 1],
+            lambda flashql_found, flashql_step: flashql.json_step_down(flashql_found, flashql_step),
+            CAST(document AS VARCHAR)
+        ) IS NULL THEN CAST(document AS VARCHAR)
+        ELSE list_reduce(
+            flashql.json_way_back(document, path, how),
+            lambda flashql_made, flashql_next: [flashql.json_changed(
+                flashql_next[1], flashql_next[2], flashql_made[1], flashql_next[3]
+            )],
+            [CAST(value AS VARCHAR)]
+        )[1]
     END;
 
 -- document - place, document - names.
@@ -450,42 +463,86 @@ CREATE OR REPLACE MACRO flashql.json_holds_4(document, part) AS
         ]) = 0
         ELSE CAST(document AS VARCHAR) = CAST(part AS VARCHAR)
     END;
-CREATE OR REPLACE MACRO flashql.json_holds_5(document, part) AS
-    CASE
-        WHEN json_type(document) IS DISTINCT FROM json_type(part) THEN false
-        WHEN json_type(part) IN ('OBJECT', 'ARRAY') THEN len([
-            flashql_sought_5 FOR flashql_sought_5 IN flashql.json_sought(document, part)
-            IF len([
-                flashql_one_5 FOR flashql_one_5 IN flashql_sought_5['among']
-                IF flashql.json_holds_4(flashql_one_5, flashql_sought_5['part'])
-            ]) = 0
-        ]) = 0
-        ELSE CAST(document AS VARCHAR) = CAST(part AS VARCHAR)
-    END;
-CREATE OR REPLACE MACRO flashql.json_holds_6(document, part) AS
-    CASE
-        WHEN json_type(document) IS DISTINCT FROM json_type(part) THEN false
-        WHEN json_type(part) IN ('OBJECT', 'ARRAY') THEN len([
-            flashql_sought_6 FOR flashql_sought_6 IN flashql.json_sought(document, part)
-            IF len([
-                flashql_one_6 FOR flashql_one_6 IN flashql_sought_6['among']
-                IF flashql.json_holds_5(flashql_one_6, flashql_sought_6['part'])
-            ]) = 0
-        ]) = 0
-        ELSE CAST(document AS VARCHAR) = CAST(part AS VARCHAR)
-    END;
 
 -- document @> part: an array holds also what is no array and one of its elements.
-CREATE OR REPLACE MACRO flashql.json_contains(document, part) AS [
+CREATE OR REPLACE MACRO flashql.json_contains_marked(document, part) AS
     CASE
-        WHEN flashql_both['document'] IS NULL OR flashql_both['part'] IS NULL THEN CAST(NULL AS BOOLEAN)
-        WHEN json_type(flashql_both['document']) = 'ARRAY' AND json_type(flashql_both['part']) NOT IN ('OBJECT', 'ARRAY')
-            THEN list_contains(
-                CAST(json_extract(flashql_both['document'], '$[*]') AS VARCHAR[]), CAST(flashql_both['part'] AS VARCHAR)
-            )
-        ELSE flashql.json_holds_6(flashql_both['document'], flashql_both['part'])
+        WHEN document IS NULL OR part IS NULL THEN CAST(NULL AS BOOLEAN)
+        WHEN json_type(document) = 'ARRAY' AND json_type(part) NOT IN ('OBJECT', 'ARRAY')
+            THEN list_contains(CAST(json_extract(document, '$[*]') AS VARCHAR[]), CAST(part AS VARCHAR))
+        ELSE flashql.json_holds_4(document, part)
+    END;
+CREATE OR REPLACE MACRO flashql.json_contains(document, part) AS flashql.json_contains_marked(
+    flashql.json_marked(flashql.json_key(document)), flashql.json_marked(flashql.json_key(part))
+);
+
+-- A number of json as jsonb has it: without exponent, and 0 without sign (numeric_in).
+CREATE OR REPLACE MACRO flashql.json_number(shown) AS [
+    CASE
+        WHEN flashql_parts[3] = '' THEN CASE
+            WHEN regexp_full_match(shown, '-0(\.0+)?') THEN shown[2:] ELSE shown
+        END
+        WHEN length(flashql_parts[3]) > 4 THEN error('no exact local value for the number ' || shown)
+        ELSE CASE WHEN starts_with(shown, '-') AND regexp_matches(flashql_parts[1] || flashql_parts[2], '[1-9]') THEN '-' ELSE '' END
+            || [
+                regexp_replace(flashql.float_plain(flashql_digits, CAST(ltrim(flashql_parts[3], '+') AS INTEGER) - length(flashql_parts[2])), '^0+([0-9])', '\1')
+                FOR flashql_digits IN [flashql_parts[1] || flashql_parts[2]]
+            ][1]
     END
-    FOR flashql_both IN [{
-        'document': flashql.json_marked(flashql.json_key(document)), 'part': flashql.json_marked(flashql.json_key(part))
-    }]
+    FOR flashql_parts IN [[
+        regexp_extract(shown, '^-?([0-9]+)', 1), regexp_extract(shown, '\.([0-9]+)', 1),
+        regexp_extract(shown, '[eE](.+)$', 1)
+    ]]
 ][1];
+
+-- A piece of a marked document, without members, as jsonb prints it.
+CREATE OR REPLACE MACRO flashql.jsonb_piece(piece) AS
+    CASE
+        WHEN starts_with(piece, '"\u0000') THEN flashql.json_number(piece[8:-2])
+        WHEN regexp_matches(piece, '\\u00[01][B-F]')
+            THEN error('no exact local value for a document with such characters: ' || piece)
+        ELSE piece
+    END;
+
+-- Where in a stack of pieces the last array or object begins that has not ended.
+CREATE OR REPLACE MACRO flashql.json_opened(stack, mark) AS
+    len(stack) + 1 - list_position(list_reverse(stack), mark);
+
+-- An object of names and values by turns, as jsonb has it.
+CREATE OR REPLACE MACRO flashql.jsonb_object(pieces) AS flashql.json_from_members(
+    [
+        json_extract_string(pieces[flashql_place], '$')
+        FOR flashql_place IN range(1, len(pieces) + 1, 2)
+    ],
+    [pieces[flashql_place] FOR flashql_place IN range(2, len(pieces) + 1, 2)]
+);
+
+-- json as jsonb: pieces on a stack, from which what ends takes its members. DuckDB has printed it before, without
+-- spaces; lists of one are what lists of pieces are reduced to.
+CREATE OR REPLACE MACRO flashql.jsonb_of(document) AS
+    CASE
+        WHEN contains(CAST(document AS VARCHAR), '\u0000')
+            THEN error('no jsonb has such a character: ' || CAST(document AS VARCHAR))
+        WHEN document IS NOT NULL THEN list_reduce(
+            [
+                [flashql.jsonb_piece(flashql_piece)]
+                FOR flashql_piece IN regexp_extract_all(
+                    CAST(json_extract(flashql.json_marked(document), '$') AS VARCHAR),
+                    '"(?:[^"\\]|\\.)*"|[\[\]{}]|[^"\[\]{},:]+'
+                )
+            ],
+            lambda flashql_stack, flashql_next:
+                CASE flashql_next[1]
+                    WHEN ']' THEN list_append(
+                        flashql_stack[:flashql.json_opened(flashql_stack, '[') - 1],
+                        flashql.json_of_pieces(flashql_stack[flashql.json_opened(flashql_stack, '[') + 1:])
+                    )
+                    WHEN '}' THEN list_append(
+                        flashql_stack[:flashql.json_opened(flashql_stack, '{') - 1],
+                        flashql.jsonb_object(flashql_stack[flashql.json_opened(flashql_stack, '{') + 1:])
+                    )
+                    ELSE list_append(flashql_stack, flashql_next[1])
+                END,
+            CAST([] AS VARCHAR[])
+        )[1]
+    END;

@@ -19,3 +19,11 @@ SELECT id, jsonb_set(doc, '{3,x,y}', '1') AS a, doc #- '{3,x,y}' AS b FROM bag W
 SELECT id, jsonb_strip_nulls(doc) AS a, jsonb_strip_nulls(jsonb_build_object('a', NULL, 'b"": null, ', NULL, 'c', doc, 'd', '": null, }')) AS b FROM bag;
 SELECT id, jsonb_extract_path(doc, 'b', '0') AS a, jsonb_extract_path_text(doc, 'b', '2') AS b, jsonb_extract_path_text(doc, csv) AS c FROM bag;
 SELECT id, doc ->> 'it''s' AS a, doc -> 'a"b' AS b FROM bag;
+SELECT id, json_build_object('b', id, 'a', ints, 'b', tags, 'é', doc)::jsonb AS a, json_build_array(csv, 1.50)::jsonb ->> 0 AS b FROM bag;
+SELECT id, jsonb_build_object('j', json_build_object('zz', 1.0, 'a', doc)) AS a, json_typeof(json_build_array(id)) AS b, json_array_length(json_build_array(id, tags)) AS c FROM bag;
+SELECT jsonb_build_array(json_agg(b ORDER BY b.id)) AS j FROM bag b;
+SELECT id, json_agg(s)::text AS t FROM sale s GROUP BY id;
+SELECT json_build_object('rows', json_agg(json_build_object('id', id) ORDER BY id)) AS j FROM sale;
+SELECT b.id, x.* FROM bag b, jsonb_to_record(CASE WHEN jsonb_typeof(b.doc) = 'object' THEN b.doc END) AS x(a int, b jsonb, c text, zz numeric(10,2));
+SELECT b.id, x.a, x.t FROM bag b CROSS JOIN LATERAL jsonb_to_recordset(jsonb_build_array(jsonb_build_object('a', b.id, 't', b.csv), jsonb_build_object('t', b.tags))) AS x(a bigint, t text);
+SELECT b.id, x.k FROM bag b LEFT JOIN LATERAL jsonb_to_recordset(jsonb_build_array(jsonb_build_object('k', b.low))) AS x(k text) ON x.k > '1' COLLATE "C";

@@ -98,3 +98,9 @@ jsonb among the keys of grouping sets;
 
 WITH RECURSIVE r AS (SELECT doc AS d FROM bag UNION SELECT d -> 'a' FROM r) SELECT * FROM r;
 jsonb in WITH RECURSIVE;
+
+SELECT json_build_object('x', 1) -> 'x' FROM bag;
+this operator of json;
+
+SELECT x.a FROM bag b, jsonb_to_recordset(b.doc) AS x(a int[]);
+of a record of jsonb;
