@@ -9,7 +9,7 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner import bits, composing, dates, documents, formats, lists, numbers, strings
+from flashql.planner import bits, composing, dates, documents, formats, lists, matches, numbers, strings
 from flashql.planner.arithmetic import rounded as rounded_to
 from flashql.planner.functions import converted
 from flashql.planner.literals import BOOL, FLOAT4, FLOAT8, INT2, INT4, INT8, NUMERIC, TEXT, UNKNOWN, VARCHAR
@@ -110,6 +110,10 @@ def _format(pattern: Scalar, *values: Scalar) -> Scalar:
     return strings.formatted(pattern, *(_shown(one) for one in values))
 
 
+def _shown_as_cast(value: Scalar) -> Scalar:
+    return as_text(value) if value.oid in {*TEXTS, UNKNOWN} else converted(value, _TEXT)
+
+
 def _num_nonnulls(*values: Scalar) -> Scalar:
     return Scalar(exp.Sub(this=exp.Literal.number(len(values)), expression=_num_nulls(*values).node), _INTEGER)
 
@@ -178,8 +182,11 @@ _FUNCTIONS: Final[dict[str, tuple[int, int, Callable[..., Scalar]]]] = {
     "strpos": (2, 2, strings.position),
     **{name: (1, 1, bits.digits(name)) for name in ("to_bin", "to_oct", "to_hex")},
     "format": (1, _MANY, _format),
-    "regexp_replace": (3, 4, strings.replaced_pattern),
-    "regexp_split_to_array": (2, 2, strings.split_at),
+    "regexp_match": (2, 2, matches.parts),
+    "regexp_substr": (2, 2, matches.whole),
+    "regexp_count": (2, 2, matches.count),
+    "regexp_replace": (3, 4, matches.replaced),
+    "regexp_split_to_array": (2, 2, matches.split),
     "md5": (1, 1, _md5),
     "cardinality": (1, 1, lists.cardinality),
     "array_length": (2, 2, lists.length),
@@ -194,7 +201,9 @@ _FUNCTIONS: Final[dict[str, tuple[int, int, Callable[..., Scalar]]]] = {
     "array_reverse": (1, 1, lists.reverse),
     "array_sort": (1, 1, lists.sort),
     "array_to_string": (2, 3, lists.joined),
-    "string_to_array": (2, 2, lists.split),
+    "string_to_array": (2, 3, lists.split),
+    "quote_literal": (1, 1, lambda value: strings.quoted(_shown_as_cast(value))),
+    "quote_nullable": (1, 1, lambda value: strings.quoted_or_null(_shown_as_cast(value))),
     **{name: (0, _MANY, partial(composing.object_, name)) for name in ("jsonb_build_object", "json_build_object")},
     **{name: (0, _MANY, partial(composing.array, name)) for name in ("jsonb_build_array", "json_build_array")},
     **{name: (1, 1, partial(composing.converted_whole, name)) for name in ("to_jsonb", "to_json")},

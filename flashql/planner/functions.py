@@ -198,8 +198,8 @@ def like(node: exp.Expr, value: Scalar, pattern: Scalar, escape: str) -> Scalar:
 
 def _like_any(value: Scalar, pattern: Scalar, escape: str, *, negate: bool) -> Scalar:
     """A pattern that is another one in every row."""
-    if escape != "\\":
-        raise refuse("LIKE with ESCAPE and a pattern that is not a constant")
+    if len(escape) != 1 or escape in "%_":
+        raise refuse("LIKE with such an ESCAPE and a pattern that is not a constant")
     matched: exp.Expr = exp.Like(this=operand(value.node), expression=operand(pattern.node))
     matched = exp.Escape(this=matched, expression=exp.Literal.string(escape))
     return Scalar(exp.Not(this=exp.Paren(this=matched)) if negate else matched, _BOOLEAN)

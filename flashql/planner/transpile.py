@@ -23,10 +23,12 @@ from flashql.planner import (
     documents,
     functions,
     lists,
+    matches,
     moments,
     numbers,
     patterns,
     rows,
+    strings,
     texts,
 )
 from flashql.planner.arithmetic import arithmetic, in_turn
@@ -366,7 +368,11 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
     exp.Length: ({"this"}, _call(functions.length, "this")),
     exp.Left: ({"this", "expression"}, _call(functions.left, "this", "expression")),
     exp.Right: ({"this", "expression"}, _call(functions.right, "this", "expression")),
-    exp.Substring: ({"this", "start", "length"}, _call(functions.substring, "this", "start", "length")),
+    exp.Substring: ({"this", "start", "length"}, _call(matches.substring, "this", "start", "length")),
+    exp.Overlay: (
+        {"this", "expression", "from_", "for_"},
+        _call(strings.overlaid, "this", "expression", "from_", "for_"),
+    ),
     exp.StartsWith: ({"this", "expression"}, _call(functions.starts_with, "this", "expression")),
     exp.StrPosition: ({"this", "substr"}, _call(functions.position, "this", "substr")),
     exp.Replace: (
