@@ -9,10 +9,10 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner import bits, composing, dates, documents, formats, lists, matches, numbers, strings
+from flashql.planner import binary, bits, composing, dates, documents, formats, lists, matches, numbers, strings
 from flashql.planner.arithmetic import rounded as rounded_to
-from flashql.planner.functions import converted
-from flashql.planner.literals import BOOL, FLOAT4, FLOAT8, INT2, INT4, INT8, NUMERIC, TEXT, UNKNOWN, VARCHAR
+from flashql.planner.functions import converted, length
+from flashql.planner.literals import BOOL, BYTEA, FLOAT4, FLOAT8, INT2, INT4, INT8, NUMERIC, TEXT, UNKNOWN, VARCHAR
 from flashql.planner.parsing import PREFIX
 from flashql.planner.scalars import (
     FLOATS,
@@ -119,7 +119,7 @@ def _num_nonnulls(*values: Scalar) -> Scalar:
 
 
 def _md5(value: Scalar) -> Scalar:
-    return Scalar(function("MD5", as_text(value).node), _TEXT, "default")
+    return Scalar(function("MD5", value.node if value.oid == BYTEA else as_text(value).node), _TEXT, "default")
 
 
 def _num_nulls(*values: Scalar) -> Scalar:
@@ -177,8 +177,12 @@ _FUNCTIONS: Final[dict[str, tuple[int, int, Callable[..., Scalar]]]] = {
     "translate": (3, 3, strings.translated),
     "ascii": (1, 1, strings.first_code),
     "chr": (1, 1, strings.character),
-    "octet_length": (1, 1, strings.octets),
+    "octet_length": (1, 1, lambda value: (length if value.oid == BYTEA else strings.octets)(value)),
     "bit_length": (1, 1, strings.bits),
+    "get_byte": (2, 2, binary.byte),
+    "sha256": (1, 1, partial(binary.digest, "sha256")),
+    "encode": (2, 2, binary.encoded),
+    "decode": (2, 2, binary.decoded),
     "strpos": (2, 2, strings.position),
     **{name: (1, 1, bits.digits(name)) for name in ("to_bin", "to_oct", "to_hex")},
     "format": (1, _MANY, _format),

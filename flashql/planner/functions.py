@@ -90,6 +90,8 @@ def cast_target(type_: exp.DataType) -> PgType:
             return target
     if type_.this == exp.DType.VARCHAR and len(sizes) == len(type_.expressions) == 1 and sizes[0] > 0:
         return PgType(VARCHAR, sizes[0] + 4, f"character varying({sizes[0]})")
+    if type_.this == exp.DType.CHAR and len(sizes) == len(type_.expressions) == 1 and sizes[0] > 0:
+        return PgType(BPCHAR, sizes[0] + 4, f"character({sizes[0]})")
     target_or_none = _CAST_TARGETS.get(type_.this)
     if target_or_none is None or type_.expressions or type_.args.get("nested"):
         raise refuse(f"a cast to {type_.sql('postgres')}")
@@ -102,11 +104,16 @@ def converted(value: Scalar, target: PgType) -> Scalar:
         local = LOCAL_TYPES.get(target.oid)
         return Scalar(cast(exp.Null(), local) if local else exp.Null(), target)
     if value.text is not None:
-        value = constant(value.text, PgType(TEXT) if target.oid == VARCHAR else target)
+        value = constant(value.text, PgType(TEXT) if target.oid in (VARCHAR, BPCHAR) else target)
     if target.oid == NUMERIC:
         return _to_numeric(value, target)
     if target.oid in {TEXT, VARCHAR}:
         return _to_text(value, target)
+    if target.oid == BPCHAR:
+        text = value if value.oid == BPCHAR else _text_of(value)  # cut and filled with spaces to its length
+        size = exp.Literal.number(target.typmod - 4)
+        padded = function("RPAD", text.node, size, exp.Literal.string(" "))
+        return Scalar(padded, target, text.collation, text.explicit)
     if target.oid == value.oid:
         return value
     if value.oid in {TEXT, VARCHAR}:
@@ -172,6 +179,9 @@ def _text_of(value: Scalar) -> Scalar:
     node = value.node
     if value.oid == JSONB:
         return Scalar(cast(node, "TEXT"), _TEXT, "default")
+    if value.oid == BYTEA:
+        digits = function("LOWER", function("HEX", node))
+        return Scalar(exp.Paren(this=exp.DPipe(this=exp.Literal.string("\\x"), expression=digits)), _TEXT, "default")
     if value.oid in (DATE, TIMESTAMP):
         return Scalar(call("shown", cast(node, "TEXT")), _TEXT, "default")
     if value.oid == NUMERIC and value.printed and value.bounds is not None:
@@ -220,7 +230,9 @@ def starts_with(value: Scalar, prefix: Scalar) -> Scalar:
 
 
 def length(value: Scalar) -> Scalar:
-    """Length in code points; char(n) without its padding."""
+    """Length in code points; char(n) without its padding; of bytes how many they are."""
+    if value.oid == BYTEA:
+        return Scalar(cast(function("OCTET_LENGTH", value.node), "INTEGER"), _INTEGER)
     return Scalar(cast(function("LENGTH", as_text(value).node), "INTEGER"), _INTEGER)
 
 
@@ -253,7 +265,7 @@ def substring(value: Scalar, start: Scalar, count: Scalar | None) -> Scalar:
     """The standard's window, which may begin before the text; DuckDB counts such a start from the end."""
     text = as_text(value)
     if start.number is None or (count is not None and count.number is None):
-        size = exp.Literal.number(2**31) if count is None else _integer(count)
+        size = exp.Literal.number(2**32 - 1) if count is None else _integer(count)  # to the end, wherever it begins
         node = call("substring", text.node, _integer(start), size)
         return Scalar(node, _TEXT, text.collation, text.explicit)
     first, begin = int(start.number), max(int(start.number), 1)

@@ -13,7 +13,7 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner import functions
+from flashql.planner import binary
 from flashql.planner.functions import require_bytes
 from flashql.planner.lists import array_of
 from flashql.planner.literals import BPCHAR, INT4, TEXT
@@ -130,7 +130,7 @@ def substring(value: Scalar, start: Scalar, length: Scalar | None) -> Scalar:
     """What is between two places, or what a pattern matches."""
     if start.text is not None and length is None:
         return part(value, start)
-    return functions.substring(value, start, length)
+    return binary.substring(value, start, length)
 
 
 def whole(value: Scalar, pattern: Scalar) -> Scalar:

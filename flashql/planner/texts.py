@@ -9,9 +9,9 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner import containers, documents, functions, letters, lists
+from flashql.planner import binary, containers, documents, functions, letters, lists
 from flashql.planner.collations import Locale
-from flashql.planner.literals import JSONB, TEXT, UNKNOWN
+from flashql.planner.literals import BYTEA, JSONB, TEXT, UNKNOWN
 from flashql.planner.scalars import TEXTS, Scalar, as_text, merged_collation, operand, refuse
 from flashql.planner.scopes import folded
 
@@ -63,6 +63,8 @@ def concatenation(node: exp.Expr, translate: Translate, _: Locale | None) -> Sca
     if listed is not None:
         return listed
     oids = {one.oid for one in values}
+    if oids == {BYTEA}:
+        return binary.joined(*values)
     if JSONB in oids and oids <= {JSONB, UNKNOWN} and not any(one.is_null for one in values):
         return documents.joined(*values)
     if not oids & {*TEXTS, UNKNOWN}:

@@ -35,7 +35,6 @@ from flashql.planner.arithmetic import arithmetic, in_turn
 from flashql.planner.collations import DEFAULT, Locale, of_database
 from flashql.planner.literals import (
     BOOL,
-    BPCHAR,
     DATE,
     FLOAT4,
     INT4,
@@ -254,8 +253,8 @@ def _extreme(node: exp.Expr, scope: Scope) -> Scalar:
 
 def _nullif(node: exp.Expr, scope: Scope) -> Scalar:
     first, second = (translate(side, scope) for side in (node.this, node.expression))
-    if first.oid in {BPCHAR, UNKNOWN}:
-        raise refuse("NULLIF of char(n) or of an untyped constant", "Cast it to text.")
+    if first.oid == UNKNOWN:
+        raise refuse("NULLIF of an untyped constant", "Cast it to text.")
     if second.oid not in (first.oid, UNKNOWN) and second.number is None:
         raise refuse("NULLIF of two types", "Cast one side.")
     same = compared(exp.EQ, [first, second])

@@ -144,6 +144,24 @@ CREATE OR REPLACE MACRO flashql.quoted(string) AS
     CASE WHEN contains(string, '\') THEN 'E' ELSE '' END
     || '''' || replace(replace(string, '\', '\\'), '''', '''''') || '''';
 
+-- Bytes by their hexadecimal digits.
+CREATE OR REPLACE MACRO flashql.bytes_between(bytes, start, count) AS
+    unhex(flashql.substring(hex(bytes), 2 * CAST(start AS BIGINT) - 1, 2 * CAST(count AS BIGINT)));
+CREATE OR REPLACE MACRO flashql.byte_at(bytes, place) AS
+    CASE
+        WHEN place < 0 OR place >= octet_length(bytes) THEN error('index ' || place || ' out of valid range')
+        ELSE 16 * (strpos('0123456789ABCDEF', substring(hex(bytes), 2 * place + 1, 1)) - 1)
+            + strpos('0123456789ABCDEF', substring(hex(bytes), 2 * place + 2, 1)) - 1
+    END;
+CREATE OR REPLACE MACRO flashql.bytes_of(digits) AS
+    CASE
+        WHEN regexp_full_match(digits, '([0-9a-fA-F]{2})*') THEN unhex(digits)
+        WHEN digits IS NOT NULL THEN CAST(error('text that is not plainly hexadecimal: ' || digits) AS BLOB)
+    END;
+-- Lines of 76 characters, each of which ends, but the last one where it is filled up (encode.c: pg_base64_encode).
+CREATE OR REPLACE MACRO flashql.base64_lines(bytes) AS
+    regexp_replace(to_base64(bytes), '([^=]{76})', '\1' || chr(10), 'g');
+
 -- How many times one DECIMAL goes into another.
 CREATE OR REPLACE MACRO flashql.whole_quotient(dividend, divisor) AS [
     CASE

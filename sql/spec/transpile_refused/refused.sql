@@ -72,9 +72,6 @@ COALESCE of char(n);
 COALESCE(f4, 1);
 COALESCE of integer and real;
 
-NULLIF(c, 'a');
-NULLIF of char(n) or of an untyped constant;
-
 doc = '{}';
 comparison of jsonb;
 
@@ -101,9 +98,6 @@ IN of real and other numbers;
 
 i4::mood;
 a cast to mood;
-
-x::char(3);
-a cast to CHAR(3);
 
 ts::timestamp(3);
 a cast to TIMESTAMP(3);
