@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+import struct
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -123,6 +125,30 @@ def test_aliases_are_unique_in_the_whole_query(world: TwoDatabases) -> None:
         'SELECT "emp"."id" AS "id" FROM "public"."emp" AS "emp" WHERE "emp"."id" IN '
         '(SELECT "emp_2"."id" AS "id" FROM "public"."emp" AS "emp_2")'
     )
+
+
+def test_floats_are_printed_as_at_the_origin(world: TwoDatabases) -> None:
+    chosen = seeded("floats")
+    found = [0.0, -0.0, 5e-324, 1.7976931348623157e308, 9.359948123720079e17, 1e23, 1e15, 1e-5]
+    found += [float(f"{lead}e{power}") for power in range(-323, 309, 5) for lead in (1, -9.5)]
+    found += [math.ldexp(1, power) for power in range(-1074, 1024, 17)]
+    found += [math.nextafter(one, way) for one in list(found) for way in (math.inf, -math.inf)]
+    for _ in range(3000):
+        found.append(chosen.randrange(-(10 ** chosen.randrange(1, 18)), 10**17) / 10 ** chosen.randrange(12))
+        found.append(struct.unpack("<d", struct.pack("<Q", chosen.getrandbits(64)))[0])
+    rows = ", ".join(f"('{one!r}', {_single(one)})" for one in found if abs(one) < math.inf)
+    world.server.execute("DROP TABLE IF EXISTS floats; CREATE TABLE floats (d double precision, s real)")
+    world.server.execute(f"INSERT INTO floats VALUES {rows}, ('NaN', 'NaN'), ('-Infinity', 'Infinity')")
+    world.forget()
+    assert world.check("SELECT d::text AS a, s::text AS b, to_jsonb(d) AS c, to_json(s) AS d FROM floats") > 5000
+
+
+def _single(number: float) -> str:
+    """The nearest real as a constant; NULL where there is none."""
+    try:
+        return f"'{struct.unpack('<f', struct.pack('<f', number))[0]!r}'"
+    except OverflowError:
+        return "NULL"
 
 
 def test_random_quotients_are_rounded_as_at_the_origin(world: TwoDatabases) -> None:

@@ -14,8 +14,8 @@ from sqlglot import exp
 
 from flashql.datatypes import PgType
 from flashql.errors import NotSupported
-from flashql.planner import composing, floats
-from flashql.planner.aggregate_call import Call
+from flashql.planner import composing, floats, intervals
+from flashql.planner.aggregate_call import Call, Wrap
 from flashql.planner.arithmetic import arithmetic, average, sum_of, variance
 from flashql.planner.arithmetic import call as macro
 from flashql.planner.lists import array_of
@@ -24,12 +24,13 @@ from flashql.planner.literals import (
     INT2,
     INT4,
     INT8,
+    INTERVAL,
     MAX_PRECISION,
     NUMERIC,
     TEXT,
     UNKNOWN,
 )
-from flashql.planner.operators import check_comparable
+from flashql.planner.operators import check_comparable, key_of
 from flashql.planner.parsing import PREFIX
 from flashql.planner.relations import check_groupable, typed
 from flashql.planner.scalars import (
@@ -40,6 +41,7 @@ from flashql.planner.scalars import (
     as_numeric,
     as_text,
     cast,
+    function,
     operand,
     refuse,
 )
@@ -56,7 +58,11 @@ def aggregate(call: Call) -> Scalar:
     rule = _RULES.get(call.name)
     if rule is None:
         raise refuse(f"the aggregate {call.name}")
-    if call.distinct:
+    if call.distinct and call.name == "count" and call.argument.oid == INTERVAL:
+        call = replace(call, arguments=(intervals.key(call.argument),))
+    if call.distinct and not (call.name in ("min", "max") and call.argument.oid == INTERVAL):
+        if call.argument.fields is not None:
+            raise refuse("DISTINCT of whole rows", "Write SELECT DISTINCT as a subquery in FROM.")
         check_groupable(call.argument, "DISTINCT")
     return rule(call)
 
@@ -71,13 +77,20 @@ def _count(call: Call) -> Scalar:
         return Scalar(call.wrap(exp.Count(this=exp.Star(), big_int=True)), _BIGINT)
     if len(call.arguments) > 1:
         raise refuse("count of several columns")
-    return Scalar(call.made(exp.Count, _settled(call.argument), big_int=True), _BIGINT)
+    if call.argument.fields is not None:
+        there = exp.Case(ifs=[exp.If(this=call.argument.node, true=exp.Literal.number(1))])
+        return Scalar(replace(call, distinct=False).made(exp.Count, Scalar(there, _BIGINT), big_int=True), _BIGINT)
+    value = _settled(call.argument)
+    counted = replace(value, node=key_of(value)) if call.distinct else value
+    return Scalar(call.made(exp.Count, counted, big_int=True), _BIGINT)
 
 
 def _sum(call: Call) -> Scalar:
     value = call.argument
     if _of_floats(call):
         return floats.total(call)
+    if value.oid == INTERVAL:
+        return Scalar(macro("interval_of", *_interval_sums(call)), intervals.TYPE)
     if value.oid in (INT2, INT4):
         return Scalar(cast(call.made(exp.Sum), "BIGINT"), _BIGINT)
     if value.oid == INT8:
@@ -91,10 +104,24 @@ def _sum(call: Call) -> Scalar:
     raise refuse(f"sum of {value.type.name}")
 
 
+def _interval_sums(call: Call) -> list[exp.Expr]:
+    """The sums of an interval's months, of its days, and of its microseconds."""
+    span = call.argument.node
+    parts = (
+        macro("months_of", span),
+        function("DATE_PART", exp.Literal.string("day"), span),
+        macro("microseconds_of", span),
+    )
+    return [call.made(exp.Sum, Scalar(part, _BIGINT)) for part in parts]
+
+
 def _avg(call: Call) -> Scalar:
     value = call.argument
     if _of_floats(call):
         return floats.mean(call)
+    if value.oid == INTERVAL:  # interval_avg divides the sum as / does
+        counted = exp.Nullif(this=call.made(exp.Count, big_int=True), expression=exp.Literal.number(0))
+        return Scalar(macro("interval_parts_quotient", *_interval_sums(call), cast(counted, "DOUBLE")), intervals.TYPE)
     if value.oid not in {*INTEGERS, NUMERIC} or not value.countable:
         raise refuse(f"avg of {value.type.name}")
     number = as_numeric(value, "avg") if value.oid in INTEGERS else value
@@ -105,6 +132,10 @@ def _avg(call: Call) -> Scalar:
 def _extreme(kind: type[exp.Expr]) -> Callable[[Call], Scalar]:
     def rule(call: Call) -> Scalar:
         value = _settled(call.argument)
+        if value.oid == INTERVAL:
+            of_key = exp.ArgMin if kind is exp.Min else exp.ArgMax
+            node = replace(call, distinct=False).made(of_key, value, expression=macro("interval_key", value.node))
+            return Scalar(node, intervals.TYPE)
         check_comparable(value.type, [value], ordering=True)
         if value.oid in TEXTS:
             value = as_text(value)
@@ -164,19 +195,60 @@ def _array_agg(call: Call) -> Scalar:
 
 
 def _document_array(call: Call) -> Scalar:
-    if call.distinct:
-        raise refuse(f"{call.name} of DISTINCT values", "Write SELECT DISTINCT as a subquery in FROM.")
     type_ = composing.type_of(call.name)
-    text = Scalar(composing.part(call.argument, type_), _TEXT)
+    if call.distinct:
+        return _distinct_array(call, type_)
+    value = call.argument
+    text = Scalar(composing.part(value, type_), _TEXT)
+    lines = "jsonb" not in call.name and composing.is_structured(value)
+    if lines:
+        text = Scalar(composing.on_a_line(value, type_), _TEXT)
+    whole = call.wrap
+    if call.name.endswith("_strict"):
+        call = replace(call, wrap=_only_where(call.wrap, composing.is_there(value)))
     listed = _ordered(call, text).made(exp.GroupConcat, text, separator=exp.Literal.string(", "))
-    return composing.composed([exp.Literal.string("["), listed, exp.Literal.string("]")], type_)
+    if lines:
+        listed = macro("json_first_line", listed)
+    found = composing.composed([exp.Literal.string("["), listed, exp.Literal.string("]")], type_)
+    return found if whole is call.wrap else _where_rows(found, whole, "[]")
+
+
+def _only_where(wrap: Wrap, test: exp.Expr) -> Wrap:
+    return lambda inner: wrap(exp.Filter(this=inner, expression=exp.Where(this=test.copy())))
+
+
+def _where_rows(found: Scalar, wrap: Wrap, empty: str) -> Scalar:
+    """What is left out leaves an empty document, but of no rows there is none."""
+    count = wrap(exp.Count(this=exp.Star(), big_int=True))
+    some = exp.GT(this=count, expression=exp.Literal.number(0))
+    full = exp.Coalesce(this=found.node, expressions=[cast(exp.Literal.string(empty), "JSON")])
+    return replace(found, node=exp.Case(ifs=[exp.If(this=some, true=full)]))
+
+
+def _distinct_array(call: Call, type_: PgType) -> Scalar:
+    """Each value once, in their order, nulls last: so Postgres finds which are distinct."""
+    value = _settled(call.argument)
+    check_comparable(value.type, [value], ordering=True)
+    array = array_of(value.type)
+    listed = Scalar(_ordered(call, value).made(exp.ArrayAgg, value), array)
+    return composing.composed([composing.elements(listed, type_)], type_)
 
 
 def _document(call: Call) -> Scalar:
-    """jsonb_object_agg: of several members of one name the last one."""
-    key, value = call.arguments
+    """jsonb_object_agg: of several members of one name the last one; json_object_agg has them all."""
     if call.distinct:
         raise refuse(f"{call.name} of DISTINCT values", "Write SELECT DISTINCT as a subquery in FROM.")
+    if call.name.endswith("_strict"):
+        inner = replace(call, name=call.name.removesuffix("_strict"))
+        inner = replace(inner, wrap=_only_where(call.wrap, composing.is_there(call.arguments[1])))
+        return _where_rows(_document(inner), call.wrap, "{}" if "jsonb" in call.name else "{ }")
+    key, value = call.arguments
+    if "jsonb" not in call.name:
+        member = Scalar(composing.member(key, value), _TEXT)
+        listed = _ordered(call, member).made(exp.GroupConcat, member, separator=exp.Literal.string(", "))
+        return composing.composed(
+            [exp.Literal.string("{ "), listed, exp.Literal.string(" }")], composing.type_of(call.name)
+        )
     name, text = (
         Scalar(one, _TEXT) for one in (composing.name_of(key), composing.part(value, composing.type_of(call.name)))
     )
@@ -248,7 +320,9 @@ _RULES: Final[dict[str, Callable[[Call], Scalar]]] = {
     "array_agg": _array_agg,
     "jsonb_agg": _document_array,
     "json_agg": _document_array,
-    "jsonb_object_agg": _document,
+    **dict.fromkeys(("jsonb_agg_strict", "json_agg_strict"), _document_array),
+    **dict.fromkeys(("jsonb_object_agg", "json_object_agg"), _document),
+    **dict.fromkeys(("jsonb_object_agg_strict", "json_object_agg_strict"), _document),
     "regr_count": _regr_count,
     "any_value": _any_value,
     **dict.fromkeys(("corr", "covar_pop", "covar_samp"), _of_order),

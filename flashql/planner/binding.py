@@ -208,7 +208,15 @@ def _rows_of_one_table(query: str) -> exp.Select | None:
     if not isinstance(table, exp.Table) or not isinstance(table.this, exp.Identifier):
         return None
     more = [table.args.get(clause) for clause in ("joins", "laterals", "sample")]
-    return None if any(more) or table.alias_column_names else parsed
+    rows = [one for one in parsed.find_all(exp.Column) if _is_row(one, table.alias_or_name)]
+    return None if any(more) or rows or table.alias_column_names else parsed
+
+
+def _is_row(column: exp.Column, shown: str) -> bool:
+    """Whether it may be the table's whole row, in an expression."""
+    if isinstance(column.this, exp.Star):
+        return not isinstance(column.parent, (exp.Select, exp.Alias))
+    return not column.table and column.name.lower() == shown.lower()
 
 
 def _single_table(select: exp.Select) -> exp.Table:

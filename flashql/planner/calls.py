@@ -9,7 +9,20 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner import binary, bits, composing, dates, documents, formats, lists, matches, numbers, strings
+from flashql.planner import (
+    binary,
+    bits,
+    composing,
+    dates,
+    documents,
+    formats,
+    intervals,
+    lists,
+    matches,
+    numbers,
+    paths,
+    strings,
+)
 from flashql.planner.arithmetic import rounded as rounded_to
 from flashql.planner.functions import converted, length
 from flashql.planner.literals import BOOL, BYTEA, FLOAT4, FLOAT8, INT2, INT4, INT8, NUMERIC, TEXT, UNKNOWN, VARCHAR
@@ -22,11 +35,13 @@ from flashql.planner.scalars import (
     as_text,
     cast,
     function,
+    interval,
     merged_collation,
     operand,
     refuse,
 )
 
+_JUSTIFIED: Final = ("justify_hours", "justify_days", "justify_interval")
 _TEXT: Final = PgType(TEXT, -1, "text")
 _INTEGER: Final = PgType(INT4, -1, "integer")
 _DOUBLE: Final = PgType(FLOAT8, -1, "double precision")
@@ -65,7 +80,7 @@ def rounded(value: Scalar, digits: Scalar | None) -> Scalar:
 
 def _interval(text: Scalar, unit: Scalar | None = None) -> Scalar:
     assert text.text is not None
-    return dates.interval(text.text, unit.text if unit is not None else None)
+    return interval(text.text, unit.text if unit is not None else None)
 
 
 def _date_part(field: Scalar, source: Scalar) -> Scalar:
@@ -211,12 +226,20 @@ _FUNCTIONS: Final[dict[str, tuple[int, int, Callable[..., Scalar]]]] = {
     **{name: (0, _MANY, partial(composing.object_, name)) for name in ("jsonb_build_object", "json_build_object")},
     **{name: (0, _MANY, partial(composing.array, name)) for name in ("jsonb_build_array", "json_build_array")},
     **{name: (1, 1, partial(composing.converted_whole, name)) for name in ("to_jsonb", "to_json")},
+    "row_to_json": (1, 2, composing.row_to_json),
+    "array_to_json": (1, 1, composing.array_to_json),
+    "jsonb_set": (3, 4, paths.replaced),
+    "jsonb_insert": (3, 4, paths.inserted),
+    "jsonb_strip_nulls": (1, 1, paths.without_nulls),
+    "jsonb_extract_path": (2, _MANY, paths.extracted),
+    "jsonb_extract_path_text": (2, _MANY, paths.extracted_text),
     "jsonb_typeof": (1, 1, documents.type_of),
     "jsonb_array_length": (1, 1, documents.array_length),
     "make_date": (3, 3, dates.made_date),
     "age": (2, 2, dates.age),
     "date_bin": (3, 3, dates.binned),
     "isfinite": (1, 1, dates.is_finite),
+    **{name: (1, 1, partial(intervals.justified, name)) for name in _JUSTIFIED},
     "num_nulls": (1, _MANY, _num_nulls),
     "num_nonnulls": (1, _MANY, _num_nonnulls),
 }

@@ -8,26 +8,33 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner import documents, lists, literals
-from flashql.planner.literals import JSONB
+from flashql.planner import documents, lists, literals, paths
+from flashql.planner.literals import JSONB, TEXT, UNKNOWN
 from flashql.planner.scalars import Scalar, refuse
 
 Translate = Callable[[exp.Expr], Scalar]
 
 _INNER: Final[dict[type[exp.Expr], Callable[[Scalar, Scalar], Scalar]]] = {
-    exp.JSONBExtract: documents.inner,
-    exp.JSONBExtractScalar: documents.inner_text,
+    exp.JSONBExtract: paths.inner,
+    exp.JSONBExtractScalar: paths.inner_text,
+    exp.JSONExtract: paths.member,
+    exp.JSONExtractScalar: paths.member_text,
+    exp.JSONBContainsTopKey: paths.has_key,
+    exp.JSONBContainsAnyTopKeys: paths.has_any,
+    exp.JSONBContainsAllTopKeys: paths.has_all,
+    exp.JSONBDeleteAtPath: paths.without_path,
 }
 
 
 def inner(node: exp.Expr, translate: Translate) -> Scalar:
     """`#>` and `#>>`; `->` and `->>` by a constant key are read as these (parsing.py)."""
-    return _INNER[type(node)](translate(node.this), translate(node.expression))
-
-
-def has_key(node: exp.Expr, translate: Translate) -> Scalar:
-    """`document ? 'key'`."""
-    return documents.has_key(translate(node.this), translate(node.expression))
+    key = node.expression
+    if isinstance(key, exp.JSONPath):  # so sqlglot reads a constant key that parsing.py leaves to it
+        named = key.expressions[1].this if len(key.expressions) == 2 else None
+        if not isinstance(named, str) or not isinstance(key.expressions[1], exp.JSONPathKey):
+            raise refuse(node.sql("postgres"))
+        return _INNER[type(node)](translate(node.this), Scalar(exp.Literal.string(named), PgType(TEXT, -1, "text")))
+    return _INNER[type(node)](translate(node.this), translate(key))
 
 
 def compared_sets(node: exp.Expr, translate: Translate) -> Scalar:
@@ -36,8 +43,9 @@ def compared_sets(node: exp.Expr, translate: Translate) -> Scalar:
     kind = type(node)
     if kind is exp.ArrayContainedBy:
         left, right, kind = right, left, exp.ArrayContainsAll
-    if left.oid == JSONB:
-        return documents.contains(left, right)
+    if JSONB in (left.oid, right.oid) and kind is exp.ArrayContainsAll:
+        plain = documents.contains(left, right) if right.text is not None else None
+        return plain or paths.contains(left, right)
     return lists.compared_sets(kind, left, right)
 
 
@@ -52,8 +60,8 @@ def subscript(node: exp.Expr, translate: Translate) -> Scalar:
     """`array[1]`: a constant place, which sqlglot counts from 0, or a column; `array[1:2]`, which it counts from 1."""
     place = node.expressions[0]
     value = translate(node.this)
-    if value.oid == JSONB or len(node.expressions) > 1:
-        raise refuse(f"the subscript {node.sql('postgres')}", "Write ->.")
+    if value.oid == JSONB and len(node.expressions) == 1:
+        return paths.subscripted(value, _step(place, translate))
     if isinstance(place, exp.Slice):
         bounds = (place.this, place.expression)
         if place.args.get("step") is None and all(one is None or isinstance(one, _PLACES) for one in bounds):
@@ -67,6 +75,15 @@ def subscript(node: exp.Expr, translate: Translate) -> Scalar:
 
 
 _PLACES: Final = (exp.Literal, exp.Column)
+
+
+def _step(place: exp.Expr, translate: Translate) -> Scalar:
+    """A subscript of jsonb: sqlglot has taken 1 from a number."""
+    number = place.this if isinstance(place, exp.Neg) else place
+    if isinstance(number, exp.Literal) and not number.is_string:
+        at = int(number.name) * (-1 if number is not place else 1) + 1
+        return Scalar(exp.Literal.string(str(at)), PgType(UNKNOWN), text=str(at))
+    return translate(place)
 
 
 def extended(node: exp.Expr, translate: Translate) -> Scalar:
@@ -126,8 +143,7 @@ def _of_constants(node: exp.Array) -> bool:
 
 
 RULES: Final[dict[type[exp.Expr], tuple[set[str], Callable[[exp.Expr, Translate], Scalar]]]] = {
-    **dict.fromkeys(_INNER, ({"this", "expression"}, inner)),
-    exp.JSONBContainsTopKey: ({"this", "expression"}, has_key),
+    **dict.fromkeys(_INNER, ({"this", "expression", "only_json_types"}, inner)),
     **dict.fromkeys(
         (exp.ArrayContainsAll, exp.ArrayContainedBy, exp.ArrayOverlaps), ({"this", "expression"}, compared_sets)
     ),

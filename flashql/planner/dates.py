@@ -5,13 +5,13 @@ What depends on the time zone of Postgres's session (a day's length, the day of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner.arithmetic import call, decimal_of
+from flashql.planner import intervals
+from flashql.planner.arithmetic import call
 from flashql.planner.literals import (
     BOOL,
     DATE,
@@ -22,11 +22,9 @@ from flashql.planner.literals import (
     NUMERIC,
     TIMESTAMP,
     TIMESTAMPTZ,
-    interval_parts,
 )
-from flashql.planner.scalars import INTEGERS, LOCAL_TYPES, Scalar, cast, function, numeric, operand, refuse
+from flashql.planner.scalars import LOCAL_TYPES, Scalar, cast, function, integer, interval, numeric, operand, refuse
 
-_INTERVAL: Final = PgType(INTERVAL, -1, "interval")
 _TIMESTAMP: Final = PgType(TIMESTAMP, -1, "timestamp without time zone")
 _ADDITIVE: Final = (exp.Add, exp.Sub)
 # The units that mean the same before the year 1 too; decades and longer are counted differently there.
@@ -37,31 +35,13 @@ _TRUNCATIONS: Final = {
 _DATE_FIELDS: Final = {"YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "DOW", "ISODOW", "DOY"}
 _TIME_FIELDS: Final = {"HOUR", "MINUTE"}
 _FRACTIONS: Final = {"EPOCH": 6, "SECOND": 6, "MILLISECONDS": 3, "MICROSECONDS": 0}  # digits after the point
-_INTERVAL_FIELDS: Final = {"YEAR", "MONTH", "DAY", "HOUR", "MINUTE"}
 _FIELD_DIGITS = 7  # the last year of a Postgres date is 5874897
 
 
 def _between(left: Scalar, right: Scalar, oid: int) -> Scalar:
     """Days and time between two moments, both of one sign (timestamp_mi)."""
     sides = [cast(side.node, LOCAL_TYPES[oid]) for side in (left, right)]
-    return Scalar(call("between_moments", *sides), _INTERVAL)
-
-
-def interval(text: str, unit: str | None) -> Scalar:
-    """A constant interval: months, days and microseconds apart, as both databases keep them."""
-    months, days, microseconds = interval_parts(text, unit)
-    parts = [("TO_MONTHS", months), ("TO_DAYS", days), ("TO_MICROSECONDS", microseconds)]
-    calls = [function(name, number(count)) for name, count in parts if count]
-    node = calls[0] if calls else function("TO_DAYS", number(0))
-    for one in calls[1:]:
-        node = exp.Add(this=node, expression=one)
-    return Scalar(operand(node), _INTERVAL, number=None, days_apart=(months, days, microseconds))
-
-
-def number(value: int) -> exp.Expr:
-    """An integer as a literal."""
-    literal = exp.Literal.number(abs(value))
-    return exp.Neg(this=literal) if value < 0 else literal
+    return Scalar(call("between_moments", *sides), intervals.TYPE)
 
 
 def dated_arithmetic(kind: type[exp.Expr], left: Scalar, right: Scalar) -> Scalar | None:
@@ -69,9 +49,12 @@ def dated_arithmetic(kind: type[exp.Expr], left: Scalar, right: Scalar) -> Scala
     oids = {left.oid, right.oid}
     if not oids & {DATE, TIMESTAMP, TIMESTAMPTZ, INTERVAL}:
         return None
-    if kind is exp.Mul and {left.oid, right.oid} <= {INTERVAL, *INTEGERS} and left.oid != right.oid:
-        span, count = (left, right) if left.oid == INTERVAL else (right, left)
-        return _multiplied(span, count)
+    among = intervals.arithmetic(kind, left, right) if INTERVAL in oids else None
+    return among or _moved(kind, left, right)
+
+
+def _moved(kind: type[exp.Expr], left: Scalar, right: Scalar) -> Scalar:
+    """A moment moved by a span, or the span between two."""
     if kind is exp.Add and right.oid in (DATE, TIMESTAMP, TIMESTAMPTZ):
         left, right = right, left
     if kind in _ADDITIVE and left.oid in (DATE, TIMESTAMP, TIMESTAMPTZ):
@@ -88,30 +71,6 @@ def dated_arithmetic(kind: type[exp.Expr], left: Scalar, right: Scalar) -> Scala
             return _between(left, right, TIMESTAMPTZ)
     names = " and ".join(one.type.name for one in (left, right))
     raise refuse(f"arithmetic on {names}")
-
-
-def _multiplied(span: Scalar, count: Scalar) -> Scalar:
-    """So many times a constant interval."""
-    if span.days_apart is None:
-        raise refuse("a multiple of an interval that is not a constant")
-    return Scalar(call("spans", cast(count.node, "BIGINT"), *map(number, span.days_apart)), _INTERVAL)
-
-
-_UNITS: Final = {
-    "year": (12, 0, 0), "month": (1, 0, 0), "week": (0, 7, 0), "day": (0, 1, 0),
-    "hour": (0, 0, 3_600_000_000), "minute": (0, 0, 60_000_000), "second": (0, 0, 1_000_000),
-}  # fmt: skip
-
-
-def made_interval(counts: Mapping[str, Scalar]) -> Scalar:
-    """make_interval: integers of units, added up."""
-    if not counts or any(one.oid not in INTEGERS for one in counts.values()):
-        raise refuse("make_interval of other counts than integers")
-    spans = [call("spans", cast(one.node, "BIGINT"), *map(number, _UNITS[unit])) for unit, one in counts.items()]
-    node = spans[0]
-    for one in spans[1:]:
-        node = exp.Add(this=node, expression=one)
-    return Scalar(operand(node), _INTERVAL)
 
 
 def _shifted(kind: type[exp.Expr], moment: Scalar, by: Scalar) -> Scalar:
@@ -155,7 +114,7 @@ def age(later: Scalar, earlier: Scalar) -> Scalar:
     """
     if not {later.oid, earlier.oid} <= {DATE, TIMESTAMP}:
         raise refuse(f"age of {later.type.name} and {earlier.type.name}", "Write both AT TIME ZONE 'UTC'.")
-    return Scalar(call("ages", *(cast(one.node, "TIMESTAMP") for one in (later, earlier))), _INTERVAL)
+    return Scalar(call("ages", *(cast(one.node, "TIMESTAMP") for one in (later, earlier))), intervals.TYPE)
 
 
 def binned(stride: Scalar, moment: Scalar, origin: Scalar) -> Scalar:
@@ -173,7 +132,7 @@ def binned(stride: Scalar, moment: Scalar, origin: Scalar) -> Scalar:
     ):
         raise refuse(f"date_bin of {moment.type.name}", "Write a constant stride without months, and timestamps.")
     sides = [cast(one.node, "TIMESTAMP") for one in (moment, origin)]
-    return Scalar(cast(call("date_bin", number(length), *sides), "TIMESTAMP"), _TIMESTAMP)
+    return Scalar(cast(call("date_bin", integer(length), *sides), "TIMESTAMP"), _TIMESTAMP)
 
 
 def extract(value: Scalar, field: str) -> Scalar:
@@ -182,11 +141,9 @@ def extract(value: Scalar, field: str) -> Scalar:
     Infinity has no day: null in both. Its year is infinite in Postgres, which no DECIMAL holds: raises.
     """
     field = field.upper()
-    if value.oid == INTERVAL and field == "EPOCH":
-        return decimal_of(call("interval_microseconds", value.node), 6, printed=True)
-    if value.oid == INTERVAL and field in _INTERVAL_FIELDS:
-        count = function("DATE_PART", exp.Literal.string(field.lower()), value.node)
-        return Scalar(cast(count, "DECIMAL(10, 0)"), numeric(10, 0), bounds=(10, 0), printed=True)
+    whole = intervals.extract(value, field) if value.oid == INTERVAL else None
+    if whole is not None:
+        return whole
     if value.oid == INTERVAL and field in ("SECOND", "MILLISECONDS", "MICROSECONDS"):
         return _fraction(value, field)
     fields = {DATE: _DATE_FIELDS, TIMESTAMP: _DATE_FIELDS | _TIME_FIELDS}.get(value.oid, set())
@@ -248,7 +205,7 @@ def made_date(year: Scalar, month: Scalar, day: Scalar) -> Scalar:
     parts = [cast(one.node, "BIGINT") for one in (year, month, day)]
     if any(one.oid not in (INT2, INT4) for one in (year, month, day)):
         raise refuse("make_date of this")
-    early = exp.LT(this=parts[0].copy(), expression=number(1))
+    early = exp.LT(this=parts[0].copy(), expression=integer(1))
     message = function("ERROR", exp.Literal.string("make_date of a year before 1"))
     made = exp.Case(ifs=[exp.If(this=early, true=message)], default=function("MAKE_DATE", *parts))
     return Scalar(cast(made, "DATE"), PgType(DATE, -1, "date"))
@@ -256,6 +213,8 @@ def made_date(year: Scalar, month: Scalar, day: Scalar) -> Scalar:
 
 def is_finite(value: Scalar) -> Scalar:
     """Whether a date or timestamp is not infinite."""
+    if value.oid == INTERVAL:
+        return intervals.is_finite(value)
     if value.oid not in (DATE, TIMESTAMP, TIMESTAMPTZ):
         raise refuse(f"isfinite of {value.type.name}")
     infinite = function("ISINF", cast(value.node, LOCAL_TYPES[value.oid]))

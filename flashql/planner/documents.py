@@ -39,24 +39,28 @@ def inner_text(document: Scalar, path: Scalar) -> Scalar:
 def has_key(document: Scalar, key: Scalar) -> Scalar:
     """`document ? key`: a name of an object, a string of an array, or the string itself."""
     if not key.text or not _PLAIN_KEY.fullmatch(key.text):
-        raise refuse("the operator ? with what is not a constant")
+        raise refuse(f"the operator ? with {key.text!r}", "Put the name into a column, or write it in ARRAY[...].")
     shown = exp.Literal.string(json.dumps(key.text, ensure_ascii=False))
     return Scalar(call("json_has", held(document), exp.Literal.string(f'$."{key.text}"'), shown), _BOOLEAN)
 
 
-def contains(document: Scalar, part: Scalar) -> Scalar:
-    """`document @> '{"a": 1, "b": {"c": "x"}}'`: an object that has these members, as a constant."""
+def contains(document: Scalar, part: Scalar) -> Scalar | None:
+    """`document @> '{"a": 1, "b": {"c": "x"}}'`: an object that has these members, as a constant; None for others."""
     try:
         wanted = json.loads(part.text or "", parse_float=Decimal, parse_int=Decimal)
     except ValueError:
         wanted = None
-    if not isinstance(wanted, dict):
-        raise refuse("the operator @> of jsonb with what is not a constant object")
+    if not isinstance(wanted, dict) or _has_arrays(wanted):
+        return None
     within = held(document)
     test = exp.and_(*_has(within, wanted, ""), copy=False)
     known = exp.Not(this=exp.Paren(this=exp.Is(this=within.copy(), expression=exp.Null())))
     found = exp.Coalesce(this=test, expressions=[exp.false()])
     return Scalar(exp.Case(ifs=[exp.If(this=known, true=found)]), _BOOLEAN)
+
+
+def _has_arrays(wanted: object) -> bool:
+    return isinstance(wanted, list) or (isinstance(wanted, dict) and any(map(_has_arrays, wanted.values())))
 
 
 def _has(document: exp.Expr, wanted: object, path: str) -> Iterator[exp.Expr]:
@@ -84,7 +88,7 @@ def _has(document: exp.Expr, wanted: object, path: str) -> Iterator[exp.Expr]:
         text_ = call("json_text", document, at.copy())
         yield function("REGEXP_FULL_MATCH", text_, exp.Literal.string(spelled))
     else:
-        raise refuse("the operator @> of jsonb with an array")
+        raise refuse("the operator @> of jsonb with such a number")
 
 
 def type_of(document: Scalar) -> Scalar:

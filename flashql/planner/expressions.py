@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from flashql.datatypes import PgType, ladder
 from flashql.errors import NotSupported
-from flashql.planner import windows
+from flashql.planner import records, windows
 from flashql.planner.aggregate_call import Call, Wrap
 from flashql.planner.aggregates import aggregate, aggregate_name, pieces
 from flashql.planner.blocks import stands_alone
@@ -21,7 +21,7 @@ from flashql.planner.ordered_sets import ordered_set
 from flashql.planner.parsing import PREFIX
 from flashql.planner.relations import Relation, typed
 from flashql.planner.scalars import Scalar, cast, operand, refuse
-from flashql.planner.scopes import Level, derived_source, folded
+from flashql.planner.scopes import Level, derived_source, folded, settled
 from flashql.planner.set_functions import called_name
 from flashql.planner.sorting import ordered
 from flashql.planner.sources import Queries
@@ -39,6 +39,7 @@ class Expressions:
     level: Level
     queries: Queries
     windows: dict[str, exp.Window] = field(default_factory=dict)
+    keys: set[exp.Expr] = field(default_factory=set)  # expressions among the group keys
 
     @property
     def locale(self) -> Locale:
@@ -50,12 +51,34 @@ class Expressions:
         for window in defined:
             self.windows[folded(window.this)] = window
 
+    def name_keys(self, select: exp.Select) -> None:
+        """The GROUP BY clause: what is a key is spelled as the key is, wherever it stands, for so DuckDB knows it."""
+        group = select.args.get("group")
+        for key in group.expressions if group is not None else ():
+            found = key
+            if isinstance(key, exp.Literal) and not key.is_string:
+                found = select.expressions[int(key.name) - 1].unalias()
+            elif isinstance(key, exp.Column) and not key.table:
+                found = next((one.this for one in select.expressions if one.alias == key.name), key)
+            if not isinstance(found, (exp.Column, exp.Literal)):
+                self.keys.add(found.unnest())
+
     def column(self, node: exp.Column) -> Scalar:
         """The value of a column; raises `UnknownName`."""
         return self.level.column(node)
 
+    def row(self, node: exp.Column) -> Scalar | None:
+        """The whole row that a name means; None for a column."""
+        return self.level.row(node)
+
     def beyond(self, node: exp.Expr) -> Scalar | None:
-        """A subquery, an aggregate or a window function; None for anything else."""
+        """A subquery, an aggregate, a window function or an expression to group by; None for anything else."""
+        if node in self.keys:
+            value = settled(translate(node, replace(self, keys=set())))
+            return replace(value, node=typed(value))
+        return self._beyond(node)
+
+    def _beyond(self, node: exp.Expr) -> Scalar | None:
         if isinstance(node, exp.Window):
             return self._window(node)
         if isinstance(node, exp.Filter):
@@ -85,7 +108,7 @@ class Expressions:
             raise refuse(f"the aggregate {called.lower().removeprefix(PREFIX)}")
         written, distinct, order = pieces(node)
         here, outside = self.level.read_here, self.level.read_outside
-        arguments = tuple(translate(one, self) for one in written)
+        arguments = tuple(records.arguments(name, written, self, translate))
         sorted_by = tuple(ordered(one, self) for one in order)
         if self.level.read_here == here and self.level.read_outside > outside:
             raise refuse(f"{node.sql('postgres')} over columns of an outer query alone")

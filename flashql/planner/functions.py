@@ -24,6 +24,7 @@ from flashql.planner.literals import (
     INT4,
     INT8,
     INTERVAL,
+    JSON,
     JSONB,
     NUMERIC,
     TEXT,
@@ -177,13 +178,16 @@ def _text_of(value: Scalar) -> Scalar:
     if value.type.kind == "e":
         return Scalar(value.node, _TEXT, "default")
     node = value.node
-    if value.oid == JSONB:
+    if value.oid in (JSON, JSONB):
         return Scalar(cast(node, "TEXT"), _TEXT, "default")
+    if value.oid in FLOATS:
+        return Scalar(call("float_text", node, exp.Boolean(this=value.oid == FLOAT4)), _TEXT, "default")
     if value.oid == BYTEA:
         digits = function("LOWER", function("HEX", node))
         return Scalar(exp.Paren(this=exp.DPipe(this=exp.Literal.string("\\x"), expression=digits)), _TEXT, "default")
-    if value.oid in (DATE, TIMESTAMP):
-        return Scalar(call("shown", cast(node, "TEXT")), _TEXT, "default")
+    if value.oid in (DATE, TIMESTAMP, INTERVAL):
+        shown = call("interval_text", node) if value.oid == INTERVAL else call("shown", cast(node, "TEXT"))
+        return Scalar(shown, _TEXT, "default")
     if value.oid == NUMERIC and value.printed and value.bounds is not None:
         # DuckDB prints DECIMAL(2,2) without the zero before the point; one more digit brings it back.
         precision, scale = value.bounds

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlglot import exp
 
 from flashql.planner.blocks import is_aggregate
+from flashql.planner.literals import JSONB
+from flashql.planner.operators import key_of
 from flashql.planner.relations import Relation, check_groupable, typed
 from flashql.planner.scalars import Scalar, cast, refuse
 from flashql.planner.scopes import Level, Scope, folded, settled
@@ -20,6 +22,7 @@ class Grouping:
 
     level: Level
     scope: Scope
+    documents: list[exp.Expr] = field(default_factory=list)  # keys of jsonb
 
     def apply(self, node: exp.Select, relation: Relation) -> None:
         """Put the GROUP BY of `node` into its translation."""
@@ -34,6 +37,10 @@ class Grouping:
         if not plain and any(one.find(exp.Column) is None for element in made for one in _keys(element)):
             # Where a set lacks it, it is NULL; but in the select list it is a constant like any other, and may be cast.
             raise refuse("a constant among the keys of grouping sets")
+        if self.documents and not plain:
+            raise refuse("jsonb among the keys of grouping sets", "Group by what is in it.")
+        for document in self.documents:
+            _show(relation.tree, document)
         keys = {one.sql("duckdb") for element in made for one in _keys(element)}
         for column in self._ungrouped(relation.tree, keys):
             if not plain:
@@ -57,6 +64,9 @@ class Grouping:
         value = settled(self._value(one, relation))
         check_groupable(value, "GROUP BY")
         key = typed(value)
+        if value.oid == JSONB and not isinstance(key, exp.Literal):
+            self.documents.append(key)
+            key = key_of(value)
         # A number would be a column's place.
         return cast(key, "VARCHAR" if key.is_string else "INTEGER") if isinstance(key, exp.Literal) else key
 
@@ -92,6 +102,30 @@ class Grouping:
                 if column.table in aliases and spelled not in seen:
                     seen.add(spelled)
                     yield column
+
+
+def _show(tree: exp.Query, document: exp.Expr) -> None:
+    """Of a group's documents, which are equal but may be spelled otherwise (1.0 and 1.00), show the first as text."""
+    shown = cast(exp.Min(this=cast(document.copy(), "TEXT")), "JSON")
+    for clause in ("expressions", "having", "order", "distinct"):
+        value = tree.args.get(clause)
+        for part in value if isinstance(value, list) else [value] if value is not None else []:
+            for one in list(_spelled(part, document.sql("duckdb"))):
+                one.replace(shown.copy())
+
+
+def _spelled(node: exp.Expr, spelling: str) -> Iterator[exp.Expr]:
+    """Where an expression stands outside of aggregates."""
+    if node.sql("duckdb") == spelling:
+        yield node
+    elif isinstance(node, exp.Window):
+        inner = node.this.this if isinstance(node.this, exp.Filter) else node.this
+        for child in (*inner.iter_expressions(), *node.iter_expressions()):
+            if child is not node.this:
+                yield from _spelled(child, spelling)
+    elif not is_aggregate(node) and not isinstance(node, exp.Filter):
+        for child in node.iter_expressions():
+            yield from _spelled(child, spelling)
 
 
 def _is_of(key: exp.Expr, alias: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner import dates
+from flashql.planner import dates, intervals
 from flashql.planner.arithmetic import call
 from flashql.planner.collations import Locale
 from flashql.planner.literals import TIMESTAMP, TIMESTAMPTZ
@@ -90,14 +90,12 @@ def _extract(node: exp.Expr, translate: Translate, _: Locale | None) -> Scalar:
 
 
 def _make_interval(node: exp.Expr, translate: Translate, _: Locale | None) -> Scalar:
-    """make_interval of named counts, which are integers."""
+    """make_interval of counts, named or in their order."""
     counts = {}
     for unit, given in node.args.items():
         if given is not None:
-            if not isinstance(given, exp.Kwarg):
-                raise refuse("make_interval of counts without names")
-            counts[unit] = translate(given.expression)
-    return dates.made_interval(counts)
+            counts[unit] = translate(given.expression if isinstance(given, exp.Kwarg) else given)
+    return intervals.made_interval(counts)
 
 
 RULES: Final[dict[type[exp.Expr], tuple[set[str], Callable[[exp.Expr, Translate, Locale | None], Scalar]]]] = {

@@ -9,8 +9,10 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
+from flashql.planner import intervals
+from flashql.planner.arithmetic import call
 from flashql.planner.collations import COLLATE_HINT, by_bytes, deterministic
-from flashql.planner.literals import BOOL, BPCHAR, NUMERIC
+from flashql.planner.literals import BOOL, BPCHAR, INTERVAL, JSONB, NUMERIC
 from flashql.planner.scalars import (
     EXACT,
     FLOATS,
@@ -51,9 +53,17 @@ def compared(kind: type[exp.Expr], values: Sequence[Scalar], *, apart: bool = Fa
     """
     what = "comparison"
     common = common_type(values, what, comparing=True)
-    check_comparable(common, values, ordering=kind in _ORDERINGS)
-    left, right = coerced(values, what, comparing=True, apart=apart)
-    return Scalar(kind(this=operand(left.node), expression=operand(right.node)), _BOOLEAN)
+    if common.oid != INTERVAL:
+        check_comparable(common, values, ordering=kind in _ORDERINGS)
+    left, right = (key_of(one) for one in coerced(values, what, comparing=True, apart=apart))
+    return Scalar(kind(this=operand(left), expression=operand(right)), _BOOLEAN)
+
+
+def key_of(value: Scalar) -> exp.Expr:
+    """What is equal where values are: of jsonb its text with numbers in one spelling, of an interval how long it is."""
+    if value.oid == INTERVAL:
+        return intervals.key(value).node
+    return call("json_key", value.node) if value.oid == JSONB and not value.is_null else value.node
 
 
 def check_comparable(type_: PgType, values: Sequence[Scalar], *, ordering: bool) -> None:
@@ -69,12 +79,21 @@ def check_comparable(type_: PgType, values: Sequence[Scalar], *, ordering: bool)
             raise refuse(f"the order of enum {type_.name}")
     elif type_.element is not None and type_.element.oid in EXACT | TEXTS and type_.element.kind == "b":
         check_comparable(type_.element, [replace(one, type=type_.element) for one in values], ordering=ordering)
-    elif type_.oid not in EXACT and type_.oid != NUMERIC:
+    elif type_.oid == JSONB and ordering:
+        raise refuse("the order of jsonb", "Order by what is in it, as in (d ->> 'n')::int.")
+    elif type_.oid == INTERVAL:
+        raise refuse(
+            "equality of intervals here, several of which are equal to each other,",
+            "Group by extract(epoch from x), or compare with = alone.",
+        )
+    elif type_.oid not in EXACT and type_.oid not in (NUMERIC, JSONB):
         raise refuse(f"comparison of {type_.name}")
 
 
 def negated(value: Scalar) -> Scalar:
     """`- value`."""
+    if value.oid == INTERVAL:
+        return intervals.negated(value)
     bounded = value.oid == NUMERIC and value.bounds is not None
     if value.oid == NUMERIC and not bounded:
         return Scalar(exp.Paren(this=exp.Neg(this=operand(value.node))), value.type)

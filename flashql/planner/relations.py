@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from flashql.datatypes import PgType, ladder
 from flashql.planner.collations import joint
-from flashql.planner.literals import BPCHAR, NUMERIC, UNKNOWN
+from flashql.planner.literals import BPCHAR, JSONB, NUMERIC, UNKNOWN
 from flashql.planner.operators import check_comparable
 from flashql.planner.scalars import Scalar, cast, coerced, numeric_bounds, refuse
 from flashql.planner.scopes import Output, Reads, local_names, settled
@@ -116,6 +116,8 @@ def combined(kind: type[exp.SetOperation], left: Relation, right: Relation, *, d
         outputs.append(_merged(one, other))
         if distinct or kind is not exp.Union:
             check_groupable(outputs[-1].value, what)
+            if outputs[-1].value.oid == JSONB and (kind is not exp.Union or not distinct):
+                raise refuse(f"{what} of jsonb", "Write it with EXISTS or NOT EXISTS.")
     tree = kind(this=_branch(left.tree), expression=_branch(right.tree), distinct=distinct)
     _rename(tree.this, local_names(outputs))
     return Relation(tree, tuple(outputs))
@@ -139,6 +141,8 @@ def recursive(first: Relation, second: Relation, reads: Reads, *, distinct: bool
             second = second.retyped(at, replace(theirs.value, node=node))
         if distinct:
             check_groupable(ours.value, "UNION")
+            if ours.value.oid == JSONB:
+                raise refuse("jsonb in WITH RECURSIVE ... UNION", "Write UNION ALL, or select what is in it.")
     tree = exp.Union(this=_branch(first.tree), expression=_branch(second.tree), distinct=distinct)
     return Relation(tree, tuple(replace(one, bases=()) for one in first.outputs))
 

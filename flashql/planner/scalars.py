@@ -85,6 +85,7 @@ class Scalar:
     printed: bool = False
     countable: bool = True
     days_apart: tuple[int, int, int] | None = None
+    fields: tuple[tuple[str, Scalar], ...] | None = None  # of a row (records.py); its node says whether there is one
 
     @property
     def oid(self) -> int:
@@ -148,6 +149,8 @@ def constant(text: str, type_: PgType) -> Scalar:
         words = literals.array_elements(text)
         items = [exp.Null() if word is None else constant(word, type_.element).node for word in words]
         return Scalar(cast(exp.Array(expressions=items), ladder(type_)[0].name), type_)
+    if type_.oid == INTERVAL:
+        return interval(text, None)
     plain = literals.canonical(text, type_.oid)
     if type_.oid in INTEGERS:
         return Scalar(cast(number_node(plain), LOCAL_TYPES[type_.oid]), type_)
@@ -160,6 +163,23 @@ def constant(text: str, type_: PgType) -> Scalar:
     if type_.oid == BOOL:
         return Scalar(exp.Boolean(this=plain == "true"), type_)
     return Scalar(cast(exp.Literal.string(plain), LOCAL_TYPES[type_.oid]), type_)
+
+
+def interval(text: str, unit: str | None) -> Scalar:
+    """A constant interval: months, days and microseconds apart, as both databases keep them."""
+    months, days, microseconds = literals.interval_parts(text, unit)
+    parts = [("TO_MONTHS", months), ("TO_DAYS", days), ("TO_MICROSECONDS", microseconds)]
+    calls = [function(name, integer(count)) for name, count in parts if count]
+    node = calls[0] if calls else function("TO_DAYS", integer(0))
+    for one in calls[1:]:
+        node = exp.Add(this=node, expression=one)
+    return Scalar(operand(node), PgType(INTERVAL, -1, "interval"), days_apart=(months, days, microseconds))
+
+
+def integer(value: int) -> exp.Expr:
+    """An integer as a literal."""
+    literal = exp.Literal.number(abs(value))
+    return exp.Neg(this=literal) if value < 0 else literal
 
 
 def exact_number(plain: str) -> Scalar:

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 from sqlglot import exp
 
 from flashql.catalog import Column, Table
-from flashql.datatypes import ladder
+from flashql.datatypes import PgType, ladder
 from flashql.errors import DefinitionError, NotSupported, UnknownName
 from flashql.planner.collations import UNCERTAIN, Locale
 from flashql.planner.literals import NUMERIC, UNKNOWN
 from flashql.planner.scalars import TEXTS, Scalar, as_text, numeric_bounds, refuse
 from flashql.quoting import local_name
 
+RECORD: Final = PgType(2249, -1, "record", kind="c")
 TableName = tuple[str, str]  # schema and name at the origin
 BaseColumn = tuple[TableName, str]
 
@@ -94,6 +95,9 @@ class Source:
     columns: tuple[Output, ...]
     table: TableName | None = None  # of a base table that has no alias: it may be named with its schema
     whole: Output | None = None  # what its name alone means: of a function, the one value it returns
+    nullable: bool = False  # whether an outer join may have no row of it
+    key: int | None = None  # which of the columns is null only where there is no row
+    fields: tuple[str, ...] = ()  # what its columns are called in a row of it, where the alias calls them otherwise
 
 
 @dataclass
@@ -128,6 +132,9 @@ class Scope(Protocol):
     def column(self, node: exp.Column) -> Scalar:
         """The value of a column; raises `UnknownName`."""
 
+    def row(self, node: exp.Column) -> Scalar | None:
+        """The whole row that a name means; None for a column."""
+
     def beyond(self, node: exp.Expr) -> Scalar | None:
         """The value of what is more than a scalar of one row (a subquery, an aggregate); None for anything else."""
 
@@ -146,6 +153,10 @@ class TableScope:
         if column is None:
             raise UnknownName(f'column "{name}" does not exist')
         return column_scalar(column, exp.column(name, quoted=True))
+
+    def row(self, node: exp.Column) -> Scalar | None:  # noqa: ARG002 - there is nothing
+        """None: the table has no name here."""
+        return None
 
     def beyond(self, node: exp.Expr) -> Scalar | None:  # noqa: ARG002 - there is nothing
         """None: one row of one table is all there is."""
@@ -186,7 +197,7 @@ class Level:
         for level in self._outwards():  # a column of any level comes before an item of FROM (parse_expr.c)
             source = level.namespace.source(name, None) if qualifier is None else None
             if source is not None and source.whole is None:
-                raise refuse(f"a whole row ({name})")
+                raise refuse(f"a whole row ({name})", "Write it as a document, as in to_jsonb(t).")
             if source is not None and source.whole is not None:
                 self._count(level)
                 return source.whole
@@ -224,6 +235,24 @@ class Level:
         self.reads.add(found.bases, computed=True)
         return replace(found.value, node=found.value.node.copy())
 
+    def row(self, node: exp.Column) -> Scalar | None:
+        """The row that `name` or `name.*` means, of an item of FROM; None where it is a column, or there is none."""
+        named = node.args.get("table") if isinstance(node.this, exp.Star) else node.this
+        if not isinstance(named, exp.Identifier) or (named is node.this and node.args.get("table")):
+            return None
+        name, schema = folded(named), folded(node.args["db"]) if node.args.get("db") else None
+        levels = list(self._outwards())
+        if named is node.this and any(level._at_this_level(name, None, None) for level in levels):
+            return None
+        for level in levels:
+            source = level.namespace.source(name, schema)
+            if source is not None and source.whole is None:
+                self._count(level)
+                for output in source.columns:
+                    self.reads.add(output.bases, computed=True)
+                return _row_of(source)
+        return None
+
     def stars(self, node: exp.Expr) -> Iterator[Output] | None:
         """The columns of `*` or `name.*`; None for anything else."""
         if isinstance(node, exp.Star):
@@ -243,6 +272,20 @@ def folded(identifier: exp.Expr) -> str:
     if not isinstance(identifier, exp.Identifier):
         raise refuse(identifier.sql("postgres"))
     return identifier.name if identifier.quoted else identifier.name.lower()
+
+
+def _row_of(source: Source) -> Scalar:
+    names = source.fields or [output.name for output in source.columns]
+    values = [replace(output.value, node=output.value.node.copy()) for output in source.columns]
+    present: exp.Expr = exp.true()
+    if source.nullable:
+        if source.key is None:
+            raise refuse(
+                f"the whole row {source.name}, of which an outer join may have none,",
+                "Build it, as in CASE WHEN t.id IS NOT NULL THEN jsonb_build_object('id', t.id) END.",
+            )
+        present = exp.Not(this=exp.Paren(this=exp.Is(this=values[source.key].node.copy(), expression=exp.Null())))
+    return Scalar(present, RECORD, fields=tuple(zip(names, values, strict=True)))
 
 
 def column_scalar(column: Column, node: exp.Expr) -> Scalar:
@@ -265,7 +308,9 @@ def base_source(table: Table, key: TableName, name: str, alias: str, renamed: Se
         node = reference(alias, local_name(column.name))
         shown = renamed[at] if at < len(renamed) else column.name
         columns.append(Output(shown, column_scalar(column, node), ((key, column.name),)))
-    return Source(name, tuple(columns), key if bare else None)
+    own = tuple(column.name for column in table.columns)
+    never_null = (at for at, column in enumerate(table.columns) if column.not_null and column.name in table.key)
+    return Source(name, tuple(columns), key if bare else None, key=next(never_null, None), fields=own)
 
 
 def derived_source(outputs: Sequence[Output], name: str, alias: str, renamed: Sequence[str]) -> Source:

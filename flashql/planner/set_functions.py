@@ -20,10 +20,9 @@ from flashql.planner import documents, lists, matches
 from flashql.planner.aggregates import aggregate_name
 from flashql.planner.arithmetic import call
 from flashql.planner.blocks import conjuncts
-from flashql.planner.dates import interval
 from flashql.planner.literals import DATE, INT4, INT8, INTERVAL, TEXT, TIMESTAMP
 from flashql.planner.parsing import PREFIX
-from flashql.planner.scalars import INTEGERS, Scalar, cast, operand, refuse
+from flashql.planner.scalars import INTEGERS, Scalar, cast, interval, operand, refuse
 from flashql.planner.scopes import Scope
 from flashql.planner.transpile import translate
 

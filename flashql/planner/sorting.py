@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from flashql.errors import NotSupported
-from flashql.planner.literals import BPCHAR, UNKNOWN
-from flashql.planner.operators import check_comparable
+from flashql.planner import intervals
+from flashql.planner.literals import BPCHAR, INTERVAL, JSONB, UNKNOWN
+from flashql.planner.operators import check_comparable, key_of
 from flashql.planner.relations import Relation, check_groupable, item, typed
 from flashql.planner.scalars import Scalar, as_text, cast, coerce, refuse
 from flashql.planner.scopes import Level, Output, Scope, derived_source, folded, local_names, reference
@@ -33,6 +34,8 @@ class Sorting:
             relation.tree.set("distinct", self._distinct(keys, relation) if keys else exp.Distinct())
             if not keys:
                 self._check_distinct(relation)
+                if any(output.value.oid == JSONB for output in relation.outputs):
+                    distinct_documents(relation)
         if with_ties(node):
             return
         if keys or _cut(node):
@@ -72,6 +75,12 @@ class Sorting:
         made.tree.set("where", exp.Where(this=test))
         return made
 
+    def distinct_union(self, relation: Relation) -> Relation:
+        """DISTINCT of the rows of UNION ALL, where they have jsonb."""
+        made = self._enclosed(relation)
+        distinct_documents(made)
+        return made
+
     def _enclosed(self, relation: Relation) -> Relation:
         """The relation as a subquery in FROM."""
         alias = self.level.names.unique("ordered")
@@ -88,7 +97,7 @@ class Sorting:
             place = self._place(key, relation)
             value = relation.outputs[place].value if place is not None else translate(key, self.scope)
             check_groupable(value, "DISTINCT ON")
-            values.append(typed(value))
+            values.append(key_of(value) if value.oid == JSONB else typed(value))
             if place is not None:
                 self.level.reads.add(relation.outputs[place].bases, computed=True)
         return exp.Distinct(on=exp.Tuple(expressions=values))
@@ -138,6 +147,15 @@ class Sorting:
             relation.tree.set("limit", exp.Limit(expression=_count(limit.expression)))
         if offset is not None and not _is_all(offset.expression):
             relation.tree.set("offset", exp.Offset(expression=_count(offset.expression)))
+
+
+def distinct_documents(relation: Relation) -> None:
+    """DISTINCT of rows with jsonb: of those that are equal the first as text."""
+    values = [output.value for output in relation.outputs]
+    keys = [key_of(one) if one.oid == JSONB else typed(one) for one in values if one.number is None]
+    relation.tree.set("distinct", exp.Distinct(on=exp.Tuple(expressions=[key.copy() for key in keys])))
+    places = [_by_place(at, exp.Ordered(nulls_first=False)) for at in range(len(values))]
+    relation.tree.set("order", exp.Order(expressions=places))
 
 
 def with_ties(node: exp.Expr) -> bool:
@@ -207,6 +225,8 @@ def in_order(value: Scalar, node: exp.Ordered) -> exp.Ordered:
         raise refuse(node.sql("postgres"))
     if value.oid == UNKNOWN:
         value = as_text(value) if value.text is not None else value
+    if value.oid == INTERVAL:
+        value = intervals.key(value)
     check_comparable(value.type, [value], ordering=not value.is_null)
     if value.type.element is not None:
         value = coerce(value, value.type, "ORDER BY")

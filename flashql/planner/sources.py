@@ -69,6 +69,7 @@ class From:
     level: Level
     queries: Queries
     begin: int = 0  # where the columns of the present item and what is joined to it begin in `*`
+    first: int = 0  # ... and its place among all items
     select: exp.Select | None = None  # the one that is translated
     raising: list[exp.Expr] = field(default_factory=list)  # of lists that must not be asked of what WHERE leaves out
 
@@ -96,7 +97,7 @@ class From:
         """An item of FROM and what is joined to it; outer joins to the right of a comma see only that item."""
         if nested and any(join.side in ("RIGHT", "FULL") for join in joins):
             return self._enclosed(head, joins), []
-        self.begin = len(self.level.namespace.star)
+        self.begin, self.first = len(self.level.namespace.star), len(self.level.namespace.sources)
         start = self._item(head)
         return start, [self._join(join) for join in joins]
 
@@ -118,7 +119,7 @@ class From:
         outside = dict(zip(map(id, everything), derived_source(everything, "", alias, ()).columns, strict=True))
         for source in inner.namespace.sources:
             columns = tuple(outside[id(output)] for output in source.columns)
-            self._see(Source(source.name, columns, source.table), [])
+            self._see(replace(source, columns=columns), [])
         self.level.namespace.star += [outside[id(output)] for output in inner.namespace.star]
         return exp.Subquery(this=select, alias=_alias(alias))
 
@@ -215,7 +216,7 @@ class From:
 
     def _join(self, join: exp.Join) -> exp.Join:
         _only(join, {"this", "side", "kind", "method", "on", "using"})
-        seen = len(self.level.namespace.star)
+        seen, items = len(self.level.namespace.star), len(self.level.namespace.sources)
         nested = _joins(None, join.this)
         right = self._enclosed(join.this, nested) if nested else self._item(join.this)
         before, after = self.level.namespace.star[self.begin : seen], self.level.namespace.star[seen:]
@@ -223,6 +224,7 @@ class From:
         if (join.kind or "").upper() not in ("", "INNER", "OUTER", "CROSS"):
             raise refuse(f"{join.sql('postgres')} in FROM")
         made = exp.Join(this=right, side=side or None)
+        self._may_lack(items, side)
         if side in ("RIGHT", "FULL"):
             self.raising.clear()  # a row that finds no match there is let through by conditions on it
         shared = self._shared(join, before, after)
@@ -238,6 +240,13 @@ class From:
             else:
                 made.set("kind", "CROSS")
         return made
+
+    def _may_lack(self, joined: int, side: str) -> None:
+        """Note of which items an outer join may have no row: `joined` is the place of the first that it joins."""
+        sources = self.level.namespace.sources
+        for at in range(self.first, len(sources)):
+            if side == "FULL" or side == ("LEFT" if at >= joined else "RIGHT"):
+                sources[at] = replace(sources[at], nullable=True)
 
     def _shared(self, join: exp.Join, left: Sequence[Output], right: Sequence[Output]) -> list[str] | None:
         """The columns that USING or NATURAL equates; None when neither is there."""

@@ -17,12 +17,10 @@ from flashql.planner.blocks import (
     has_grouping_sets,
     is_aggregate,
     is_plain,
-    is_within,
     items,
     output_names,
     own,
     sql,
-    stands_alone,
     subqueries,
     tables,
 )
@@ -30,6 +28,7 @@ from flashql.planner.delta import follows
 from flashql.planner.flattening import merge
 from flashql.planner.folding import Folded, exactly, named, state
 from flashql.planner.normalizing import normalized, outputs_known
+from flashql.planner.parts import derived_groups, divides, part_around
 from flashql.planner.statistics import without_bounds
 from flashql.planner.steps import Aggregate, Grouping, Step, Steps, alike, compares_vaguely, whole
 
@@ -127,12 +126,12 @@ class _Splitter:
         """The query, those parts stored that it cannot follow otherwise, and what it cannot follow."""
         if isinstance(query, exp.SetOperation):
             exp.Subquery(this=query)  # so that its sides can be replaced
-        for part in _derived_groups(query):
+        for part in derived_groups(query):
             self._replace(part)
         seen: set[str] = set()
         while True:
             stuck = [table for table in tables(query) if not follows(query, table.alias_or_name)]
-            around = (_part_around(query, table) for table in stuck)
+            around = (part_around(query, table) for table in stuck)
             held = next((part for part in around if part is not None and sql(part) not in seen), None)
             if held is None:
                 break
@@ -142,8 +141,8 @@ class _Splitter:
 
     def _replace(self, part: exp.Query) -> None:
         """Let a derived table or subquery be read from stored tables."""
-        placed = self.placed(part.copy())
-        if not (isinstance(placed, exp.Select) and is_plain(placed) and not subqueries(placed)):
+        kept, placed = divides(part), self.placed(part.copy())
+        if kept or not (isinstance(placed, exp.Select) and is_plain(placed) and not subqueries(placed)):
             names = output_names(placed)
             table = self.stored(placed)
             alias = self._alias()
@@ -340,44 +339,6 @@ def _place_of(term: exp.Expr, query: exp.Query, names: list[str]) -> str | None:
     if isinstance(term, exp.Column) and not term.table and term.name in names:
         return str(term.name)
     return None
-
-
-def _derived_groups(query: exp.Query) -> list[exp.Query]:
-    """Derived tables of groups in FROM: kept by themselves, what changes is added up instead of looked up."""
-    found: list[exp.Query] = []
-    for derived in query.find_all(exp.Subquery):
-        inner = derived.this
-        if not isinstance(derived.parent, (exp.From, exp.Join)) or not isinstance(inner, exp.Select):
-            continue
-        aggregates = [node for node in own(inner, exp.Func) if is_aggregate(node)]
-        merges = all(
-            isinstance(node, (exp.Count, exp.Sum, exp.Min, exp.Max)) and not isinstance(node.this, exp.Distinct)
-            for node in aggregates
-        )
-        if inner.args.get("group") is not None and merges and not inner.args.get("limit") and stands_alone(inner):
-            found.append(inner)
-    return [one for one in found if not any(one is not other and is_within(one, other) for other in found)]
-
-
-def _part_around(query: exp.Query, table: exp.Table) -> exp.Query | None:
-    """The outermost query within `query` that reads the table and can be stored: one that looks at nothing outside."""
-    chain: list[exp.Query] = []
-    around: exp.Expr | None = table
-    while around is not None and around is not query:
-        if isinstance(around, exp.Query) and not isinstance(around, exp.Subquery):
-            chain.append(around)
-        around = around.parent
-    for part in reversed(chain):
-        if stands_alone(part) and not _is_table(part):
-            return part
-    return None
-
-
-def _is_table(query: exp.Query) -> bool:
-    """Whether a query only shows columns of one stored table."""
-    if not isinstance(query, exp.Select) or not is_plain(query) or query.args.get("where") is not None:
-        return False
-    return [type(item.node) for item in items(query)] == [exp.Table]
 
 
 def shown_sql(steps: Steps, schema: str) -> str:

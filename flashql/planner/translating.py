@@ -18,7 +18,7 @@ from flashql.planner.blocks import is_one_row
 from flashql.planner.collations import Locale
 from flashql.planner.expressions import Expressions
 from flashql.planner.grouping import Grouping
-from flashql.planner.literals import UNKNOWN
+from flashql.planner.literals import JSONB, UNKNOWN
 from flashql.planner.operators import unified
 from flashql.planner.parsing import parsed
 from flashql.planner.relations import Relation, combined, item, recursive, typed
@@ -39,6 +39,7 @@ from flashql.planner.scopes import (
 from flashql.planner.set_functions import in_from, shielded
 from flashql.planner.sorting import Sorting, with_ties
 from flashql.planner.sources import From, place_equalities
+from flashql.planner.staging import staged
 from flashql.planner.transpile import condition
 from flashql.planner.transpile import translate as translate_expression
 
@@ -191,6 +192,7 @@ class _Translator:
         select.set("joins", joins)
         scope = self.scope(level)
         scope.name_windows(node.args.get("windows") or ())
+        scope.name_keys(node)
         if node.args.get("where") is not None:
             select.set("where", exp.Where(this=condition(node.args["where"].this, scope).unnest()))
             shielded(from_.raising, select.args["where"].this)
@@ -206,7 +208,7 @@ class _Translator:
         if is_one_row(select):  # DuckDB has no row where these look, within LATERAL, at the sum of no rows
             select.set("distinct", None)
             select.set("order", None)
-        return sorting.tied(node, relation) if with_ties(node) else relation
+        return sorting.tied(node, relation) if with_ties(node) else staged(relation, self.names)
 
     def _items(self, node: exp.Select, level: Level, scope: Expressions) -> list[Output]:
         """The select list, stars written out."""
@@ -267,10 +269,14 @@ class _Translator:
         left, right = (self.query(side, level.outer, level) for side in (node.this, node.expression))
         distinct = bool(node.args.get("distinct"))
         relation = combined(type(node), left, right, distinct=distinct)
+        sorting = Sorting(level, self.scope(level))
+        if distinct and any(output.value.oid == JSONB for output in relation.outputs):
+            relation.tree.set("distinct", False)
+            relation = sorting.distinct_union(relation)
         if distinct or not isinstance(node, exp.Union):
             for output in relation.outputs:
                 self.reads.add(output.bases, computed=True)
-        return Sorting(level, self.scope(level)).of_whole(node, relation)
+        return sorting.of_whole(node, relation)
 
 
 _TAIL: Final = ("order", "limit", "offset")

@@ -20,13 +20,14 @@ from flashql.planner import (
     calls,
     containers,
     dates,
-    documents,
     functions,
+    intervals,
     lists,
     matches,
     moments,
     numbers,
-    patterns,
+    paths,
+    records,
     rows,
     strings,
     texts,
@@ -45,7 +46,7 @@ from flashql.planner.literals import (
     UNKNOWN,
     number_type,
 )
-from flashql.planner.operators import OTHERWISE, check_comparable, compared, negated, unified, written_otherwise
+from flashql.planner.operators import OTHERWISE, check_comparable, compared, key_of, negated, unified, written_otherwise
 from flashql.planner.predicates import to_origin
 from flashql.planner.scalars import (
     FLOATS,
@@ -58,6 +59,7 @@ from flashql.planner.scalars import (
     coerced,
     common_type,
     exact_number,
+    interval,
     number_node,
     operand,
     refuse,
@@ -161,7 +163,11 @@ def _not(node: exp.Expr, scope: Scope) -> Scalar:
 
 
 def _is(node: exp.Expr, scope: Scope) -> Scalar:
+    assert isinstance(node, exp.Is)
     if isinstance(node.expression, exp.Null):
+        of_row = records.null_test(node, scope)
+        if of_row is not None:
+            return of_row
         value = translate(node.this, scope)
         if value.type.kind == "c":
             raise refuse("IS NULL of a composite, which asks about its fields")
@@ -203,12 +209,14 @@ def _in(node: exp.Expr, scope: Scope) -> Scalar:
     if FLOAT4 in oids and len(oids) > 1:
         raise refuse("IN of real and other numbers", "Cast the column to double precision.")
     # One type for all is Postgres's rule, and what keeps a column held as text from being compared as text.
-    check_comparable(common_type(values, "IN", comparing=True), values, ordering=False)
+    common = common_type(values, "IN", comparing=True)
+    if common.oid != INTERVAL:
+        check_comparable(common, values, ordering=False)
     head, *items = coerced(values, "IN", comparing=True)
     if oids == {NUMERIC} or NUMERIC in oids:
         tests = [exp.EQ(this=operand(head.node), expression=operand(item.node)) for item in items]
         return Scalar(exp.or_(*tests, copy=False), _BOOLEAN)
-    return Scalar(exp.In(this=operand(head.node), expressions=[item.node for item in items]), _BOOLEAN)
+    return Scalar(exp.In(this=operand(key_of(head)), expressions=[key_of(item) for item in items]), _BOOLEAN)
 
 
 def _negation(node: exp.Expr, scope: Scope) -> Scalar:
@@ -219,8 +227,9 @@ def _negation(node: exp.Expr, scope: Scope) -> Scalar:
 
 def _arithmetic(node: exp.Expr, scope: Scope) -> Scalar:
     left, right = translate(node.this, scope), translate(node.expression, scope)
-    if isinstance(node, exp.Sub) and left.oid == JSONB and (right.oid in TEXTS or right.text is not None):
-        return documents.without(left, right)
+    less = paths.without(left, right) if isinstance(node, exp.Sub) and left.oid == JSONB else None
+    if less is not None:
+        return less
     dated = dates.dated_arithmetic(type(node), left, right)
     if (
         dated is None
@@ -246,6 +255,8 @@ def _extreme(node: exp.Expr, scope: Scope) -> Scalar:
     values = [translate(v, scope) for v in (node.this, *node.expressions)]
     name = node.key.upper()
     ready, model = unified(values, name)
+    if model.oid == INTERVAL:
+        return intervals.extreme(ready, exp.GT if isinstance(node, exp.Greatest) else exp.LT)
     check_comparable(model.type, values, ordering=True)
     first, *rest = (v.node for v in ready)
     return replace(model, node=type(node)(this=first, expressions=rest, ignore_nulls=True))
@@ -294,7 +305,7 @@ def _cast(node: exp.Expr, scope: Scope) -> Scalar:
             return functions.converted(dates.date_trunc(moment, inner.args["unit"].name), target)
     value = translate(node.this, scope)
     if target.oid == INTERVAL and value.text is not None:
-        return dates.interval(value.text, None)
+        return interval(value.text, None)
     return functions.converted(value, target)
 
 
@@ -313,15 +324,7 @@ def _named(node: exp.Expr, scope: Scope) -> Scalar:
     if str(node.name).lower() == "timezone" and len(node.expressions) == 2:
         zone, value = (translate(one, scope) for one in node.expressions)
         return moments.at_time_zone(value, zone, scope.locale)
-    return calls.called(str(node.name), [translate(one, scope) for one in node.expressions])
-
-
-def _match(node: exp.Expr, scope: Scope) -> Scalar:
-    found = containers.quantified(node, lambda one: translate(one, scope))
-    if found is not None:
-        return found
-    value, pattern = translate(node.this, scope), translate(node.expression, scope)
-    return patterns.matched(value, pattern, ignore_case=isinstance(node, exp.RegexpILike))
+    return calls.called(str(node.name), records.arguments(str(node.name), node.expressions, scope, translate))
 
 
 def _contained(rule: Callable[[exp.Expr, texts.Translate], Scalar]) -> Callable[[exp.Expr, Scope], Scalar]:
@@ -362,7 +365,6 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
     exp.Cast: ({"this", "to"}, _cast),
     exp.Anonymous: ({"this", "expressions"}, _named),
     exp.Round: ({"this", "decimals"}, _call(calls.rounded, "this", "decimals")),
-    **dict.fromkeys((exp.RegexpLike, exp.RegexpILike), ({"this", "expression"}, _match)),
     exp.Abs: ({"this"}, _call(functions.absolute, "this")),
     exp.Length: ({"this"}, _call(functions.length, "this")),
     exp.Left: ({"this", "expression"}, _call(functions.left, "this", "expression")),

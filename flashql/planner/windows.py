@@ -10,11 +10,10 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner.dates import interval
-from flashql.planner.literals import DATE, FLOAT8, INT4, INT8, NUMERIC, TIMESTAMP, TIMESTAMPTZ
-from flashql.planner.operators import unified
+from flashql.planner.literals import DATE, FLOAT8, INT4, INT8, JSONB, NUMERIC, TIMESTAMP, TIMESTAMPTZ
+from flashql.planner.operators import key_of, unified
 from flashql.planner.relations import check_groupable, typed
-from flashql.planner.scalars import INTEGERS, Scalar, cast, refuse
+from flashql.planner.scalars import INTEGERS, Scalar, cast, interval, refuse
 from flashql.planner.scopes import Scope, folded
 from flashql.planner.sorting import ordered
 from flashql.planner.transpile import translate
@@ -46,7 +45,7 @@ def specification(window: exp.Window, scope: Scope) -> exp.Window:
     for one in window.args.get("partition_by") or ():
         value = translate(one, scope)
         check_groupable(value, "PARTITION BY")
-        partition.append(typed(value))
+        partition.append(key_of(value) if value.oid == JSONB else typed(value))
     made = exp.Window(partition_by=partition, over="OVER")
     order = window.args.get("order")
     if order is not None:

@@ -74,7 +74,7 @@ CREATE OR REPLACE MACRO flashql.in_units(dividend, divisor) AS [
 -- dividend / divisor in units of 10^-scale, rounded after as many digits as Postgres gives the result: no less than
 -- `shown`, the scale that both sides are printed with, NULL where that is not known. Raises where Postgres raises, where
 -- the result needs more than `scale` digits after the point, and where it depends on what is not known.
-CREATE OR REPLACE MACRO flashql.quotient(dividend, divisor, shown, scale) AS [
+CREATE OR REPLACE MACRO flashql.quotient_of(dividend, divisor, shown, scale) AS [
     CASE
         WHEN flashql_sides['below'] = 0 THEN CAST(error('division by zero of ' || dividend) AS HUGEINT)
         WHEN flashql_sides['above'] = 0 THEN CAST(0 AS HUGEINT)
@@ -101,4 +101,11 @@ CREATE OR REPLACE MACRO flashql.quotient(dividend, divisor, shown, scale) AS [
         ][1]
     END
     FOR flashql_sides IN [flashql.in_units(dividend, divisor)]
+][1];
+
+-- The same of any expressions. DuckDB cannot take an aggregate over a list comprehension into another one, but into the
+-- list that it is over.
+CREATE OR REPLACE MACRO flashql.quotient(dividend, divisor, shown, scale) AS [
+    flashql.quotient_of(flashql_terms['above'], flashql_terms['below'], shown, scale)
+    FOR flashql_terms IN [{'above': dividend, 'below': divisor}]
 ][1];

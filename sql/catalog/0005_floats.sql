@@ -112,3 +112,105 @@ CREATE OR REPLACE MACRO flashql.float_r2(sxx, syy, sxy) AS
         WHEN syy = 0 THEN 1.0::DOUBLE
         ELSE (sxy * sxy) / (sxx * syy)
     END;
+
+-- A positive finite number to so many digits after the first: its digits, and the power of ten of the last of them.
+CREATE OR REPLACE MACRO flashql.float_near(magnitude, places) AS [
+    {
+        'units': CAST(replace(split_part(flashql_printed, 'e', 1), '.', '') AS BIGINT),
+        'power': CAST(split_part(flashql_printed, 'e', 2) AS INTEGER) - places
+    }
+    FOR flashql_printed IN [format('{:.' || places || 'e}', CAST(magnitude AS DOUBLE))]
+][1];
+
+-- Whether units * 10^power is closer to this number than to any other: what is a little more and what is a little less
+-- is read as this number too. What is halfway between two is neither's to Postgres (d2s.c: acceptBounds).
+CREATE OR REPLACE MACRO flashql.float_reads(magnitude, single, units, power) AS
+    CASE
+        WHEN single THEN
+            coalesce(TRY_CAST(units || repeat('0', 60) || '1e' || (power - 61) AS REAL) = magnitude, false)
+            AND coalesce(TRY_CAST((units - 1) || repeat('9', 61) || 'e' || (power - 61) AS REAL) = magnitude, false)
+        ELSE
+            coalesce(TRY_CAST(units || repeat('0', 60) || '1e' || (power - 61) AS DOUBLE) = magnitude, false)
+            AND coalesce(TRY_CAST((units - 1) || repeat('9', 61) || 'e' || (power - 61) AS DOUBLE) = magnitude, false)
+    END;
+
+-- The fewest digits that are read as a positive finite number, and of those the closest. 15 digits (6 of a real) tell
+-- all decimals apart unless the number is denormal; below a power of two numbers are denser than above, so that the
+-- closest digits may be none of it where the next ones are.
+CREATE OR REPLACE MACRO flashql.float_shortest(magnitude, single) AS [
+    CASE
+        WHEN magnitude >= CASE WHEN single THEN 1.17549435e-38 ELSE 2.2250738585072014e-308 END
+            AND flashql.float_reads(magnitude, single, flashql_first['units'], flashql_first['power'])
+            THEN flashql_first
+        ELSE [
+            CASE
+                WHEN flashql.float_reads(magnitude, single, flashql_near['units'], flashql_near['power'])
+                    THEN flashql_near
+                ELSE {'units': flashql_near['units'] + 1, 'power': flashql_near['power']}
+            END
+            FOR flashql_near IN [
+                flashql.float_near(magnitude, flashql_places)
+                FOR flashql_places IN range(0, CASE WHEN single THEN 9 ELSE 17 END)
+                IF flashql_places > CASE WHEN single THEN 5 ELSE 14 END
+                    OR magnitude < CASE WHEN single THEN 1.17549435e-38 ELSE 2.2250738585072014e-308 END
+            ]
+            IF flashql.float_reads(magnitude, single, flashql_near['units'], flashql_near['power'])
+                OR flashql.float_reads(magnitude, single, flashql_near['units'] + 1, flashql_near['power'])
+        ][1]
+    END
+    FOR flashql_first IN [flashql.float_near(magnitude, CASE WHEN single THEN 5 ELSE 14 END)]
+][1];
+
+-- A finite number's digits without zeros behind them, and the power of ten of the last.
+CREATE OR REPLACE MACRO flashql.float_digits(number, single) AS [
+    {
+        'digits': rtrim(CAST(flashql_found['units'] AS VARCHAR), '0'),
+        'power': flashql_found['power'] + length(CAST(flashql_found['units'] AS VARCHAR))
+            - length(rtrim(CAST(flashql_found['units'] AS VARCHAR), '0'))
+    }
+    FOR flashql_found IN [flashql.float_shortest(abs(number), single)]
+][1];
+
+-- Digits and the power of ten of the last as a plain decimal number.
+CREATE OR REPLACE MACRO flashql.float_plain(digits, power) AS
+    CASE
+        WHEN power >= 0 THEN digits || repeat('0', power)
+        WHEN length(digits) > -power THEN digits[1:length(digits) + power] || '.' || digits[length(digits) + power + 1:]
+        ELSE '0.' || repeat('0', -power - length(digits)) || digits
+    END;
+
+CREATE OR REPLACE MACRO flashql.float_scientific(digits, exponent) AS
+    digits[1] || CASE WHEN length(digits) > 1 THEN '.' || digits[2:] ELSE '' END
+    || 'e' || CASE WHEN exponent < 0 THEN '-' ELSE '+' END
+    || CASE WHEN abs(exponent) < 10 THEN '0' ELSE '' END || abs(exponent);
+
+-- A float's text (float8out, float4out): with an exponent where that is below -4 or has no digit for each place.
+CREATE OR REPLACE MACRO flashql.float_text(number, single) AS
+    CASE
+        WHEN number IS NULL THEN CAST(NULL AS VARCHAR)
+        WHEN isnan(number) THEN 'NaN'
+        WHEN isinf(number) THEN CASE WHEN number > 0 THEN 'Infinity' ELSE '-Infinity' END
+        WHEN number = 0 THEN CASE WHEN starts_with(CAST(number AS VARCHAR), '-') THEN '-0' ELSE '0' END
+        ELSE CASE WHEN number < 0 THEN '-' ELSE '' END || [
+            CASE
+                WHEN flashql_found['power'] + length(flashql_found['digits']) - 1 BETWEEN -4 AND CASE WHEN single THEN 5 ELSE 14 END
+                    THEN flashql.float_plain(flashql_found['digits'], flashql_found['power'])
+                ELSE flashql.float_scientific(
+                    flashql_found['digits'], flashql_found['power'] + length(flashql_found['digits']) - 1
+                )
+            END
+            FOR flashql_found IN [flashql.float_digits(number, single)]
+        ][1]
+    END;
+
+-- A float as jsonb has it: the numeric of its text, and of what is no number a string.
+CREATE OR REPLACE MACRO flashql.float_json(number, single) AS
+    CASE
+        WHEN number IS NULL THEN CAST(NULL AS VARCHAR)
+        WHEN isnan(number) OR isinf(number) THEN '"' || flashql.float_text(number, single) || '"'
+        WHEN number = 0 THEN '0'
+        ELSE CASE WHEN number < 0 THEN '-' ELSE '' END || [
+            flashql.float_plain(flashql_found['digits'], flashql_found['power'])
+            FOR flashql_found IN [flashql.float_digits(number, single)]
+        ][1]
+    END;

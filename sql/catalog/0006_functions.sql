@@ -71,31 +71,43 @@ CREATE OR REPLACE MACRO flashql.rescaled(units, digits, wanted) AS
     END;
 
 -- dividend / divisor in units of 10^-wanted: the quotient as Postgres rounds it, rounded again.
-CREATE OR REPLACE MACRO flashql.rounded_quotient(dividend, divisor, shown, wanted) AS [
-    flashql.rescaled(flashql.quotient(dividend, divisor, shown, flashql_digits), flashql_digits, wanted)
+CREATE OR REPLACE MACRO flashql.rounded_quotient_of(dividend, divisor, shown, wanted) AS [
+    flashql.rescaled(flashql.quotient_of(dividend, divisor, shown, flashql_digits), flashql_digits, wanted)
     FOR flashql_digits IN [flashql.quotient_digits(dividend, divisor, shown)]
+][1];
+CREATE OR REPLACE MACRO flashql.rounded_quotient(dividend, divisor, shown, wanted) AS [
+    flashql.rounded_quotient_of(flashql_terms['above'], flashql_terms['below'], shown, wanted)
+    FOR flashql_terms IN [{'above': dividend, 'below': divisor}]
 ][1];
 
 -- The root of dividend / divisor, each as Postgres rounds it (numeric.c: numeric_stddev_internal), in units of 10^-wanted,
 -- rounded again.
-CREATE OR REPLACE MACRO flashql.rounded_deviation(dividend, divisor, shown, wanted) AS [
+CREATE OR REPLACE MACRO flashql.rounded_deviation_of(dividend, divisor, shown, wanted) AS [
     [
         CASE
             WHEN flashql_variance = 0 THEN CAST(0 AS HUGEINT)
             ELSE flashql.rescaled(flashql.root_of_units(flashql_variance, flashql_digits), flashql_digits, wanted)
         END
-        FOR flashql_variance IN [flashql.quotient(dividend, divisor, shown, flashql_digits)]
+        FOR flashql_variance IN [flashql.quotient_of(dividend, divisor, shown, flashql_digits)]
     ][1]
     FOR flashql_digits IN [flashql.quotient_digits(dividend, divisor, shown)]
 ][1];
+CREATE OR REPLACE MACRO flashql.rounded_deviation(dividend, divisor, shown, wanted) AS [
+    flashql.rounded_deviation_of(flashql_terms['above'], flashql_terms['below'], shown, wanted)
+    FOR flashql_terms IN [{'above': dividend, 'below': divisor}]
+][1];
 
 -- The same where it has no more than `scale` digits after the point; raises where it has.
-CREATE OR REPLACE MACRO flashql.deviation(dividend, divisor, shown, scale) AS
+CREATE OR REPLACE MACRO flashql.deviation_of(dividend, divisor, shown, scale) AS
     CASE
         WHEN dividend <> 0 AND flashql.quotient_digits(dividend, divisor, shown) > scale
             THEN CAST(error('no exact local value for a deviation: round it, as in round(stddev(a), 6)') AS HUGEINT)
-        ELSE flashql.rounded_deviation(dividend, divisor, shown, scale)
+        ELSE flashql.rounded_deviation_of(dividend, divisor, shown, scale)
     END;
+CREATE OR REPLACE MACRO flashql.deviation(dividend, divisor, shown, scale) AS [
+    flashql.deviation_of(flashql_terms['above'], flashql_terms['below'], shown, scale)
+    FOR flashql_terms IN [{'above': dividend, 'below': divisor}]
+][1];
 
 -- Characters from the last to the first.
 CREATE OR REPLACE MACRO flashql.reversed(string) AS array_to_string(list_reverse(string_split(string, '')), '');
@@ -265,6 +277,21 @@ CREATE OR REPLACE MACRO flashql.shown(moment) AS regexp_replace(moment, '^(\S+) 
 CREATE OR REPLACE MACRO flashql.json_pieces(document) AS
     regexp_extract_all(CAST(document AS VARCHAR), '"(?:[^"\\]|\\.)*"|[^"]+');
 
+-- What equality of jsonb asks of: its text, numbers outside of strings without zeros behind their fraction.
+CREATE OR REPLACE MACRO flashql.json_key(document) AS
+    CASE
+        WHEN regexp_matches(CAST(document AS VARCHAR), '\.[0-9]*0([^0-9]|$)') THEN array_to_string([
+            CASE
+                WHEN starts_with(flashql_piece, '"') THEN flashql_piece
+                ELSE regexp_replace(
+                    regexp_replace(flashql_piece, '(\.[0-9]*[1-9])0+([^0-9]|$)', '\1\2', 'g'), '\.0+([^0-9]|$)', '\1', 'g'
+                )
+            END
+            FOR flashql_piece IN flashql.json_pieces(document)
+        ], '')
+        ELSE CAST(document AS VARCHAR)
+    END;
+
 -- A document whose numbers are strings that begin with a null character, which no string of jsonb has.
 CREATE OR REPLACE MACRO flashql.json_marked(document) AS CAST(array_to_string([
     CASE
@@ -411,16 +438,14 @@ CREATE OR REPLACE MACRO flashql.listed_by(elements, separator) AS
         ), length(separator) + 1)
     END;
 
--- From one moment to another in days and time, both of the same sign; of infinite ones there is no interval here.
+-- From one moment to another in days and time, both of the same sign; of infinite ones there is no interval here: text
+-- that is none raises, and unlike error() leaves an expression that windows may be ordered by.
 CREATE OR REPLACE MACRO flashql.between_moments(later, earlier) AS
     CASE
         WHEN isinf(later) OR isinf(earlier)
-            THEN CAST(error('no exact local value for ' || later || ' - ' || earlier) AS INTERVAL)
-        ELSE [
-            to_days(CAST(sign(flashql_span) * (abs(flashql_span) // 86400000000) AS INTEGER))
-                + to_microseconds(CAST(sign(flashql_span) * (abs(flashql_span) % 86400000000) AS BIGINT))
-            FOR flashql_span IN [epoch_us(later) - epoch_us(earlier)]
-        ][1]
+            THEN CAST('no exact local value for ' || later || ' - ' || earlier AS INTERVAL)
+        ELSE to_days(CAST((epoch_us(later) - epoch_us(earlier)) // 86400000000 AS INTEGER))
+            + to_microseconds((epoch_us(later) - epoch_us(earlier)) % 86400000000)
     END;
 
 -- An interval's epoch: years of 365.25 days, months of 30 (interval_part_common).
@@ -512,8 +537,182 @@ CREATE OR REPLACE MACRO flashql.moment_of(local, turns, shifts, until, years) AS
 -- A moment cut to an hour or less of its local time, whose offset stays what it is (timestamptz_trunc_internal).
 CREATE OR REPLACE MACRO flashql.cut_within(moment, local, unit) AS [
     CASE
-        WHEN isinf(moment) THEN moment
-        ELSE make_timestamptz(epoch_us(moment) - epoch_us(flashql_at) + epoch_us(date_trunc(unit, flashql_at)))
+        WHEN isinf(flashql_sides['moment']) THEN flashql_sides['moment']
+        ELSE make_timestamptz(
+            epoch_us(flashql_sides['moment']) - epoch_us(flashql_sides['local'])
+            + epoch_us(date_trunc(unit, flashql_sides['local']))
+        )
     END
-    FOR flashql_at IN [local]
+    FOR flashql_sides IN [{'moment': moment, 'local': local}]
+][1];
+
+-- Intervals: months, days and microseconds apart, in both databases. In a day 24 hours and in a month 30 days is what
+-- they are compared by (interval_cmp_value).
+CREATE OR REPLACE MACRO flashql.months_of(span) AS datepart('year', span) * 12 + datepart('month', span);
+CREATE OR REPLACE MACRO flashql.microseconds_of(span) AS
+    datepart('hour', span) * 3600000000 + datepart('minute', span) * 60000000 + datepart('microsecond', span);
+CREATE OR REPLACE MACRO flashql.interval_units(span) AS
+    CAST(flashql.months_of(span) * 30 + datepart('day', span) AS HUGEINT) * 86400000000 + flashql.microseconds_of(span);
+CREATE OR REPLACE MACRO flashql.interval_of(months, days, microseconds) AS
+    to_months(CAST(months AS INTEGER)) + to_days(CAST(days AS INTEGER)) + to_microseconds(CAST(microseconds AS BIGINT));
+
+-- What tells intervals apart that compare as equal, behind what they are compared by: of those the same one is chosen.
+CREATE OR REPLACE MACRO flashql.interval_key(span) AS
+    [flashql.interval_units(span), CAST(flashql.months_of(span) AS HUGEINT), CAST(datepart('day', span) AS HUGEINT)];
+
+-- interval_justify_hours, _days, _interval. What they are called with is in a list: it may be an aggregate (see quotient).
+CREATE OR REPLACE MACRO flashql.justify_hours_of(span) AS [
+    [
+        CASE
+            WHEN flashql_whole_days > 0 AND flashql_of_day < 0
+                THEN flashql.interval_of(flashql.months_of(span), flashql_whole_days - 1, flashql_of_day + 86400000000)
+            WHEN flashql_whole_days < 0 AND flashql_of_day > 0
+                THEN flashql.interval_of(flashql.months_of(span), flashql_whole_days + 1, flashql_of_day - 86400000000)
+            ELSE flashql.interval_of(flashql.months_of(span), flashql_whole_days, flashql_of_day)
+        END
+        FOR flashql_of_day IN [flashql.microseconds_of(span) % 86400000000]
+    ][1]
+    FOR flashql_whole_days IN [datepart('day', span) + flashql.microseconds_of(span) // 86400000000]
+][1];
+CREATE OR REPLACE MACRO flashql.justify_days_of(span) AS [
+    [
+        CASE
+            WHEN flashql_whole_months > 0 AND flashql_of_month < 0
+                THEN flashql.interval_of(flashql_whole_months - 1, flashql_of_month + 30, flashql.microseconds_of(span))
+            WHEN flashql_whole_months < 0 AND flashql_of_month > 0
+                THEN flashql.interval_of(flashql_whole_months + 1, flashql_of_month - 30, flashql.microseconds_of(span))
+            ELSE flashql.interval_of(flashql_whole_months, flashql_of_month, flashql.microseconds_of(span))
+        END
+        FOR flashql_of_month IN [datepart('day', span) % 30]
+    ][1]
+    FOR flashql_whole_months IN [flashql.months_of(span) + datepart('day', span) // 30]
+][1];
+CREATE OR REPLACE MACRO flashql.justify_months(months, days, microseconds) AS
+    CASE
+        WHEN months > 0 AND (days < 0 OR (days = 0 AND microseconds < 0))
+            THEN flashql.justify_hours_of(flashql.interval_of(months - 1, days + 30, microseconds))
+        WHEN months < 0 AND (days > 0 OR (days = 0 AND microseconds > 0))
+            THEN flashql.justify_hours_of(flashql.interval_of(months + 1, days - 30, microseconds))
+        ELSE flashql.justify_hours_of(flashql.interval_of(months, days, microseconds))
+    END;
+CREATE OR REPLACE MACRO flashql.justify_interval_of(span) AS [
+    flashql.justify_months(
+        flashql.months_of(span) + flashql_days // 30, flashql_days % 30, flashql.microseconds_of(span) % 86400000000
+    )
+    FOR flashql_days IN [datepart('day', span) + flashql.microseconds_of(span) // 86400000000]
+][1];
+
+CREATE OR REPLACE MACRO flashql.justify_hours(span) AS
+    [flashql.justify_hours_of(flashql_justified) FOR flashql_justified IN [span]][1];
+CREATE OR REPLACE MACRO flashql.justify_days(span) AS
+    [flashql.justify_days_of(flashql_justified) FOR flashql_justified IN [span]][1];
+CREATE OR REPLACE MACRO flashql.justify_interval(span) AS
+    [flashql.justify_interval_of(flashql_justified) FOR flashql_justified IN [span]][1];
+
+-- interval_div, in double precision: what is left of months is days, what is left of days is time. Some machines add the
+-- last product before they round it; where that decides how the sum is rounded there is no exact value. What rounding
+-- took from the product is computed with halves of the factor's digits (Dekker).
+CREATE OR REPLACE MACRO flashql.to_microsecond(number) AS round_even(number * 1000000.0::DOUBLE, 0) / 1000000.0::DOUBLE;
+CREATE OR REPLACE MACRO flashql.upper_digits(number) AS
+    number * 134217729.0::DOUBLE - (number * 134217729.0::DOUBLE - number);
+CREATE OR REPLACE MACRO flashql.lost_digits(number) AS
+    flashql.upper_digits(number) * 1000000.0::DOUBLE - number * 1000000.0::DOUBLE
+    + (number - flashql.upper_digits(number)) * 1000000.0::DOUBLE;
+CREATE OR REPLACE MACRO flashql.rounded_time(whole, seconds) AS
+    CASE
+        WHEN round_even(whole + seconds * 1000000.0::DOUBLE, 0)
+            <> round_even(whole + seconds * 1000000.0::DOUBLE + flashql.lost_digits(seconds), 0)
+            THEN CAST(error('no exact local value for a part of an interval') AS DOUBLE)
+        ELSE round_even(whole + seconds * 1000000.0::DOUBLE, 0)
+    END;
+CREATE OR REPLACE MACRO flashql.interval_quotient(months, days, microseconds, divisor) AS [
+    [
+        flashql.interval_of(
+            trunc(months / divisor),
+            trunc(days / divisor) + trunc(flashql_seconds / 86400) + trunc(flashql_days),
+            flashql.rounded_time(
+                microseconds / divisor, flashql_seconds - trunc(flashql_seconds / 86400) * 86400
+            )
+        )
+        FOR flashql_seconds IN [flashql.to_microsecond(
+            (days / divisor - trunc(days / divisor) + flashql_days - trunc(flashql_days)) * 86400.0::DOUBLE
+        )]
+    ][1]
+    FOR flashql_days IN [flashql.to_microsecond((months / divisor - trunc(months / divisor)) * 30.0::DOUBLE)]
+][1];
+CREATE OR REPLACE MACRO flashql.interval_parts_quotient(months, days, microseconds, divisor) AS [
+    CASE
+        WHEN flashql_parts[4] = 0 THEN CAST(error('division by zero of an interval') AS INTERVAL)
+        ELSE flashql.interval_quotient(flashql_parts[1], flashql_parts[2], flashql_parts[3], flashql_parts[4])
+    END
+    FOR flashql_parts IN [[
+        CAST(CAST(months AS INTEGER) AS DOUBLE), CAST(CAST(days AS INTEGER) AS DOUBLE),
+        CAST(CAST(microseconds AS BIGINT) AS DOUBLE), CAST(divisor AS DOUBLE)
+    ]]
+][1];
+CREATE OR REPLACE MACRO flashql.interval_divided(span, divisor) AS [
+    flashql.interval_parts_quotient(
+        flashql.months_of(flashql_sides['span']), datepart('day', flashql_sides['span']),
+        flashql.microseconds_of(flashql_sides['span']), flashql_sides['divisor']
+    )
+    FOR flashql_sides IN [{'span': span, 'divisor': divisor}]
+][1];
+
+-- interval_mul by a number whose products are exact: that of what is left too.
+CREATE OR REPLACE MACRO flashql.interval_product(months, days, microseconds, factor) AS [
+    [
+        flashql.interval_of(
+            trunc(months * factor),
+            trunc(days * factor) + trunc(flashql_seconds / 86400) + trunc(flashql_days),
+            flashql.rounded_time(
+                microseconds * factor, flashql_seconds - trunc(flashql_seconds / 86400) * 86400
+            )
+        )
+        FOR flashql_seconds IN [flashql.to_microsecond(
+            (days * factor - trunc(days * factor) + flashql_days - trunc(flashql_days)) * 86400.0::DOUBLE
+        )]
+    ][1]
+    FOR flashql_days IN [flashql.to_microsecond((months * factor - trunc(months * factor)) * 30.0::DOUBLE)]
+][1];
+
+CREATE OR REPLACE MACRO flashql.interval_multiplied(span, factor) AS [
+    flashql.interval_product(
+        CAST(flashql.months_of(flashql_sides['span']) AS DOUBLE), CAST(datepart('day', flashql_sides['span']) AS DOUBLE),
+        CAST(flashql.microseconds_of(flashql_sides['span']) AS DOUBLE), flashql_sides['factor']
+    )
+    FOR flashql_sides IN [{'span': span, 'factor': factor}]
+][1];
+
+-- An interval as Postgres prints it (EncodeInterval, IntervalStyle postgres): after a negative part a positive one says
+-- so.
+CREATE OR REPLACE MACRO flashql.interval_part(number, unit, after) AS
+    CASE
+        WHEN number = 0 THEN ''
+        ELSE CASE WHEN after < 0 AND number > 0 THEN '+' ELSE '' END || number
+            || CASE WHEN number = 1 THEN unit ELSE unit || 's' END || ' '
+    END;
+CREATE OR REPLACE MACRO flashql.interval_time(microseconds, after) AS
+    CASE WHEN microseconds < 0 THEN '-' WHEN after < 0 THEN '+' ELSE '' END
+    || CASE WHEN abs(microseconds) < 36000000000 THEN '0' ELSE '' END || CAST(abs(microseconds) // 3600000000 AS VARCHAR)
+    || ':' || lpad(CAST(abs(microseconds) // 60000000 % 60 AS VARCHAR), 2, '0')
+    || ':' || lpad(CAST(abs(microseconds) // 1000000 % 60 AS VARCHAR), 2, '0')
+    || rtrim(rtrim('.' || lpad(CAST(abs(microseconds) % 1000000 AS VARCHAR), 6, '0'), '0'), '.');
+CREATE OR REPLACE MACRO flashql.interval_text(span) AS [
+    rtrim(
+        flashql.interval_part(datepart('year', flashql_span), ' year', 0)
+        || flashql.interval_part(datepart('month', flashql_span), ' mon', datepart('year', flashql_span))
+        || flashql.interval_part(datepart('day', flashql_span), ' day', flashql.months_of(flashql_span))
+        || CASE
+            WHEN flashql.microseconds_of(flashql_span) = 0
+                AND (flashql.months_of(flashql_span) <> 0 OR datepart('day', flashql_span) <> 0) THEN ''
+            ELSE flashql.interval_time(
+                CAST(flashql.microseconds_of(flashql_span) AS HUGEINT),
+                CASE
+                    WHEN datepart('day', flashql_span) <> 0 THEN datepart('day', flashql_span)
+                    ELSE flashql.months_of(flashql_span)
+                END
+            )
+        END
+    )
+    FOR flashql_span IN [span]
 ][1];

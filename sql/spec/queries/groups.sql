@@ -28,3 +28,7 @@ SELECT dept_id FROM emp GROUP BY dept_id HAVING sum(salary) > (SELECT min(budget
 SELECT sum(a) + count(*) FROM (SELECT id AS a FROM emp) q;
 SELECT dept_id, any_value(dept_id) AS some, any_value(nullif(dept_id, 1)) AS other FROM emp GROUP BY dept_id;
 SELECT dept_id, regr_count(id, salary) AS n FROM emp GROUP BY dept_id;
+SELECT coalesce(title, '10'::text) AS c0, left(coalesce(title, '10'::text), 2) AS c2 FROM dept GROUP BY coalesce(title, '10'::text);
+SELECT coalesce(id, 0) AS c FROM dept GROUP BY 1 HAVING coalesce(id, 0) IN (2, 3) OR coalesce(id, 0) BETWEEN SYMMETRIC 9 AND 4;
+SELECT id + 1 AS z, (id + 1) * 2, row_number() OVER (ORDER BY id + 1) FROM dept GROUP BY z HAVING id + 1 > 2 ORDER BY id + 1 LIMIT 2;
+SELECT salary / 2 > 1, CASE WHEN salary / 2 > 1 THEN 'a' END, grouping(salary / 2) FROM emp GROUP BY ROLLUP (salary / 2);

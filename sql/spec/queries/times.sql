@@ -20,3 +20,9 @@ SELECT (sold_at AT TIME ZONE 'UTC' AT TIME ZONE 'America/New_York')::date AS day
 SELECT id, date_trunc('day', sold_at AT TIME ZONE 'Asia/Tokyo', 'Europe/Berlin') AS a, date_trunc('hour', sold_at AT TIME ZONE 'UTC', 'Asia/Kathmandu') FROM sale;
 SELECT id FROM sale WHERE extract(hour FROM sold_at AT TIME ZONE 'UTC' AT TIME ZONE 'Asia/Kolkata') BETWEEN 6 AND 18;
 SELECT id, rank() OVER (PARTITION BY (sold_at AT TIME ZONE 'UTC' AT TIME ZONE 'Europe/Paris')::date ORDER BY id) FROM sale;
+SELECT dept_id, avg(sold_at - timestamp '2024-01-01') AS a, sum(sold_at - timestamp '2024-01-01')::text AS s, max(age(sold_at, timestamp '2023-11-30')) AS m FROM sale GROUP BY dept_id;
+SELECT id FROM sale WHERE sold_at - timestamp '2024-01-15' > interval '-3 days' AND age(sold_at, timestamp '2023-01-01') <> interval '12 mons';
+SELECT id, rank() OVER (ORDER BY sold_at - timestamp '2024-01-15') FROM sale;
+SELECT dept_id, avg(extract(epoch FROM sold_at - timestamp '2024-01-01')) AS a, round(avg(extract(hour FROM sold_at AT TIME ZONE 'UTC' AT TIME ZONE 'Asia/Tokyo')), 2) AS h FROM sale GROUP BY dept_id;
+SELECT dept_id, justify_interval(sum(sold_at - timestamp '2024-01-01') / 2 * 3)::text AS s, date_trunc('hour', max(sold_at AT TIME ZONE 'Europe/Berlin'), 'Asia/Kolkata') AS m FROM sale GROUP BY dept_id;
+SELECT dept_id, stddev(extract(minute FROM sold_at AT TIME ZONE 'UTC' AT TIME ZONE 'Asia/Kathmandu')) AS d FROM sale GROUP BY dept_id;

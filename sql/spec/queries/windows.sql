@@ -27,3 +27,10 @@ SELECT id, count(*) OVER (ORDER BY salary RANGE BETWEEN 400.5 PRECEDING AND 1000
 SELECT id, count(*) OVER (ORDER BY sold_at DESC RANGE BETWEEN CURRENT ROW AND '15 days' FOLLOWING) AS a FROM sale;
 SELECT id, array_agg(salary::int) OVER (PARTITION BY active ORDER BY id) AS a, string_agg(name, ',') OVER (ORDER BY id DESC ROWS 2 PRECEDING) AS b FROM emp;
 SELECT id, last_value(dept_id) OVER (ORDER BY dept_id) AS a, nth_value(dept_id, 2) OVER (ORDER BY dept_id GROUPS BETWEEN 1 PRECEDING AND 1 FOLLOWING) AS b FROM emp;
+SELECT id, row_number() OVER (PARTITION BY extract(year FROM hired) ORDER BY id) AS place FROM emp;
+SELECT id, sum(salary) OVER (ORDER BY extract(year FROM hired), id) AS running FROM emp;
+SELECT id, rank() OVER (PARTITION BY salary / dept_id ORDER BY id) + 1, count(*) FILTER (WHERE salary > 2) OVER (PARTITION BY id % 2) FROM emp ORDER BY id LIMIT 3;
+SELECT dept_id, sum(count(*)) OVER (PARTITION BY avg(salary)) FROM emp GROUP BY dept_id;
+SELECT DISTINCT ON (id % 2) id, lag(name, 1, 'x') OVER (PARTITION BY id % 2 ORDER BY id DESC) FROM emp ORDER BY id % 2, id;
+SELECT d.id, d.id IN (SELECT row_number() OVER (PARTITION BY extract(year FROM e.hired) ORDER BY e.id) FROM emp e WHERE e.dept_id = d.id) FROM dept d;
+SELECT id, count(*) OVER (PARTITION BY doc -> 'a') FROM bag;

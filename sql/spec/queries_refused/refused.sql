@@ -63,14 +63,8 @@ a split at this pattern;
 SELECT corr(id, salary) FROM emp;
 depends on the order in which Postgres happens to read rows;
 
-SELECT jsonb_agg(DISTINCT id) FROM emp;
-jsonb_agg of DISTINCT values;
-
 SELECT id, sum(id) OVER (ORDER BY rate RANGE BETWEEN 1 PRECEDING AND CURRENT ROW) FROM numbers;
 a frame of RANGE by 1 over double precision;
-
-SELECT jsonb_build_object('rate', rate) FROM numbers;
-double precision in jsonb;
 
 SELECT age(sold_at) FROM sale;
 another one at each call;
@@ -80,3 +74,27 @@ is not translated;
 
 SELECT date_bin('1 month', sold_at, timestamp '2001-01-01') FROM sale;
 date_bin of timestamp;
+
+SELECT jsonb_agg(DISTINCT e) FROM emp e;
+DISTINCT of whole rows;
+
+SELECT count(DISTINCT e) FROM emp e;
+DISTINCT of whole rows;
+
+SELECT row_to_json(q) FROM dept d LEFT JOIN (SELECT id, dept_id FROM emp) q ON q.dept_id = d.id;
+the whole row q;
+
+SELECT to_json(t) FROM (SELECT at::timestamptz AS t FROM bag) AS t(x);
+is not translated;
+
+SELECT doc FROM bag EXCEPT SELECT '{}'::jsonb FROM bag;
+EXCEPT of jsonb;
+
+SELECT jsonb_agg(DISTINCT doc) FROM bag;
+the order of jsonb;
+
+SELECT doc, count(*) FROM bag GROUP BY ROLLUP (doc);
+jsonb among the keys of grouping sets;
+
+WITH RECURSIVE r AS (SELECT doc AS d FROM bag UNION SELECT d -> 'a' FROM r) SELECT * FROM r;
+jsonb in WITH RECURSIVE;
