@@ -13,6 +13,7 @@ from sqlglot import exp
 
 from flashql.datatypes import PgType
 from flashql.planner.collations import COLLATE_HINT, deterministic, is_ascii, knows_ascii, plain
+from flashql.planner.containers import Translate, quantified
 from flashql.planner.literals import BOOL, BPCHAR
 from flashql.planner.scalars import Scalar, as_text, function, merged_collation, refuse
 
@@ -41,6 +42,14 @@ def in_ascii(pattern: str, collation: str | None) -> str:
             piece = _SHORT[piece[1]] if within else f"[{_SHORT[piece[1]]}]"
         made += piece
     return made
+
+
+def match(node: exp.Expr, translate: Translate) -> Scalar:
+    """`value ~ 'pattern'` and `~*`, also of any or all of an array."""
+    found = quantified(node, translate)
+    if found is not None:
+        return found
+    return matched(translate(node.this), translate(node.expression), ignore_case=isinstance(node, exp.RegexpILike))
 
 
 def matched(value: Scalar, pattern: Scalar, *, ignore_case: bool = False) -> Scalar:

@@ -145,12 +145,12 @@ def constant(text: str, type_: PgType) -> Scalar:
     """A string constant read as a type; raises `NotSupported` when the spelling is not safe."""
     if type_.kind == "e":
         return Scalar(exp.Literal.string(text), type_)
+    if type_.oid == INTERVAL:
+        return interval(text, None)
     if type_.element is not None:
         words = literals.array_elements(text)
         items = [exp.Null() if word is None else constant(word, type_.element).node for word in words]
         return Scalar(cast(exp.Array(expressions=items), ladder(type_)[0].name), type_)
-    if type_.oid == INTERVAL:
-        return interval(text, None)
     plain = literals.canonical(text, type_.oid)
     if type_.oid in INTEGERS:
         return Scalar(cast(number_node(plain), LOCAL_TYPES[type_.oid]), type_)

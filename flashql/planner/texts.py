@@ -9,7 +9,7 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner import binary, containers, documents, functions, letters, lists, patterns
+from flashql.planner import binary, containers, documents, functions, letters, lists
 from flashql.planner.collations import Locale
 from flashql.planner.literals import BYTEA, JSONB, TEXT, UNKNOWN
 from flashql.planner.scalars import TEXTS, Scalar, as_text, merged_collation, operand, refuse
@@ -27,15 +27,6 @@ def like(node: exp.Expr, translate: Translate, locale: Locale | None, escape: st
     if isinstance(node, exp.ILike):
         return letters.ilike(node, value, escape, locale)
     return functions.like(node, value, translate(node.expression), escape)
-
-
-def matched(node: exp.Expr, translate: Translate, _: Locale | None) -> Scalar:
-    """`~` and `~*`, also of ANY and ALL patterns of a list."""
-    found = containers.quantified(node, translate)
-    if found is not None:
-        return found
-    ignore_case = isinstance(node, exp.RegexpILike)
-    return patterns.matched(translate(node.this), translate(node.expression), ignore_case=ignore_case)
 
 
 def cased(node: exp.Expr, translate: Translate, locale: Locale | None) -> Scalar:
@@ -102,7 +93,6 @@ RULES: Final[dict[type[exp.Expr], tuple[set[str], Callable[[exp.Expr, Translate,
     exp.Collate: ({"this", "expression"}, collate),
     exp.DPipe: ({"this", "expression", "safe"}, concatenation),
     exp.Trim: ({"this", "expression", "position"}, trim),
-    **dict.fromkeys((exp.RegexpLike, exp.RegexpILike), ({"this", "expression"}, matched)),
     exp.Lower: ({"this"}, cased),
     exp.Upper: ({"this"}, cased),
 }

@@ -27,6 +27,7 @@ from flashql.planner import (
     moments,
     numbers,
     paths,
+    patterns,
     records,
     rows,
     strings,
@@ -46,7 +47,15 @@ from flashql.planner.literals import (
     UNKNOWN,
     number_type,
 )
-from flashql.planner.operators import OTHERWISE, check_comparable, compared, key_of, negated, unified, written_otherwise
+from flashql.planner.operators import (
+    OTHERWISE,
+    check_comparable,
+    compared,
+    key_of,
+    negated,
+    unified,
+    written_otherwise,
+)
 from flashql.planner.predicates import to_origin
 from flashql.planner.scalars import (
     FLOATS,
@@ -67,7 +76,6 @@ from flashql.planner.scalars import (
 from flashql.planner.scopes import Scope, TableScope
 
 __all__ = ["to_local", "to_origin"]
-
 
 _BOOLEAN: Final = PgType(BOOL, -1, "boolean")
 
@@ -365,6 +373,7 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
     exp.Cast: ({"this", "to"}, _cast),
     exp.Anonymous: ({"this", "expressions"}, _named),
     exp.Round: ({"this", "decimals"}, _call(calls.rounded, "this", "decimals")),
+    **dict.fromkeys((exp.RegexpLike, exp.RegexpILike), ({"this", "expression"}, _contained(patterns.match))),
     exp.Abs: ({"this"}, _call(functions.absolute, "this")),
     exp.Length: ({"this"}, _call(functions.length, "this")),
     exp.Left: ({"this", "expression"}, _call(functions.left, "this", "expression")),
