@@ -30,7 +30,6 @@ from flashql.planner import (
     patterns,
     records,
     rows,
-    strings,
     texts,
 )
 from flashql.planner.arithmetic import arithmetic, in_turn
@@ -249,10 +248,6 @@ def _arithmetic(node: exp.Expr, scope: Scope) -> Scalar:
     return dated or arithmetic(type(node), left, right)
 
 
-def _bits(node: exp.Expr, scope: Scope) -> Scalar:
-    return bits.combined_bits(type(node), translate(node.this, scope), translate(node.expression, scope))
-
-
 def _coalesce(node: exp.Expr, scope: Scope) -> Scalar:
     ready, model = unified([translate(v, scope) for v in (node.this, *node.expressions)], "COALESCE")
     first, *rest = (v.node for v in ready)
@@ -379,10 +374,6 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
     exp.Left: ({"this", "expression"}, _call(functions.left, "this", "expression")),
     exp.Right: ({"this", "expression"}, _call(functions.right, "this", "expression")),
     exp.Substring: ({"this", "start", "length"}, _call(matches.substring, "this", "start", "length")),
-    exp.Overlay: (
-        {"this", "expression", "from_", "for_"},
-        _call(strings.overlaid, "this", "expression", "from_", "for_"),
-    ),
     exp.StartsWith: ({"this", "expression"}, _call(functions.starts_with, "this", "expression")),
     exp.StrPosition: ({"this", "substr"}, _call(functions.position, "this", "substr")),
     exp.Replace: (
@@ -394,7 +385,7 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
     exp.BitwiseRightShift: _binary(_call(bits.shifted("shifted_right"), "this", "expression")),
     exp.Pow: _binary(_call(numbers.power, "this", "expression")),
     **dict.fromkeys(OTHERWISE, ({"this"}, lambda node, _: written_otherwise(node))),
-    **dict.fromkeys((exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseXor), _binary(_bits)),
+    **{kind: _binary(_call(rule, "this", "expression")) for kind, rule in bits.COMBINED.items()},
     **{kind: (allowed, _of_place(rule)) for kind, (allowed, rule) in (texts.RULES | moments.RULES).items()},
     **{kind: (allowed, _contained(rule)) for kind, (allowed, rule) in containers.RULES.items()},
     **dict.fromkeys((exp.And, exp.Or), _binary(_connector)),
