@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from sqlglot import exp
@@ -23,6 +24,9 @@ def combined_bits(kind: type[exp.Expr], left: Scalar, right: Scalar) -> Scalar:
     sides = [operand(cast(one.node, LOCAL_TYPES[type_.oid])) for one in (left, right)]
     node = function("XOR", *sides) if kind is exp.BitwiseXor else kind(this=sides[0], expression=sides[1])
     return Scalar(cast(node, LOCAL_TYPES[type_.oid]), type_)
+
+
+COMBINED: Final = {kind: partial(combined_bits, kind) for kind in _BITS}
 
 
 def flipped_bits(value: Scalar) -> Scalar:

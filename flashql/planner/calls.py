@@ -9,10 +9,23 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner import bits, composing, dates, documents, formats, intervals, lists, numbers, paths, strings
+from flashql.planner import (
+    binary,
+    bits,
+    composing,
+    dates,
+    documents,
+    formats,
+    intervals,
+    lists,
+    matches,
+    numbers,
+    paths,
+    strings,
+)
 from flashql.planner.arithmetic import rounded as rounded_to
-from flashql.planner.functions import converted
-from flashql.planner.literals import BOOL, FLOAT4, FLOAT8, INT2, INT4, INT8, NUMERIC, TEXT, UNKNOWN, VARCHAR
+from flashql.planner.functions import converted, length
+from flashql.planner.literals import BOOL, BYTEA, FLOAT4, FLOAT8, INT2, INT4, INT8, NUMERIC, TEXT, UNKNOWN, VARCHAR
 from flashql.planner.parsing import PREFIX
 from flashql.planner.scalars import (
     FLOATS,
@@ -112,12 +125,16 @@ def _format(pattern: Scalar, *values: Scalar) -> Scalar:
     return strings.formatted(pattern, *(_shown(one) for one in values))
 
 
+def _shown_as_cast(value: Scalar) -> Scalar:
+    return as_text(value) if value.oid in {*TEXTS, UNKNOWN} else converted(value, _TEXT)
+
+
 def _num_nonnulls(*values: Scalar) -> Scalar:
     return Scalar(exp.Sub(this=exp.Literal.number(len(values)), expression=_num_nulls(*values).node), _INTEGER)
 
 
 def _md5(value: Scalar) -> Scalar:
-    return Scalar(function("MD5", as_text(value).node), _TEXT, "default")
+    return Scalar(function("MD5", value.node if value.oid == BYTEA else as_text(value).node), _TEXT, "default")
 
 
 def _num_nulls(*values: Scalar) -> Scalar:
@@ -175,13 +192,20 @@ _FUNCTIONS: Final[dict[str, tuple[int, int, Callable[..., Scalar]]]] = {
     "translate": (3, 3, strings.translated),
     "ascii": (1, 1, strings.first_code),
     "chr": (1, 1, strings.character),
-    "octet_length": (1, 1, strings.octets),
+    "octet_length": (1, 1, lambda value: (length if value.oid == BYTEA else strings.octets)(value)),
     "bit_length": (1, 1, strings.bits),
+    "get_byte": (2, 2, binary.byte),
+    "sha256": (1, 1, partial(binary.digest, "sha256")),
+    "encode": (2, 2, binary.encoded),
+    "decode": (2, 2, binary.decoded),
     "strpos": (2, 2, strings.position),
     **{name: (1, 1, bits.digits(name)) for name in ("to_bin", "to_oct", "to_hex")},
     "format": (1, _MANY, _format),
-    "regexp_replace": (3, 4, strings.replaced_pattern),
-    "regexp_split_to_array": (2, 2, strings.split_at),
+    "regexp_match": (2, 2, matches.parts),
+    "regexp_substr": (2, 2, matches.whole),
+    "regexp_count": (2, 2, matches.count),
+    "regexp_replace": (3, 4, matches.replaced),
+    "regexp_split_to_array": (2, 2, matches.split),
     "md5": (1, 1, _md5),
     "cardinality": (1, 1, lists.cardinality),
     "array_length": (2, 2, lists.length),
@@ -196,7 +220,9 @@ _FUNCTIONS: Final[dict[str, tuple[int, int, Callable[..., Scalar]]]] = {
     "array_reverse": (1, 1, lists.reverse),
     "array_sort": (1, 1, lists.sort),
     "array_to_string": (2, 3, lists.joined),
-    "string_to_array": (2, 2, lists.split),
+    "string_to_array": (2, 3, lists.split),
+    "quote_literal": (1, 1, lambda value: strings.quoted(_shown_as_cast(value))),
+    "quote_nullable": (1, 1, lambda value: strings.quoted_or_null(_shown_as_cast(value))),
     **{name: (0, _MANY, partial(composing.object_, name)) for name in ("jsonb_build_object", "json_build_object")},
     **{name: (0, _MANY, partial(composing.array, name)) for name in ("jsonb_build_array", "json_build_array")},
     **{name: (1, 1, partial(composing.converted_whole, name)) for name in ("to_jsonb", "to_json")},

@@ -62,8 +62,6 @@ def subscript(node: exp.Expr, translate: Translate) -> Scalar:
     value = translate(node.this)
     if value.oid == JSONB and len(node.expressions) == 1:
         return paths.subscripted(value, _step(place, translate))
-    if value.oid == JSONB or len(node.expressions) > 1:
-        raise refuse(f"the subscript {node.sql('postgres')}", "Write ->.")
     if isinstance(place, exp.Slice):
         bounds = (place.this, place.expression)
         if place.args.get("step") is None and all(one is None or isinstance(one, _PLACES) for one in bounds):

@@ -97,6 +97,8 @@ def cast_target(type_: exp.DataType) -> PgType:
         return PgType(VARCHAR, sizes[0] + 4, f"character varying({sizes[0]})")
     if type_.this in (exp.DType.TIMESTAMP, exp.DType.TIMESTAMPTZ) and len(sizes) == len(type_.expressions) == 1:
         return replace(_CAST_TARGETS[type_.this], typmod=min(sizes[0], 6))
+    if type_.this == exp.DType.CHAR and len(sizes) == len(type_.expressions) == 1 and sizes[0] > 0:
+        return PgType(BPCHAR, sizes[0] + 4, f"character({sizes[0]})")
     target_or_none = _CAST_TARGETS.get(type_.this)
     if target_or_none is None or type_.expressions or type_.args.get("nested"):
         raise refuse(f"a cast to {type_.sql('postgres')}")
@@ -112,11 +114,16 @@ def converted(value: Scalar, target: PgType) -> Scalar:
         plain = replace(target, typmod=-1)
         return dates.rounded(converted(value, plain), target.typmod, target)
     if value.text is not None:
-        value = constant(value.text, PgType(TEXT) if target.oid == VARCHAR else target)
+        value = constant(value.text, PgType(TEXT) if target.oid in (VARCHAR, BPCHAR) else target)
     if target.oid == NUMERIC:
         return _to_numeric(value, target)
     if target.oid in {TEXT, VARCHAR}:
         return _to_text(value, target)
+    if target.oid == BPCHAR:
+        text = value if value.oid == BPCHAR else _text_of(value)  # cut and filled with spaces to its length
+        size = exp.Literal.number(target.typmod - 4)
+        padded = function("RPAD", text.node, size, exp.Literal.string(" "))
+        return Scalar(padded, target, text.collation, text.explicit)
     if target.oid == value.oid:
         return value
     if (value.oid, target.oid) == (JSON, JSONB):
@@ -220,8 +227,8 @@ def like(node: exp.Expr, value: Scalar, pattern: Scalar, escape: str) -> Scalar:
 
 def _like_any(value: Scalar, pattern: Scalar, escape: str, *, negate: bool) -> Scalar:
     """A pattern that is another one in every row."""
-    if escape != "\\":
-        raise refuse("LIKE with ESCAPE and a pattern that is not a constant")
+    if len(escape) != 1 or escape in "%_":
+        raise refuse("LIKE with such an ESCAPE and a pattern that is not a constant")
     matched: exp.Expr = exp.Like(this=operand(value.node), expression=operand(pattern.node))
     matched = exp.Escape(this=matched, expression=exp.Literal.string(escape))
     return Scalar(exp.Not(this=exp.Paren(this=matched)) if negate else matched, _BOOLEAN)
@@ -242,7 +249,9 @@ def starts_with(value: Scalar, prefix: Scalar) -> Scalar:
 
 
 def length(value: Scalar) -> Scalar:
-    """Length in code points; char(n) without its padding."""
+    """Length in code points; char(n) without its padding; of bytes how many they are."""
+    if value.oid == BYTEA:
+        return Scalar(cast(function("OCTET_LENGTH", value.node), "INTEGER"), _INTEGER)
     return Scalar(cast(function("LENGTH", as_text(value).node), "INTEGER"), _INTEGER)
 
 
@@ -275,7 +284,7 @@ def substring(value: Scalar, start: Scalar, count: Scalar | None) -> Scalar:
     """The standard's window, which may begin before the text; DuckDB counts such a start from the end."""
     text = as_text(value)
     if start.number is None or (count is not None and count.number is None):
-        size = exp.Literal.number(2**31) if count is None else _integer(count)
+        size = exp.Literal.number(2**32 - 1) if count is None else _integer(count)  # to the end, wherever it begins
         node = call("substring", text.node, _integer(start), size)
         return Scalar(node, _TEXT, text.collation, text.explicit)
     first, begin = int(start.number), max(int(start.number), 1)

@@ -160,16 +160,20 @@ def joined(value: Scalar, separator: Scalar, null: Scalar | None = None) -> Scal
     listed: exp.Expr = cast(_held(value, "array_to_string"), "VARCHAR[]")
     if null is not None:
         listed = call("without_nulls", listed, as_text(null).node)
-    node = call("listed", listed, as_text(separator).node)
+    node = call("listed" if separator.text is not None else "listed_by", listed, as_text(separator).node)
     return Scalar(node, _TEXT, value.collation or "default")
 
 
-def split(value: Scalar, separator: Scalar) -> Scalar:
-    """string_to_array by a constant: of the empty text nothing."""
+def split(value: Scalar, separator: Scalar, null: Scalar | None = None) -> Scalar:
+    """string_to_array: of the empty text nothing; by NULL its characters. What is equal to `null` is null."""
     text = as_text(value)
-    if not separator.text:
-        raise refuse("string_to_array by what is not a constant", "Write a constant separator.")
-    node = call("split", text.node, exp.Literal.string(separator.text))
+    if separator.text:
+        node = call("split", text.node, exp.Literal.string(separator.text))
+    else:
+        by = cast(exp.Null(), "TEXT") if separator.is_null else as_text(separator).node
+        node = call("split_by", text.node, by)
+    if null is not None and not null.is_null:
+        node = call("with_nulls", node, as_text(null).node)
     return Scalar(node, array_of(_TEXT), text.collation)
 
 

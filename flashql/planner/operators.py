@@ -106,9 +106,10 @@ def negated(value: Scalar) -> Scalar:
 
 def unified(values: Sequence[Scalar], what: str) -> tuple[list[Scalar], Scalar]:
     """Values as alternatives for one result, and a model of that result; raises `NotSupported`."""
-    if any(v.oid == BPCHAR for v in values):
+    sized = {v.type for v in values if not v.is_null}
+    if any(v.oid == BPCHAR for v in values) and (len(sized) > 1 or what not in ("COALESCE", "CASE")):
         raise refuse(f"{what} of char(n)", "Cast it to text.")
-    ready = coerced(values, what, comparing=False)
+    ready = list(values) if BPCHAR in {v.oid for v in values} else coerced(values, what, comparing=False)
     typed = [v for v in ready if not v.is_null]
     if not typed:
         raise refuse(f"{what} of nothing but NULL")

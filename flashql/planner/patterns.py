@@ -12,17 +12,36 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner.collations import COLLATE_HINT, deterministic, knows_ascii
+from flashql.planner.collations import COLLATE_HINT, deterministic, is_ascii, knows_ascii, plain
 from flashql.planner.containers import Translate, quantified
 from flashql.planner.literals import BOOL, BPCHAR
 from flashql.planner.scalars import Scalar, as_text, function, merged_collation, refuse
 
-_PLAIN = r"[^\\.\[\](){}|*+?^$]"  # a character that means itself
-_ESCAPED = r"\\[.\[\](){}|*+?^$\-/]"
-_CLASS = r"\[\^?(?:[A-Za-z0-9]-[A-Za-z0-9]|[A-Za-z0-9 _.,:;@#%&/'\"<>=!~])+\]"
-_ATOM = rf"(?:{_PLAIN}|{_ESCAPED}|{_CLASS}|\.)"
+PLAIN = r"[^\\.\[\](){}|*+?^$]"  # a character that means itself
+ESCAPED = r"\\[.\[\](){}|*+?^$\-/]"
+CLASS = r"\[\^?(?:[A-Za-z0-9]-[A-Za-z0-9]|[A-Za-z0-9 _.,:;@#%&/'\"<>=!~\t\n\r\f\v])+\]"
+_ATOM = rf"(?:{PLAIN}|{ESCAPED}|{CLASS}|\.)"
 _COMMON: Final = re.compile(rf"(?:{_ATOM}(?:[*+?]|\{{[0-9]{{1,2}}(?:,[0-9]{{0,2}})?\}})?|[()|]|(?<=\))[*+?])*")
-_ANCHORED: Final = re.compile(r"(?s)(\^?)(.*?)((?<!\\)\$)?")
+# Anchors where an alternative begins or ends.
+_ANCHOR: Final = re.compile(rf"({CLASS}|{ESCAPED})|(?:(?<=[(|])|\A)\^|\$(?=[|)]|\Z)", re.DOTALL)
+_SHORT: Final = {"d": "0-9", "w": "A-Za-z0-9_", "s": " \t\n\r\f\v"}
+_LIBC: Final = re.compile(r"C\.(?:UTF-?8|utf8)|pg_c_utf8|[a-z]{2,3}_[A-Z]{2}\.(?:UTF-?8|utf8)")
+
+
+def in_ascii(pattern: str, collation: str | None) -> str:
+    r"""The pattern with its \d, \w and \s written out where the collation says that they are ASCII's alone.
+
+    The C library has no other digits than those (ISO C: iswdigit).
+    """
+    name = plain(collation or "").rpartition("+")[2]
+    known = "dws" if is_ascii(name) else "d" if _LIBC.fullmatch(name) else ""
+    made, within = "", False
+    for piece in re.findall(r"\\.|\[\^?|.", pattern, re.DOTALL):
+        within = (within or piece.startswith("[")) and piece != "]"
+        if piece[0] == "\\" and piece[1:] in _SHORT and piece[1:] in known:
+            piece = _SHORT[piece[1]] if within else f"[{_SHORT[piece[1]]}]"
+        made += piece
+    return made
 
 
 def match(node: exp.Expr, translate: Translate) -> Scalar:
@@ -43,8 +62,9 @@ def matched(value: Scalar, pattern: Scalar, *, ignore_case: bool = False) -> Sca
     collation, _ = merged_collation([text])
     if not deterministic(collation):
         raise refuse(f"a match under collation {collation}", 'Write COLLATE "C" after the column.')
-    _require_common(pattern.text)
-    written = _of_both_cases(pattern.text, collation) if ignore_case else pattern.text
+    written = in_ascii(pattern.text, collation)
+    _require_common(written)
+    written = _of_both_cases(written, collation) if ignore_case else written
     return Scalar(
         function("REGEXP_MATCHES", text.node, exp.Literal.string(written), exp.Literal.string("s")),
         PgType(BOOL, -1, "boolean"),
@@ -55,7 +75,7 @@ def _of_both_cases(pattern: str, collation: str | None) -> str:
     """The pattern with both cases of each letter, as Postgres makes it (regc_locale.c: allcases)."""
     if not pattern.isascii() or not knows_ascii(collation):
         raise refuse(f"the pattern {pattern!r} without regard to case under collation {collation}", COLLATE_HINT)
-    pieces = re.findall(rf"{_CLASS}|{_ESCAPED}|.", pattern, re.DOTALL)
+    pieces = re.findall(rf"{CLASS}|{ESCAPED}|.", pattern, re.DOTALL)
     return "".join(_with_cases(piece) for piece in pieces)
 
 
@@ -72,10 +92,8 @@ def _with_cases(piece: str) -> str:
 
 
 def _require_common(pattern: str) -> None:
-    parts = _ANCHORED.fullmatch(pattern)
-    body = parts[2] if parts is not None else ""
-    alternatives = "|" in body and (parts is None or parts[1] or parts[3])
-    if parts is None or alternatives or "(?" in body or "***" in body or not _COMMON.fullmatch(body):
+    body = _ANCHOR.sub(lambda part: part[1] or "", pattern)
+    if "(?" in body or "***" in body or not _COMMON.fullmatch(body):
         raise refuse(f"the pattern {pattern!r}", "Use LIKE, or letters, classes, groups and repetitions alone.")
     try:
         re.compile(pattern)

@@ -16,7 +16,7 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType, ladder
-from flashql.planner import documents, lists, strings
+from flashql.planner import documents, lists, matches
 from flashql.planner.aggregates import aggregate_name
 from flashql.planner.arithmetic import call
 from flashql.planner.blocks import conjuncts
@@ -293,7 +293,7 @@ def _pieces(text: Scalar, separator: Scalar) -> list[Listed]:
 
 def _matches_between(text: Scalar, pattern: Scalar) -> list[Listed]:
     """regexp_split_to_table: of the empty text itself."""
-    array = strings.split_at(text, pattern)
+    array = matches.split(text, pattern)
     return [Listed(array.node, Scalar(exp.Null(), _TEXT, array.collation))]
 
 

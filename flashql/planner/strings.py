@@ -14,7 +14,6 @@ from flashql.datatypes import PgType
 from flashql.planner.arithmetic import call
 from flashql.planner.collations import is_ascii
 from flashql.planner.functions import require_bytes
-from flashql.planner.lists import array_of
 from flashql.planner.literals import BPCHAR, INT4, TEXT
 from flashql.planner.scalars import (
     INTEGERS,
@@ -25,6 +24,7 @@ from flashql.planner.scalars import (
     function,
     merged_collation,
     number_node,
+    operand,
     refuse,
 )
 
@@ -62,8 +62,7 @@ def initcap(value: Scalar) -> Scalar:
 def padded(name: str, value: Scalar, length: Scalar, fill: Scalar | None = None) -> Scalar:
     """Lpad and rpad: cut where it is longer than `length`; nothing is filled with the empty text."""
     text, wanted = as_text(value), count(length, name)
-    if fill is not None and fill.text is None:
-        raise refuse(f"{name} with what is not a constant")
+    filling = exp.Literal.string(" ") if fill is None else as_text(fill).node
     zero = exp.Literal.number(0)
     size = exp.Case(
         ifs=[
@@ -71,10 +70,12 @@ def padded(name: str, value: Scalar, length: Scalar, fill: Scalar | None = None)
             exp.If(this=exp.LTE(this=wanted.copy(), expression=zero.copy()), true=zero.copy()),
         ]
     )
+    node: exp.Expr = function(name.upper(), text.node, cast(size, "INTEGER"), filling)
     if fill is not None and not fill.text:
-        return made(function("LEFT", text.node, size), text)
-    filling = exp.Literal.string(" " if fill is None else fill.text)
-    return made(function(name.upper(), text.node, cast(size, "INTEGER"), filling), text)
+        nothing = exp.EQ(this=operand(filling.copy()), expression=exp.Literal.string(""))
+        cut = function("LEFT", text.node.copy(), size.copy())
+        node = cut if fill.text == "" else exp.Case(ifs=[exp.If(this=nothing, true=cut)], default=node)
+    return made(node, text)
 
 
 def translated(value: Scalar, these: Scalar, those: Scalar) -> Scalar:
@@ -126,61 +127,57 @@ def repeated(value: Scalar, times: Scalar) -> Scalar:
 
 
 def field_of(value: Scalar, delimiter: Scalar, place: Scalar) -> Scalar:
-    """split_part: the part at a place from 1, from the end where it is negative."""
-    text = as_text(value)
-    if not delimiter.text:
-        raise refuse("split_part by what is not a constant", "Write a constant delimiter.")
+    """split_part: the part at a place from 1, from the end where it is negative; by nothing the whole is the first."""
+    text, by = as_text(value), as_text(delimiter)
+    require_bytes([text, by], "split_part")
     number = count(place, "split_part")
-    node: exp.Expr = function("SPLIT_PART", text.node, exp.Literal.string(delimiter.text), number)
-    if place.number in (None, "0"):
-        zero = exp.EQ(this=number.copy(), expression=exp.Literal.number(0))
-        node = exp.Case(ifs=[exp.If(this=zero, true=_error("field position must not be zero"))], default=node)
-    return made(node, text)
+    if delimiter.text and place.number not in (None, "0"):
+        return made(function("SPLIT_PART", text.node, by.node, number), text)
+    return made(call("split_part", text.node, by.node, number), text)
+
+
+def overlaid(value: Scalar, new: Scalar, start: Scalar, length: Scalar | None = None) -> Scalar:
+    """overlay: other text in place of what is from a place on."""
+    texts = [as_text(value), as_text(new)]
+    size = function("LENGTH", texts[1].node.copy()) if length is None else count(length, "overlay")
+    return made(call("overlay", *(one.node for one in texts), count(start, "overlay"), size), *texts)
+
+
+def quoted(value: Scalar) -> Scalar:
+    """quote_literal."""
+    text = as_text(value)
+    return made(call("quoted", text.node), text)
+
+
+def quoted_or_null(value: Scalar) -> Scalar:
+    """quote_nullable."""
+    text = quoted(value)
+    return made(exp.Coalesce(this=text.node, expressions=[exp.Literal.string("NULL")]), text)
+
+
+_FIELD: Final = re.compile(r"%(?:%|(?:([1-9][0-9]?)\$)?([sL]))")
 
 
 def formatted(pattern: Scalar, *values: Scalar) -> Scalar:
-    """format() with a constant pattern of %s and %%; null is shown as nothing."""
-    if pattern.text is None or not re.fullmatch(r"(?:[^%]|%%|%s)*", pattern.text):
-        raise refuse("format with another pattern than a constant with %s and %%")
-    pieces = re.split(r"(%s|%%)", pattern.text)
-    if pieces.count("%s") > len(values):
-        raise refuse("format with too few arguments")
-    given = iter(values)
-    parts = []
-    for piece in pieces:
-        if piece == "%s":
-            parts.append(next(given).node)
-        elif piece:
-            parts.append(exp.Literal.string("%" if piece == "%%" else piece))
-    return made(function("CONCAT", *parts or [exp.Literal.string("")]), *(one for one in values if one.oid in TEXTS))
-
-
-_MARKS = r" _,:;@#%&/'\"<>=!~-"
-_SINGLE: Final = re.compile(rf"(?:\[\^?(?:[A-Za-z0-9]-[A-Za-z0-9]|[A-Za-z0-9.+()*{_MARKS}])+\]|[A-Za-z0-9{_MARKS}])\+?")
-_LITERAL: Final = re.compile(rf"(?:[A-Za-z0-9{_MARKS}]|\\[.$+*?()\[\]{{}}|^-])+")
-
-
-def split_at(value: Scalar, pattern: Scalar) -> Scalar:
-    """regexp_split_to_array by one character or class, once or as often as it follows itself; or by plain text."""
-    text = as_text(value)
-    require_bytes([text], "regexp_split_to_array")
-    if pattern.text is None or not (_SINGLE.fullmatch(pattern.text) or _LITERAL.fullmatch(pattern.text)):
-        raise refuse("a split at this pattern", "Patterns are one class of characters, or plain text.")
-    node = function("STRING_SPLIT_REGEX", text.node, exp.Literal.string(pattern.text))
-    return Scalar(node, array_of(_TEXT), text.collation)
-
-
-def replaced_pattern(value: Scalar, pattern: Scalar, by: Scalar, flags: Scalar | None = None) -> Scalar:
-    """regexp_replace of one character or class, once or as often as it follows itself; or of plain text.
-
-    What of a longer pattern is matched depends on the implementation: the longest in Postgres, the first in RE2.
-    """
-    text = as_text(value)
-    require_bytes([text], "regexp_replace")
-    simple = pattern.text is not None and (_SINGLE.fullmatch(pattern.text) or _LITERAL.fullmatch(pattern.text))
-    if not simple or by.text is None or "\\" in by.text or (flags is not None and flags.text not in ("", "g")):
-        raise refuse("regexp_replace of this", "Patterns are one class of characters, or plain text; flags are 'g'.")
-    assert pattern.text is not None
-    options = exp.Literal.string("gs" if flags is not None and flags.text else "s")
-    node = function("REGEXP_REPLACE", text.node, exp.Literal.string(pattern.text), exp.Literal.string(by.text), options)
-    return made(node, text)
+    """format() with a constant pattern of %s, %L, %1$s and %%; null is shown as nothing, or by %L as NULL."""
+    if pattern.text is None or "%" in _FIELD.sub("", pattern.text):
+        raise refuse(
+            "format with another pattern than a constant with %s, %L and %%",
+            "Which names %I quotes depends on the server's version.",
+        )
+    parts: list[exp.Expr] = []
+    at = place = 0
+    for field in _FIELD.finditer(pattern.text):
+        between, at = pattern.text[at : field.start()] + "%" * (field[0] == "%%"), field.end()
+        if between:
+            parts.append(exp.Literal.string(between))
+        if field[0] == "%%":
+            continue
+        place = int(field[1]) if field[1] else place + 1
+        if place > len(values):
+            raise refuse("format with too few arguments")
+        one = values[place - 1]
+        parts.append((quoted_or_null(one) if field[2] == "L" else one).node.copy())
+    if pattern.text[at:] or not parts:
+        parts.append(exp.Literal.string(pattern.text[at:]))
+    return made(function("CONCAT", *parts), *(one for one in values if one.oid in TEXTS))

@@ -9,9 +9,9 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner import containers, documents, functions, letters, lists
+from flashql.planner import binary, containers, documents, functions, letters, lists, strings
 from flashql.planner.collations import Locale
-from flashql.planner.literals import JSONB, TEXT, UNKNOWN
+from flashql.planner.literals import BYTEA, JSONB, TEXT, UNKNOWN
 from flashql.planner.scalars import TEXTS, Scalar, as_text, merged_collation, operand, refuse
 from flashql.planner.scopes import folded
 
@@ -27,6 +27,12 @@ def like(node: exp.Expr, translate: Translate, locale: Locale | None, escape: st
     if isinstance(node, exp.ILike):
         return letters.ilike(node, value, escape, locale)
     return functions.like(node, value, translate(node.expression), escape)
+
+
+def overlay(node: exp.Expr, translate: Translate, _: Locale | None) -> Scalar:
+    """`overlay(text placing other from 2 for 3)`."""
+    given = (node.args.get(name) for name in ("this", "expression", "from_", "for_"))
+    return strings.overlaid(*(translate(one) for one in given if one is not None))
 
 
 def cased(node: exp.Expr, translate: Translate, locale: Locale | None) -> Scalar:
@@ -63,6 +69,8 @@ def concatenation(node: exp.Expr, translate: Translate, _: Locale | None) -> Sca
     if listed is not None:
         return listed
     oids = {one.oid for one in values}
+    if oids == {BYTEA}:
+        return binary.joined(*values)
     if JSONB in oids and oids <= {JSONB, UNKNOWN} and not any(one.is_null for one in values):
         return documents.joined(*values)
     if not oids & {*TEXTS, UNKNOWN}:
@@ -91,6 +99,7 @@ RULES: Final[dict[type[exp.Expr], tuple[set[str], Callable[[exp.Expr, Translate,
     exp.Collate: ({"this", "expression"}, collate),
     exp.DPipe: ({"this", "expression", "safe"}, concatenation),
     exp.Trim: ({"this", "expression", "position"}, trim),
+    exp.Overlay: ({"this", "expression", "from_", "for_"}, overlay),
     exp.Lower: ({"this"}, cased),
     exp.Upper: ({"this"}, cased),
 }

@@ -23,6 +23,7 @@ from flashql.planner import (
     functions,
     intervals,
     lists,
+    matches,
     moments,
     numbers,
     paths,
@@ -35,7 +36,6 @@ from flashql.planner.arithmetic import arithmetic, in_turn
 from flashql.planner.collations import DEFAULT, Locale, of_database
 from flashql.planner.literals import (
     BOOL,
-    BPCHAR,
     DATE,
     FLOAT4,
     INT4,
@@ -248,10 +248,6 @@ def _arithmetic(node: exp.Expr, scope: Scope) -> Scalar:
     return dated or arithmetic(type(node), left, right)
 
 
-def _bits(node: exp.Expr, scope: Scope) -> Scalar:
-    return bits.combined_bits(type(node), translate(node.this, scope), translate(node.expression, scope))
-
-
 def _coalesce(node: exp.Expr, scope: Scope) -> Scalar:
     ready, model = unified([translate(v, scope) for v in (node.this, *node.expressions)], "COALESCE")
     first, *rest = (v.node for v in ready)
@@ -271,8 +267,8 @@ def _extreme(node: exp.Expr, scope: Scope) -> Scalar:
 
 def _nullif(node: exp.Expr, scope: Scope) -> Scalar:
     first, second = (translate(side, scope) for side in (node.this, node.expression))
-    if first.oid in {BPCHAR, UNKNOWN}:
-        raise refuse("NULLIF of char(n) or of an untyped constant", "Cast it to text.")
+    if first.oid == UNKNOWN:
+        raise refuse("NULLIF of an untyped constant", "Cast it to text.")
     if second.oid not in (first.oid, UNKNOWN) and second.number is None:
         raise refuse("NULLIF of two types", "Cast one side.")
     same = compared(exp.EQ, [first, second])
@@ -377,7 +373,7 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
     exp.Length: ({"this"}, _call(functions.length, "this")),
     exp.Left: ({"this", "expression"}, _call(functions.left, "this", "expression")),
     exp.Right: ({"this", "expression"}, _call(functions.right, "this", "expression")),
-    exp.Substring: ({"this", "start", "length"}, _call(functions.substring, "this", "start", "length")),
+    exp.Substring: ({"this", "start", "length"}, _call(matches.substring, "this", "start", "length")),
     exp.StartsWith: ({"this", "expression"}, _call(functions.starts_with, "this", "expression")),
     exp.StrPosition: ({"this", "substr"}, _call(functions.position, "this", "substr")),
     exp.Replace: (
@@ -389,7 +385,7 @@ _RULES: Final[dict[type[exp.Expr], _Rule]] = {
     exp.BitwiseRightShift: _binary(_call(bits.shifted("shifted_right"), "this", "expression")),
     exp.Pow: _binary(_call(numbers.power, "this", "expression")),
     **dict.fromkeys(OTHERWISE, ({"this"}, lambda node, _: written_otherwise(node))),
-    **dict.fromkeys((exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseXor), _binary(_bits)),
+    **{kind: _binary(_call(rule, "this", "expression")) for kind, rule in bits.COMBINED.items()},
     **{kind: (allowed, _of_place(rule)) for kind, (allowed, rule) in (texts.RULES | moments.RULES).items()},
     **{kind: (allowed, _contained(rule)) for kind, (allowed, rule) in containers.RULES.items()},
     **dict.fromkeys((exp.And, exp.Or), _binary(_connector)),

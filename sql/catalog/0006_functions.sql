@@ -137,6 +137,43 @@ CREATE OR REPLACE MACRO flashql.substring(string, start, count) AS
         )
     END;
 
+-- Text in place of what is from a place on; parts of text by what may be nothing; text as a constant says it.
+CREATE OR REPLACE MACRO flashql.overlay(string, new, start, count) AS
+    CASE
+        WHEN string IS NULL OR new IS NULL OR start IS NULL OR count IS NULL THEN NULL
+        WHEN start <= 0 THEN error('negative substring length not allowed')
+        ELSE left(string, start - 1) || new || substring(string, greatest(start + count, 1))
+    END;
+CREATE OR REPLACE MACRO flashql.split_part(string, separator, place) AS
+    CASE
+        WHEN string IS NULL OR separator IS NULL OR place IS NULL THEN NULL
+        WHEN place = 0 THEN error('field position must not be zero')
+        WHEN separator <> '' THEN split_part(string, separator, place)
+        WHEN place IN (1, -1) THEN string
+        ELSE ''
+    END;
+CREATE OR REPLACE MACRO flashql.quoted(string) AS
+    CASE WHEN contains(string, '\') THEN 'E' ELSE '' END
+    || '''' || replace(replace(string, '\', '\\'), '''', '''''') || '''';
+
+-- Bytes by their hexadecimal digits.
+CREATE OR REPLACE MACRO flashql.bytes_between(bytes, start, count) AS
+    unhex(flashql.substring(hex(bytes), 2 * CAST(start AS BIGINT) - 1, 2 * CAST(count AS BIGINT)));
+CREATE OR REPLACE MACRO flashql.byte_at(bytes, place) AS
+    CASE
+        WHEN place < 0 OR place >= octet_length(bytes) THEN error('index ' || place || ' out of valid range')
+        ELSE 16 * (strpos('0123456789ABCDEF', substring(hex(bytes), 2 * place + 1, 1)) - 1)
+            + strpos('0123456789ABCDEF', substring(hex(bytes), 2 * place + 2, 1)) - 1
+    END;
+CREATE OR REPLACE MACRO flashql.bytes_of(digits) AS
+    CASE
+        WHEN regexp_full_match(digits, '([0-9a-fA-F]{2})*') THEN unhex(digits)
+        WHEN digits IS NOT NULL THEN CAST(error('text that is not plainly hexadecimal: ' || digits) AS BLOB)
+    END;
+-- Lines of 76 characters, each of which ends, but the last one where it is filled up (encode.c: pg_base64_encode).
+CREATE OR REPLACE MACRO flashql.base64_lines(bytes) AS
+    regexp_replace(to_base64(bytes), '([^=]{76})', '\1' || chr(10), 'g');
+
 -- How many times one DECIMAL goes into another.
 CREATE OR REPLACE MACRO flashql.whole_quotient(dividend, divisor) AS [
     CASE
@@ -377,12 +414,29 @@ CREATE OR REPLACE MACRO flashql.joined(listed, others) AS
     CASE WHEN listed IS NULL AND others IS NULL THEN NULL ELSE list_concat(listed, others) END;
 CREATE OR REPLACE MACRO flashql.without_nulls(listed, replacement) AS
     [coalesce(flashql_one, replacement) FOR flashql_one IN listed];
+CREATE OR REPLACE MACRO flashql.with_nulls(listed, these) AS
+    [CASE WHEN flashql_one = these THEN NULL ELSE flashql_one END FOR flashql_one IN listed];
+CREATE OR REPLACE MACRO flashql.split_by(string, separator) AS
+    CASE
+        WHEN string = '' THEN CAST([] AS VARCHAR[])
+        WHEN separator = '' THEN CASE WHEN string IS NOT NULL THEN [string] END
+        ELSE string_split(string, coalesce(separator, ''))
+    END;
 CREATE OR REPLACE MACRO flashql.split(string, separator) AS
     CASE WHEN string = '' THEN CAST([] AS VARCHAR[]) ELSE string_split(string, separator) END;
 
 -- array_to_string, which is the empty text where there is nothing to show.
 CREATE OR REPLACE MACRO flashql.listed(elements, separator) AS
     CASE WHEN elements IS NOT NULL AND separator IS NOT NULL THEN coalesce(array_to_string(elements, separator), '') END;
+
+-- The same by a separator of each row's own.
+CREATE OR REPLACE MACRO flashql.listed_by(elements, separator) AS
+    CASE
+        WHEN list_count(elements) = 0 THEN CASE WHEN separator IS NOT NULL THEN '' END
+        WHEN separator IS NOT NULL THEN substring(array_to_string(
+            [separator || flashql_one FOR flashql_one IN elements IF flashql_one IS NOT NULL], ''
+        ), length(separator) + 1)
+    END;
 
 -- From one moment to another in days and time, both of the same sign; of infinite ones there is no interval here: text
 -- that is none raises, and unlike error() leaves an expression that windows may be ordered by.

@@ -60,3 +60,12 @@ SELECT low, unnest(array_agg(id ORDER BY id)), count(*), generate_series(1, coun
 SELECT DISTINCT low, unnest(array_agg(id)) FROM bag GROUP BY low HAVING count(*) > 0;
 SELECT id, unnest(ints) AS e, row_number() OVER (ORDER BY id) AS place FROM bag ORDER BY id DESC, e LIMIT 4;
 SELECT b.id, (SELECT count(*) FROM (SELECT unnest(array_agg(e.id)) FROM emp e WHERE e.dept_id = b.id) AS q) FROM bag b;
+
+-- char(n): filled up, and chosen between where it is of one size.
+SELECT id, mixed::char(3) AS m, fixed::char(7) AS f, fixed::char(2) AS g, id::char(4) AS i, 'ab'::char(4) AS k, 'abcdef'::char(4) AS kk FROM odd;
+SELECT id, COALESCE(fixed, fixed) AS c, CASE WHEN id > 1 THEN fixed END AS k, NULLIF(fixed, 'x') AS n, CASE WHEN id > 1 THEN fixed ELSE 'a'::char(4) END AS z FROM odd;
+SELECT mixed::char(3) AS m, count(*) AS n FROM odd GROUP BY mixed::char(3);
+SELECT id FROM odd WHERE COALESCE(fixed, fixed) = 'xy' OR mixed::char(2) = fixed;
+SELECT DISTINCT COALESCE(fixed, fixed) AS c FROM odd;
+SELECT id, length(COALESCE(fixed, 'a'::char(4))) AS l, COALESCE(fixed, fixed) || '.' AS d FROM odd;
+SELECT fixed FROM odd UNION SELECT mixed::char(4) FROM odd;

@@ -58,7 +58,7 @@ SELECT g FROM emp, generate_series(1.5, 3) AS g;
 generate_series of numeric;
 
 SELECT w FROM bag, regexp_split_to_table(csv, 'a|ab') AS w;
-a split at this pattern;
+regexp_split_to_array of the pattern;
 
 SELECT corr(id, salary) FROM emp;
 depends on the order in which Postgres happens to read rows;

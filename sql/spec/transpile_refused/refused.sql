@@ -70,9 +70,6 @@ COALESCE of char(n);
 COALESCE(f4, 1);
 COALESCE of integer and real;
 
-NULLIF(c, 'a');
-NULLIF of char(n) or of an untyped constant;
-
 doc < '{}';
 the order of jsonb;
 
@@ -97,14 +94,8 @@ EXISTS (EXISTS(SELECT 1));
 f4 IN (0.1, 0.2);
 IN of real and other numbers;
 
-substring(x from 'a');
-a position or length that is not an integer;
-
 i4::mood;
 a cast to mood;
-
-x::char(3);
-a cast to CHAR(3);
 
 ts::time(3);
 a cast to TIME(3);
@@ -130,9 +121,6 @@ CURRENT_DATE, whose value is another one at each call,;
 $1;
 PARAMETER ($1);
 
-x LIKE v ESCAPE '!';
-LIKE with ESCAPE and a pattern that is not a constant;
-
 initcap(x);
 initcap under collation default;
 
@@ -140,7 +128,7 @@ doc ? 'a"b';
 the operator ? with 'a"b';
 
 regexp_replace(x, '(a|ab)(c|bcd)', '-');
-regexp_replace of this;
+regexp_replace of the pattern;
 
 x ~* 'é';
 without regard to case;
@@ -183,3 +171,21 @@ the array '{{1,2},{3,4}}' is not read;
 
 ints[i4 + 1];
 the subscript ints[i4 + 1];
+
+substring(x from '([ab]+)(b+)');
+substring of the pattern;
+
+regexp_count(x, 'a*');
+which matches nothing as well;
+
+x ~ 'a^b';
+the pattern 'a^b';
+
+x ~ '\d';
+the pattern;
+
+E'\xff';
+is not read;
+
+format('%I', x);
+format with another pattern;

@@ -1,0 +1,33 @@
+-- Bytes: their parts, digests and digits.
+
+length(raw);
+octet_length(raw);
+raw || raw;
+raw || '\x00'::bytea;
+'\x00'::bytea || raw;
+substring(raw from 1 for 2);
+substring(raw from 0 for 2);
+substring(raw from 2);
+substr(raw, 1, 1);
+substring(raw from i4 for 2);
+md5(raw);
+sha256(raw);
+encode(raw, 'hex');
+encode(raw, 'base64');
+encode('\x000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f30313233343536373839'::bytea, 'base64');
+encode('\x000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f303132333435363738'::bytea, 'base64');
+encode('\x000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f3031323334353637'::bytea, 'base64');
+decode('00fF', 'hex');
+decode(encode(raw, 'hex'), 'hex');
+decode(md5(x), 'hex');
+raw::text;
+raw = '\x00ff';
+raw < '\x61';
+GREATEST(raw, '\x61');
+get_byte('\x0aff7f'::bytea, abs(j4) % 3);
+x::char(3) = 'a';
+c::char(2) = x::char(2);
+v::char(8) || '.';
+length(x::char(3));
+substring(x from i4);
+substring(raw from i4);
