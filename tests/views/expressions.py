@@ -181,6 +181,11 @@ class Expressions:
                     lambda: f"jsonb_build_array({of(INT)}, {of(TEXT)}, {of(BOOL)}, {of(DATE)})",
                     lambda: f"to_jsonb({of(TEXT)})",
                     lambda: f"({of(DOC)} -> 'a')",
+                    lambda: f"({of(DOC)} -> {of(TEXT)})",
+                    lambda: f"to_jsonb({of(FLOAT)})",
+                    lambda: f"jsonb_strip_nulls({of(DOC)})",
+                    lambda: f"({of(DOC)} #> ARRAY['b', ({of(INT)})::text])",
+                    lambda: f"to_jsonb(ROW({of(INT)}, {of(DOC)}))",
                 ]
         return []
 
@@ -229,6 +234,7 @@ class Expressions:
             lambda: f"({of(DATE)})::text",
             lambda: f'initcap({of(TEXT)} COLLATE "C")',
             lambda: f"({of(TEXT)} || {of(INT)})",
+            lambda: f"({of(FLOAT)})::text",
             *([lambda: f"({of(DOC)} ->> 'a')"] if documents else []),
         ]
 
@@ -257,6 +263,10 @@ class Expressions:
             lambda: f"{one} BETWEEN {self.literal(kind)} AND {other()}",
             lambda: f"NOT ({one} = {other()})",
         ]
+        if not self.shared and self.columns(scope, DOC) and self.some(0.1):
+            document = chance.choice(self.columns(scope, DOC))
+            sign = chance.choice(["=", "<>", "@>", "<@", "IS DISTINCT FROM"])
+            return f"{document} {sign} {self.of(DOC, scope, depth)}"
         if kind == BOOL:
             choices = [lambda: one, lambda: f"NOT {one}", lambda: f"{one} IS NOT TRUE", lambda: f"{one} = {other()}"]
         if not self.shared:
