@@ -43,3 +43,12 @@ def proven(folder: str, *, every: int) -> list[tuple[str, list[str]]]:
         comment = lines[: next(at for at, line in enumerate(lines) if not line.startswith("--"))]
         found.append((" ".join(line.removeprefix("-- ") for line in comment), _statements(path)[::every]))
     return found
+
+
+def function_names() -> dict[str, list[str]]:
+    """The names of `sql/spec/functions.txt`: those that are accepted, and by reason those that are refused."""
+    found: dict[str, list[str]] = {}
+    for part in (SPEC / "functions.txt").read_text().strip().split("\n\n"):
+        reason, *lines = part.splitlines()
+        found[reason.removesuffix(":")] = " ".join(lines).replace("operator ", "operator\0").split()
+    return {reason: [name.replace("\0", " ") for name in names] for reason, names in found.items()}

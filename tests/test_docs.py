@@ -30,7 +30,7 @@ from flashql.lifecycle import mermaid, phases_mermaid
 from flashql.openmetrics import FAMILIES
 from flashql.resources import sql_text
 from tests.fix_postgres import Origin
-from tests.spec_pairs import proven
+from tests.spec_pairs import function_names, proven
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -391,6 +391,11 @@ def dialect_page() -> str:
         for _, texts in proven(folder, every=1):
             cells = [one.replace("|", "\\|").replace("\n", " ") for one in texts]
             parts += [f"| `{one}` | {why} |\n" for one, why in zip(cells[::2], cells[1::2], strict=True)]
+    parts.append("\n## Every function and operator of Postgres\n\nThose over types that views compute with: a name is")
+    parts.append(" accepted where some call of it is.\n\n| | |\n|---|---|\n")
+    for reason, names in function_names().items():
+        listed = " ".join(f"`{name.removeprefix('operator ')}`" for name in names).replace("|", "\\|")
+        parts.append(f"| {reason if reason == 'accepted' else f'refused: {reason}'} | {listed} |\n")
     return "".join(parts)
 
 

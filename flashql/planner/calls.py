@@ -178,6 +178,7 @@ _FUNCTIONS: Final[dict[str, tuple[int, int, Callable[..., Scalar]]]] = {
     **dict.fromkeys(("power", "pow"), (2, 2, numbers.power)),
     **{name: (1, 2, numbers.of_library(name)) for name in _OF_LIBRARY},
     **{name: (1, 1, partial(converted, target=type_)) for name, type_ in _CASTS.items()},
+    "factorial": (1, 1, numbers.factorial),
     "gcd": (2, 2, numbers.divisor("gcd")),
     "lcm": (2, 2, numbers.divisor("lcm")),
     "div": (2, 2, numbers.quotient_whole),

@@ -240,6 +240,20 @@ def sqrt(value: Scalar) -> Scalar:
 _ROOT_SCALE = 20  # of flashql.root
 
 
+def factorial(value: Scalar) -> Scalar:
+    """Up to 33!, beyond which no DECIMAL goes; of a negative number an error in both."""
+    if value.oid not in INTEGERS:
+        raise refuse(f"factorial of {value.type.name}")
+    count = cast(value.node, "BIGINT")
+    message = exp.DPipe(this=exp.Literal.string("factorial of "), expression=operand(count.copy()))
+    beyond = exp.Not(
+        this=exp.Between(this=operand(count.copy()), low=exp.Literal.number(0), high=exp.Literal.number(33))
+    )
+    raised = exp.If(this=beyond, true=function("ERROR", message))
+    node = exp.Case(ifs=[raised], default=function("FACTORIAL", cast(count.copy(), "INTEGER")))
+    return Scalar(cast(node, "DECIMAL(38, 0)"), _NUMERIC, bounds=(38, 0), printed=True)
+
+
 def divisor(name: str) -> Callable[[Scalar, Scalar], Scalar]:
     """Gcd and lcm of integers and numerics; what does not fit their type is an error in both."""
 
