@@ -204,6 +204,7 @@ _FUNCTIONS: Final[dict[str, tuple[int, int, Callable[..., Scalar]]]] = {
     "format": (1, _MANY, _format),
     "regexp_match": (2, 2, matches.parts),
     "regexp_substr": (2, 2, matches.whole),
+    "regexp_instr": (2, 2, matches.place),
     "regexp_count": (2, 2, matches.count),
     "regexp_replace": (3, 4, matches.replaced),
     "regexp_split_to_array": (2, 2, matches.split),

@@ -8,8 +8,9 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner.literals import DATE, TEXT, TIMESTAMP
-from flashql.planner.scalars import Scalar, cast, function, refuse
+from flashql.planner import number_formats
+from flashql.planner.literals import DATE, NUMERIC, TEXT, TIMESTAMP
+from flashql.planner.scalars import INTEGERS, Scalar, cast, function, refuse
 
 # Of DuckDB's strftime; names are English in both.
 _PATTERNS: Final = {
@@ -24,7 +25,9 @@ _HINT: Final = "Patterns are of YYYY, MM, DD, HH24, MI, SS, Mon, Dy and others, 
 
 
 def to_char(value: Scalar, pattern: Scalar) -> Scalar:
-    """A date or timestamp as text like 'YYYY-MM-DD HH24:MI:SS'; another year than 1 to 9999 raises."""
+    """A number as number_formats.py has it; a date or timestamp like 'YYYY-MM-DD HH24:MI:SS', of years 1 to 9999."""
+    if pattern.text and value.oid in {NUMERIC, *INTEGERS}:
+        return number_formats.to_char(value, pattern.text)
     written = (pattern.text or "").replace('"T"', "T")
     parts = _TOKENS.findall(written)
     odd = "T" in (pattern.text or "").replace('"T"', "")

@@ -14,10 +14,11 @@ from sqlglot import exp
 
 from flashql.datatypes import PgType
 from flashql.planner import binary
+from flashql.planner.arithmetic import call
 from flashql.planner.functions import require_bytes
 from flashql.planner.lists import array_of
 from flashql.planner.literals import BPCHAR, INT4, TEXT
-from flashql.planner.patterns import CLASS, ESCAPED, PLAIN, in_ascii
+from flashql.planner.patterns import CLASS, ESCAPED, PLAIN, in_ascii, matched
 from flashql.planner.scalars import Scalar, as_text, cast, function, refuse
 
 _TEXT: Final = PgType(TEXT, -1, "text")
@@ -159,6 +160,37 @@ def count(value: Scalar, pattern: Scalar) -> Scalar:
     literals = exp.Literal.string(known.written), exp.Literal.number(0), exp.Literal.string("s")
     found = function("LEN", function("REGEXP_EXTRACT_ALL", text.node, *literals))
     return Scalar(cast(found, "INTEGER"), PgType(INT4, -1, "integer"))
+
+
+def every(value: Scalar, pattern: Scalar, flags: Scalar | None = None) -> Scalar:
+    """regexp_matches: a list of arrays, each a match or its group; the first alone, or with 'g' all."""
+    first = parts(value, pattern)
+    if flags is None or flags.text == "":
+        single = exp.Case(
+            ifs=[exp.If(this=exp.Is(this=exp.Paren(this=first.node), expression=exp.Null()), true=exp.Null())],
+            default=exp.Array(expressions=[first.node.copy()]),
+        )
+        return Scalar(single, first.type, first.collation)
+    text = _text(value, "regexp_matches")
+    known = pattern_of(pattern, text, "regexp_matches")
+    if flags.text != "g" or known.may_be_empty or known.written.startswith("^"):
+        raise refuse(f"regexp_matches of the pattern {known.written!r} with such flags", "Flags are 'g'. " + _HINT)
+    found = function("REGEXP_EXTRACT_ALL", text.node, *_literals(known.written, known.groups))
+    return Scalar(call("each_alone", found), first.type, first.collation)
+
+
+def place(value: Scalar, pattern: Scalar) -> Scalar:
+    """regexp_instr: where the first match begins, from 1, or 0; the leftmost match begins at one place in both."""
+    found = matched(value, pattern)
+    text, written = found.node.expressions[:2]
+    before = function("REGEXP_EXTRACT", text.copy(), *_literals(f"^(.*?)(?:{written.name})", 1))
+    after = exp.Add(this=function("LENGTH", before), expression=exp.Literal.number(1))
+    none = exp.If(this=exp.Not(this=found.node), true=exp.Literal.number(0))
+    return Scalar(cast(exp.Case(ifs=[none], default=after), "INTEGER"), PgType(INT4, -1, "integer"))
+
+
+def _literals(pattern: str, group: int) -> tuple[exp.Expr, exp.Expr, exp.Expr]:
+    return exp.Literal.string(pattern), exp.Literal.number(group), exp.Literal.string("s")
 
 
 def split(value: Scalar, pattern: Scalar) -> Scalar:

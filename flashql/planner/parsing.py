@@ -33,7 +33,8 @@ _KEPT_AS_CALLS: Final = {
     "regr_count", "regr_avgx", "regr_avgy", "regr_sxx", "regr_syy", "regr_sxy", "regr_slope", "regr_intercept",
     "regr_r2", "json_object", "width_bucket", "cbrt", "degrees", "radians", "pi", "sin", "cos", "tan", "cot", "asin",
     "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "factorial", "to_number",
-    "regexp_substr", "regexp_count", "sha256", "encode", "decode", "array_position", "array_reverse", "array_sort",
+    "regexp_substr", "regexp_count", "regexp_instr", "sha256", "encode", "decode", "array_position", "array_reverse",
+    "array_sort",
 }  # fmt: skip
 _NAMES: Final = {TokenType.IDENTIFIER, TokenType.STRING}
 _BEFORE_ALIASES: Final = {

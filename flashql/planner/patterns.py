@@ -7,6 +7,8 @@ lookaround, in options. Whether a pattern of the common part matches does not de
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from sqlglot import exp
@@ -69,6 +71,32 @@ def matched(value: Scalar, pattern: Scalar, *, ignore_case: bool = False) -> Sca
         function("REGEXP_MATCHES", text.node, exp.Literal.string(written), exp.Literal.string("s")),
         PgType(BOOL, -1, "boolean"),
     )
+
+
+def similar(value: Scalar, pattern: Scalar, escape: str) -> Scalar:
+    """`value SIMILAR TO 'pattern' ESCAPE 'escape'`."""
+    if pattern.text is None or len(escape) != 1:
+        raise refuse("SIMILAR TO a pattern that is not a constant, or without one character to escape by")
+    written = f"^({''.join(_similar_pieces(pattern.text, escape))})$"
+    return matched(value, replace(pattern, text=written))
+
+
+def _similar_pieces(pattern: str, escape: str) -> Iterator[str]:
+    """The pattern of the SQL standard as a regular expression, piece by piece (regexp.c: similar_escape)."""
+    pieces = re.findall(rf"{re.escape(escape)}.?|{CLASS}|.", pattern, re.DOTALL)
+    for piece in pieces:
+        if piece[0] == escape or piece == "[" or (len(piece) > 1 and escape in piece):
+            if len(piece) != 2 or piece[1] == '"':
+                raise refuse(f"SIMILAR TO {pattern!r}", "Escape single characters, outside of brackets.")
+            yield _itself(piece[1]) if not piece[1].isalnum() else f"\\{piece[1]}"
+        elif piece in ("%", "_"):
+            yield ".*" if piece == "%" else "."
+        else:
+            yield _itself(piece) if piece in "\\.^$" else piece
+
+
+def _itself(character: str) -> str:
+    return f"\\{character}" if character == "\\" or re.fullmatch(ESCAPED, f"\\{character}") else character
 
 
 def _of_both_cases(pattern: str, collation: str | None) -> str:

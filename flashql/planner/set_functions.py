@@ -297,6 +297,12 @@ def _matches_between(text: Scalar, pattern: Scalar) -> list[Listed]:
     return [Listed(array.node, Scalar(exp.Null(), _TEXT, array.collation))]
 
 
+def _matches(text: Scalar, pattern: Scalar, flags: Scalar | None = None) -> list[Listed]:
+    """regexp_matches: an array for each match."""
+    arrays = matches.every(text, pattern, flags)
+    return [Listed(arrays.node, Scalar(exp.Null(), arrays.type, arrays.collation))]
+
+
 def _elements(name: str, type_: PgType, *columns: str) -> Callable[[Scalar], list[Listed]]:
     def rule(document: Scalar) -> list[Listed]:
         found = []
@@ -316,6 +322,7 @@ _FUNCTIONS: Final[dict[str, tuple[int, int, Callable[..., list[Listed]]]]] = {
     "generate_subscripts": (2, 2, _subscripts),
     "generate_series": (2, 3, _series),
     "string_to_table": (2, 2, _pieces),
+    "regexp_matches": (2, 3, _matches),
     "regexp_split_to_table": (2, 2, _matches_between),
     "jsonb_array_elements": (1, 1, _elements("json_list", documents.JSONB_TYPE, "value")),
     "jsonb_array_elements_text": (1, 1, _elements("json_texts", _TEXT, "value")),

@@ -9,7 +9,7 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner import binary, containers, documents, functions, letters, lists, strings
+from flashql.planner import binary, containers, documents, functions, letters, lists, patterns, strings
 from flashql.planner.collations import Locale
 from flashql.planner.literals import BYTEA, JSONB, TEXT, UNKNOWN
 from flashql.planner.scalars import TEXTS, Scalar, as_text, merged_collation, operand, refuse
@@ -29,6 +29,11 @@ def like(node: exp.Expr, translate: Translate, locale: Locale | None, escape: st
     return functions.like(node, value, translate(node.expression), escape)
 
 
+def similar(node: exp.Expr, translate: Translate, _: Locale | None, escape: str = "\\") -> Scalar:
+    """`SIMILAR TO`."""
+    return patterns.similar(translate(node.this), translate(node.expression), escape)
+
+
 def overlay(node: exp.Expr, translate: Translate, _: Locale | None) -> Scalar:
     """`overlay(text placing other from 2 for 3)`."""
     given = (node.args.get(name) for name in ("this", "expression", "from_", "for_"))
@@ -41,10 +46,12 @@ def cased(node: exp.Expr, translate: Translate, locale: Locale | None) -> Scalar
 
 
 def escape(node: exp.Expr, translate: Translate, locale: Locale | None) -> Scalar:
-    """`LIKE ... ESCAPE`."""
+    """`LIKE ... ESCAPE`, `SIMILAR TO ... ESCAPE`."""
     found, marked = node.this, node.expression
-    if not isinstance(found, (exp.Like, exp.ILike)) or not isinstance(marked, exp.Literal):
+    if not isinstance(found, (exp.Like, exp.ILike, exp.SimilarTo)) or not isinstance(marked, exp.Literal):
         raise refuse(node.sql("postgres"))
+    if isinstance(found, exp.SimilarTo):
+        return similar(found, translate, locale, marked.name)
     return like(found, translate, locale, marked.name)
 
 
@@ -95,6 +102,7 @@ def trim(node: exp.Expr, translate: Translate, _: Locale | None) -> Scalar:
 RULES: Final[dict[type[exp.Expr], tuple[set[str], Callable[[exp.Expr, Translate, Locale | None], Scalar]]]] = {
     exp.Like: ({"this", "expression", "negate"}, like),
     exp.ILike: ({"this", "expression", "negate"}, like),
+    exp.SimilarTo: ({"this", "expression"}, similar),
     exp.Escape: ({"this", "expression"}, escape),
     exp.Collate: ({"this", "expression"}, collate),
     exp.DPipe: ({"this", "expression", "safe"}, concatenation),

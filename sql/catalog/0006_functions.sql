@@ -800,3 +800,36 @@ CREATE OR REPLACE MACRO flashql.overlap(one, another, other, yet_another) AS fla
     least(other, yet_another),
     CASE WHEN other IS NOT NULL AND yet_another IS NOT NULL THEN greatest(other, yet_another) END
 );
+
+-- to_char of a number (NUM_processor): `shown` is the number, rounded; `slot` its sign; `spans` are the first and last
+-- places of digits between commas; `zeros` so many places before the point are filled with 0; `least` so many digits
+-- after it stay; `template` is all places of a number that is too large. 0 before the point is left out where something
+-- follows and no place is filled.
+CREATE OR REPLACE MACRO flashql.format_whole(digits, spans, zeros) AS
+    ltrim(array_to_string([
+        lpad(lpad(digits, CAST(greatest(zeros, length(digits)) AS INTEGER), '0'), spans[-1][2], ' ')[flashql_span[1]:flashql_span[2]]
+        for flashql_span in spans
+    ], ','), ' ,');
+CREATE OR REPLACE MACRO flashql.format_parts(digits, fraction, slot, spans, zeros, point, template) AS
+    CASE
+        WHEN length(digits) > spans[-1][2] THEN slot || template
+        ELSE slot || flashql.format_whole(
+            CASE WHEN digits NOT IN ('', '0') THEN digits WHEN zeros > 0 OR fraction = '' THEN '0' ELSE '' END, spans, zeros
+        ) || point || fraction
+    END;
+CREATE OR REPLACE MACRO flashql.format_number(shown, slot, spans, zeros, point, least, template) AS
+    flashql.format_parts(
+        ltrim(split_part(shown, '.', 1), '-'),
+        left(split_part(shown, '.', 2), least) || rtrim(substring(split_part(shown, '.', 2), least + 1), '0'),
+        slot, spans, zeros, point, template
+    );
+-- The letters of 1st, 2nd, 3rd and 4th (get_th), of a number that is printed in so many places.
+CREATE OR REPLACE MACRO flashql.ordinal(shown, places) AS
+    CASE
+        WHEN starts_with(shown, '-') OR length(shown) > places THEN ''
+        WHEN length(shown) > 1 AND shown[-2] = '1' THEN 'th'
+        ELSE CASE shown[-1] WHEN '1' THEN 'st' WHEN '2' THEN 'nd' WHEN '3' THEN 'rd' ELSE 'th' END
+    END;
+
+-- Each element as a list of its own.
+CREATE OR REPLACE MACRO flashql.each_alone(texts) AS [[flashql_text] for flashql_text in texts];

@@ -232,6 +232,7 @@ class Expressions:
             lambda: f"regexp_replace({of(TEXT)}, '[^a-z]', '', 'g')",
             lambda: f"split_part({of(TEXT)}, 'a', 1)",
             lambda: f"({of(DATE)})::text",
+            lambda: f"to_char({of(NUM)}, '{self.chance.choice(['FM9,990.00', '99.9', 'FM90.9MI', '9PR'])}')",
             lambda: f'initcap({of(TEXT)} COLLATE "C")',
             lambda: f"({of(TEXT)} || {of(INT)})",
             lambda: f"({of(FLOAT)})::text",

@@ -131,3 +131,15 @@ round(sqrt(abs(n)), 2);
 sqrt(abs(i8)::numeric * 10);
 sqrt(0.00000001 + abs(n));
 sqrt(0.00001234::numeric + m * m);
+-- to_char of numbers.
+to_char(i4, '999');
+to_char(i4, 'FM9,999,999,990');
+to_char(i8, '9,999,999,999,999,999,999MI');
+to_char(n, 'FM999,999,990.00');
+to_char(n, '990.9');
+to_char(-n, '$99,999.99PR');
+to_char(m, 'SG0.999');
+to_char(n, 'FM9.99');
+to_char(i2, '99999th');
+to_char(n / 3, 'FM99990.0000');
+to_char(i4 * 0.5, 'FM9999999999990"%"');

@@ -189,3 +189,15 @@ is not read;
 
 format('%I', x);
 format with another pattern;
+
+to_char(n, '999D99');
+whose D, G, L and S are settings of a session;
+
+to_char(n, 'S999');
+whose D, G, L and S are settings of a session;
+
+to_char(n, '9.99EEEE');
+is not translated;
+
+to_char(f8, '999.9');
+to_char of double precision;
