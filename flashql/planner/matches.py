@@ -141,10 +141,10 @@ def whole(value: Scalar, pattern: Scalar) -> Scalar:
     return Scalar(_found(text, known, 0), _TEXT, text.collation, text.explicit)
 
 
-def parts(value: Scalar, pattern: Scalar) -> Scalar:
+def parts(value: Scalar, pattern: Scalar, what: str = "regexp_match") -> Scalar:
     """regexp_match: the match, or its group, in an array."""
-    text = _text(value, "regexp_match")
-    known = pattern_of(pattern, text, "regexp_match")
+    text = _text(value, what)
+    known = pattern_of(pattern, text, what)
     found = _found(text, known, known.groups)
     test = found.args["ifs"][0]
     test.set("true", exp.Array(expressions=[test.args["true"]]))
@@ -164,7 +164,7 @@ def count(value: Scalar, pattern: Scalar) -> Scalar:
 
 def every(value: Scalar, pattern: Scalar, flags: Scalar | None = None) -> Scalar:
     """regexp_matches: a list of arrays, each a match or its group; the first alone, or with 'g' all."""
-    first = parts(value, pattern)
+    first = parts(value, pattern, "regexp_matches")
     if flags is None or flags.text == "":
         single = exp.Case(
             ifs=[exp.If(this=exp.Is(this=exp.Paren(this=first.node), expression=exp.Null()), true=exp.Null())],

@@ -17,7 +17,7 @@ from sqlglot import exp
 from flashql.datatypes import PgType
 from flashql.planner.arithmetic import call, rounded
 from flashql.planner.literals import NUMERIC, TEXT
-from flashql.planner.scalars import INTEGERS, Scalar, as_numeric, cast, function, integer, refuse
+from flashql.planner.scalars import INTEGERS, Scalar, as_numeric, cast, integer, refuse
 
 _QUOTED: Final = r'((?:[^A-Za-z0-9.,"\\]|"[^"\\]*")*)'
 _PATTERN: Final = re.compile(
@@ -72,68 +72,34 @@ def to_char(value: Scalar, pattern: str) -> Scalar:
         raise refuse(f"to_char as {pattern!r}, with two signs")
     places = _Places(whole, fraction or "")
     shown = cast(rounded(as_numeric(value, "to_char"), len(places.fraction)).node, "TEXT")
-    sign = (front or back).upper()
-    positive, negative = _marks(sign, filled=not fill)
-    body = _body(shown, places, sign, filled=not fill)
     literals = [one.replace('"', "") for one in (first + second, third, fourth, last)]
-    mark = _by_sign(shown, positive, negative)
-    pieces = [
-        _literal(literals[0]), mark if front else None, _literal(literals[1]), body,
-        _by_sign(shown, " " if not fill else "", ">") if sign == "PR" else None, _literal(literals[2]),
-        _ordinal(shown, places, back) if sign == "TH" else mark if back else None, _literal(literals[3]),
-    ]  # fmt: skip
-    return Scalar(_joined([one for one in pieces if one is not None]), PgType(TEXT, -1, "text"), "default")
-
-
-def _marks(sign: str, *, filled: bool) -> tuple[str, str]:
-    """What stands where the sign is written, for a positive number and a negative one."""
-    positive, negative = _SIGNS.get(sign, ("", ""))
-    return (positive, negative) if filled or sign == "SG" else (positive.strip(), negative.strip())
-
-
-def _body(shown: exp.Expr, places: _Places, sign: str, *, filled: bool) -> exp.Expr:
-    """The digits, with the sign before them where it has no place of its own."""
-    slot: tuple[str, str] = (" " if filled else "", "<" if sign == "PR" else "-")
-    if sign in ("MI", "SG"):
-        slot = ("", "")
-    least = len(places.fraction) if filled else places.fraction.rfind("0") + 1
-    spans = [exp.Array(expressions=[integer(end) for end in span]) for span in places.spans]
-    digits = call(
+    marks = _marks(front.upper(), back.upper(), literals, filled=not fill)
+    slot = marks[0][1]
+    node = call(
         "format_number",
-        shown.copy(),
-        _by_sign(shown, *slot) or exp.Literal.string(""),
-        exp.Array(expressions=spans),
+        shown,
+        exp.Array(expressions=[exp.Array(expressions=[exp.Literal.string(m) for m in sign]) for sign in marks]),
+        exp.Array(expressions=[exp.Array(expressions=[integer(end) for end in span]) for span in places.spans]),
         integer(places.zeros),
-        exp.Literal.string("." if places.fraction else ""),
-        integer(least),
+        exp.Literal.string("." if fraction else ""),
+        integer(places.fraction.rfind("0") + 1 if fill else len(places.fraction)),
         exp.Literal.string(places.template),
+        integer(0 if fill else len(slot) + len(places.template)),
+        exp.Literal.string(back if back.upper() == "TH" and not fraction else ""),
     )
-    width = len(slot[0]) + len(places.template)
-    return function("LPAD", digits, integer(width), exp.Literal.string(" ")) if filled else digits
+    return Scalar(node, PgType(TEXT, -1, "text"), "default")
 
 
-def _ordinal(shown: exp.Expr, places: _Places, written: str) -> exp.Expr | None:
-    """The letters behind 1st, 2nd, 3rd, 4th: of whole numbers that are not negative and not too large."""
-    if places.fraction:
-        return None
-    letters = call("ordinal", shown.copy(), integer(places.spans[-1][1]))
-    return function("UPPER", letters) if written == "TH" else letters
-
-
-def _by_sign(shown: exp.Expr, positive: str, negative: str) -> exp.Expr | None:
-    if positive == negative:
-        return _literal(positive)
-    below = function("STARTS_WITH", shown.copy(), exp.Literal.string("-"))
-    first = exp.If(this=below, true=exp.Literal.string(negative))
-    return exp.Case(ifs=[first], default=exp.Literal.string(positive))
-
-
-def _literal(text: str) -> exp.Expr | None:
-    return exp.Literal.string(text) if text else None
-
-
-def _joined(pieces: list[exp.Expr]) -> exp.Expr:
-    made = pieces[0]
-    for one in pieces[1:]:
-        made = exp.DPipe(this=made, expression=one)
-    return exp.Paren(this=made) if len(pieces) > 1 else made
+def _marks(front: str, back: str, literals: list[str], *, filled: bool) -> list[list[str]]:
+    """For a positive number and a negative one: what stands first, before the digits, behind them, and last."""
+    made = []
+    for negative in (False, True):
+        mark = _SIGNS.get(front or back, ("", ""))[negative]
+        mark = mark if filled else mark.strip()
+        slot = ("-" if negative else " " if filled else "") if (front or back) not in ("MI", "SG") else ""
+        close = ""
+        if back == "PR":
+            slot, close = ("<", ">") if negative else (slot, slot)
+        first = literals[0] + (mark if front else "") + literals[1]
+        made.append([first, slot, close + literals[2], (mark if back else "") + literals[3]])
+    return made

@@ -801,35 +801,58 @@ CREATE OR REPLACE MACRO flashql.overlap(one, another, other, yet_another) AS fla
     CASE WHEN other IS NOT NULL AND yet_another IS NOT NULL THEN greatest(other, yet_another) END
 );
 
--- to_char of a number (NUM_processor): `shown` is the number, rounded; `slot` its sign; `spans` are the first and last
--- places of digits between commas; `zeros` so many places before the point are filled with 0; `least` so many digits
--- after it stay; `template` is all places of a number that is too large. 0 before the point is left out where something
--- follows and no place is filled.
+-- to_char of a number (NUM_processor): `shown` is the number, rounded. `marks` are, for a positive number and a negative
+-- one: what stands first, the sign before the digits, what follows them, what stands last. `spans` are the first and last
+-- places of digits between commas; `zeros` so many places before the point are filled with 0; `least` so many digits after
+-- it stay; `template` is all places of a number that is too large; `width` is that of sign and digits, 0 where they are
+-- not filled; `letters` are th or TH. 0 before the point is left out where something follows and no place is filled.
 CREATE OR REPLACE MACRO flashql.format_whole(digits, spans, zeros) AS
     ltrim(array_to_string([
         lpad(lpad(digits, CAST(greatest(zeros, length(digits)) AS INTEGER), '0'), spans[-1][2], ' ')[flashql_span[1]:flashql_span[2]]
-        for flashql_span in spans
+        FOR flashql_span IN spans
     ], ','), ' ,');
-CREATE OR REPLACE MACRO flashql.format_parts(digits, fraction, slot, spans, zeros, point, template) AS
+CREATE OR REPLACE MACRO flashql.format_digits(digits, fraction, spans, zeros, point, template) AS
     CASE
-        WHEN length(digits) > spans[-1][2] THEN slot || template
-        ELSE slot || flashql.format_whole(
+        WHEN length(digits) > spans[-1][2] THEN template
+        ELSE flashql.format_whole(
             CASE WHEN digits NOT IN ('', '0') THEN digits WHEN zeros > 0 OR fraction = '' THEN '0' ELSE '' END, spans, zeros
         ) || point || fraction
     END;
-CREATE OR REPLACE MACRO flashql.format_number(shown, slot, spans, zeros, point, least, template) AS
-    flashql.format_parts(
-        ltrim(split_part(shown, '.', 1), '-'),
-        left(split_part(shown, '.', 2), least) || rtrim(substring(split_part(shown, '.', 2), least + 1), '0'),
-        slot, spans, zeros, point, template
-    );
+CREATE OR REPLACE MACRO flashql.filled(text, width) AS
+    lpad(text, CAST(greatest(width, length(text)) AS INTEGER), ' ');
 -- The letters of 1st, 2nd, 3rd and 4th (get_th), of a number that is printed in so many places.
-CREATE OR REPLACE MACRO flashql.ordinal(shown, places) AS
+CREATE OR REPLACE MACRO flashql.ordinal(shown, places, letters) AS
     CASE
-        WHEN starts_with(shown, '-') OR length(shown) > places THEN ''
-        WHEN length(shown) > 1 AND shown[-2] = '1' THEN 'th'
-        ELSE CASE shown[-1] WHEN '1' THEN 'st' WHEN '2' THEN 'nd' WHEN '3' THEN 'rd' ELSE 'th' END
+        WHEN letters = '' OR starts_with(shown, '-') OR length(shown) > places THEN ''
+        WHEN length(shown) > 1 AND shown[-2] = '1' THEN letters
+        ELSE CASE shown[-1]
+            WHEN '1' THEN CASE letters WHEN 'th' THEN 'st' ELSE 'ST' END
+            WHEN '2' THEN CASE letters WHEN 'th' THEN 'nd' ELSE 'ND' END
+            WHEN '3' THEN CASE letters WHEN 'th' THEN 'rd' ELSE 'RD' END
+            ELSE letters
+        END
     END;
+CREATE OR REPLACE MACRO flashql.format_number(shown, marks, spans, zeros, point, least, template, width, letters) AS [
+    flashql_parts['marks'][1]
+    || flashql.filled(
+        flashql_parts['marks'][2]
+        || flashql.format_digits(flashql_parts['whole'], flashql_parts['fraction'], spans, zeros, point, template),
+        width
+    )
+    || flashql_parts['marks'][3]
+    || flashql.ordinal(flashql_parts['shown'], spans[-1][2], letters)
+    || flashql_parts['marks'][4]
+    FOR flashql_parts IN [
+        {
+            'shown': flashql_shown,
+            'marks': marks[CASE WHEN starts_with(flashql_shown, '-') THEN 2 ELSE 1 END],
+            'whole': ltrim(split_part(flashql_shown, '.', 1), '-'),
+            'fraction': left(split_part(flashql_shown, '.', 2), least)
+            || rtrim(substring(split_part(flashql_shown, '.', 2), least + 1), '0')
+        }
+        FOR flashql_shown IN [shown]
+    ]
+][1];
 
 -- Each element as a list of its own.
 CREATE OR REPLACE MACRO flashql.each_alone(texts) AS [[flashql_text] for flashql_text in texts];

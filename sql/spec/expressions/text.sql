@@ -143,3 +143,11 @@ to_jsonb(f8);
 to_json(f4);
 jsonb_build_object('f', f4, 'd', f8);
 f8::varchar(3);
+-- SIMILAR TO, and where a match begins.
+x SIMILAR TO '%(a|b)%';
+x NOT SIMILAR TO 'a_+' AND x SIMILAR TO '[a-z ]*|A%';
+x SIMILAR TO '(a!%|!_b)*' ESCAPE '!';
+x SIMILAR TO 'a\.b|.^$';
+x COLLATE "C" SIMILAR TO '\w+';
+regexp_instr(x, 'b|a+');
+regexp_instr(x, '(a|b)+$|^$');

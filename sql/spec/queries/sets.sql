@@ -34,3 +34,7 @@ WITH t AS (SELECT 1 AS a) SELECT * FROM (WITH t AS (SELECT 2 AS a) SELECT a FROM
 WITH t AS MATERIALIZED (SELECT id FROM emp) SELECT a.id FROM t a, t b WHERE a.id = b.id + 1;
 WITH RECURSIVE r AS (SELECT id FROM emp) SELECT * FROM r;
 WITH emp AS (SELECT id FROM dept) SELECT * FROM emp;
+-- Matches of a regular expression, an array for each.
+SELECT id, regexp_matches(csv, '([a-z]+),', 'g') AS m FROM bag;
+SELECT b.id, m[1] AS one FROM bag b LEFT JOIN LATERAL regexp_matches(b.csv, '[a-z]') AS m ON true;
+SELECT m[1] AS one, count(*) AS n FROM bag b, regexp_matches(b.csv, '[a-z]', 'g') AS m GROUP BY m[1];

@@ -104,3 +104,9 @@ this operator of json;
 
 SELECT x.a FROM bag b, jsonb_to_recordset(b.doc) AS x(a int[]);
 of a record of jsonb;
+
+SELECT regexp_matches(csv, '[a-z]*', 'g') FROM bag;
+regexp_matches of the pattern;
+
+SELECT regexp_matches(csv, '([a-z]+)([a-z])') FROM bag;
+regexp_matches of the pattern;

@@ -201,3 +201,15 @@ is not translated;
 
 to_char(f8, '999.9');
 to_char of double precision;
+
+x SIMILAR TO 'a#"b#"c' ESCAPE '#';
+SIMILAR TO 'a#"b#"c';
+
+x SIMILAR TO t;
+SIMILAR TO a pattern that is not a constant;
+
+x SIMILAR TO '[[:alpha:]]';
+is not translated;
+
+regexp_instr(x, '(?=a)');
+the pattern;
