@@ -12,26 +12,64 @@ from flashql.planner import number_formats
 from flashql.planner.literals import DATE, NUMERIC, TEXT, TIMESTAMP
 from flashql.planner.scalars import INTEGERS, Scalar, cast, function, refuse
 
-# Of DuckDB's strftime; names are English in both.
+# Of DuckDB's strftime.
 _PATTERNS: Final = {
     "YYYY": "%Y", "YY": "%y", "MM": "%m", "DD": "%d", "DDD": "%j", "HH24": "%H", "HH12": "%I", "HH": "%I", "MI": "%M",
-    "SS": "%S", "MS": "%g", "US": "%f", "AM": "%p", "PM": "%p", "IYYY": "%G", "IW": "%V", "ID": "%u", "Mon": "%b",
-    "FMMonth": "%B", "Dy": "%a", "FMDay": "%A",
+    "SS": "%S", "MS": "%g", "US": "%f", "IYYY": "%G", "IW": "%V", "ID": "%u",
 }  # fmt: skip
-_TOKENS: Final = re.compile(
-    r"FMMonth|FMDay|IYYY|YYYY|HH24|HH12|DDD|Mon|MON|mon|Dy|DY|dy|YY|MM|DD|HH|MI|SS|MS|US|AM|PM|IW|ID|Q|T|[-/.:, _]"
+# Names are English in both, in the case that the pattern is written in; whole ones are as long as the longest.
+_NAMES: Final = {"MONTH": "%B", "DAY": "%A", "MON": "%b", "DY": "%a", "AM": "%p", "PM": "%p"}
+# Numbers that are computed: of how many digits, and from what.
+_COMPUTED: Final = {
+    "Q": (1, "date_part('quarter', m)"),
+    "D": (1, "date_part('dow', m) + 1"),
+    "W": (1, "(date_part('day', m) - 1) // 7 + 1"),
+    "WW": (2, "(date_part('doy', m) - 1) // 7 + 1"),
+    "J": (1, "date_diff('day', DATE '2000-01-01', CAST(m AS DATE)) + 2451545"),
+    **dict.fromkeys(
+        ("SSSS", "SSSSS"), (1, "(date_part('hour', m) * 60 + date_part('minute', m)) * 60 + date_part('second', m)")
+    ),
+}
+_FILLED: Final = (
+    "YYYY",
+    "MM",
+    "DD",
+    "DDD",
+    "HH24",
+    "HH12",
+    "HH",
+    "MI",
+    "SS",
+    "WW",
+    "IW",
+    "IYYY",
+)  # FM takes their zeros
+
+
+def _spellings() -> list[str]:
+    """All patterns that are known, and IDDD, which is another one than ID and DD; the longest first."""
+    numbers = [*_PATTERNS, *_COMPUTED, "IDDD"]
+    found = [one for name in numbers for one in (name, name.lower())]
+    found += [f"FM{name}" for name in _FILLED]
+    for name in _NAMES:
+        cases = [name, name.lower(), *([name.capitalize()] if name not in ("AM", "PM") else [])]
+        found += [*cases, *(f"FM{one}" for one in cases)]
+    return sorted(found, key=len, reverse=True)
+
+
+_TOKENS: Final = re.compile(rf"{'|'.join(_spellings())}|\"[^\"\\]*\"|[-/.:, _]")
+_HINT: Final = (
+    "Patterns are of YYYY, MM, DD, HH24, MI, SS, Month, Dy and others, and marks or quoted text between them."
 )
-_HINT: Final = "Patterns are of YYYY, MM, DD, HH24, MI, SS, Mon, Dy and others, and marks between them."
 
 
 def to_char(value: Scalar, pattern: Scalar) -> Scalar:
     """A number as number_formats.py has it; a date or timestamp like 'YYYY-MM-DD HH24:MI:SS', of years 1 to 9999."""
     if pattern.text and value.oid in {NUMERIC, *INTEGERS}:
         return number_formats.to_char(value, pattern.text)
-    written = (pattern.text or "").replace('"T"', "T")
-    parts = _TOKENS.findall(written)
-    odd = "T" in (pattern.text or "").replace('"T"', "")
-    if value.oid not in (DATE, TIMESTAMP) or not parts or "".join(parts) != written or odd:
+    parts = _TOKENS.findall(pattern.text or "")
+    odd = "".join(parts) != pattern.text or "IDDD" in (one.upper() for one in parts)
+    if value.oid not in (DATE, TIMESTAMP) or not parts or odd:
         raise refuse(f"to_char of {value.type.name} as {pattern.text!r}", _HINT)
     source = cast(value.node, "TIMESTAMP")
     pieces = [_piece(part, source) for part in parts]
@@ -46,11 +84,23 @@ def to_char(value: Scalar, pattern: Scalar) -> Scalar:
 
 
 def _piece(part: str, source: exp.Expr) -> exp.Expr:
-    if part == "Q":
-        return cast(function("DATE_PART", exp.Literal.string("quarter"), source.copy()), "TEXT")
-    if part in ("MON", "mon", "DY", "dy"):
-        return function("UPPER" if part.isupper() else "LOWER", _piece(part.capitalize(), source))
-    known = _PATTERNS.get(part)
-    if known is None:
-        return exp.Literal.string(part)
-    return function("STRFTIME", source.copy(), exp.Literal.string(known))
+    bare = part.removeprefix("FM")
+    filled, name = bare == part, bare.upper()
+    if part.startswith('"') or (len(part) == 1 and name not in _COMPUTED):
+        return exp.Literal.string(part.strip('"'))
+    if name in _NAMES:
+        found = function("STRFTIME", source.copy(), exp.Literal.string(_NAMES[name]))
+        if bare in (name, name.lower()):
+            found = function("UPPER" if bare.isupper() else "LOWER", found)
+        long = filled and name in ("MONTH", "DAY")
+        return function("RPAD", found, exp.Literal.number(9), exp.Literal.string(" ")) if long else found
+    if name in _PATTERNS:
+        found = function("STRFTIME", source.copy(), exp.Literal.string(_PATTERNS[name]))
+        return found if filled else cast(cast(found, "INTEGER"), "TEXT")
+    digits, computed = _COMPUTED[name]
+    tree: exp.Expr = exp.maybe_parse(computed, dialect="duckdb")
+    for column in list(tree.find_all(exp.Column)):
+        column.replace(source.copy())
+    text = cast(cast(tree, "BIGINT"), "TEXT")
+    padded = filled and digits > 1
+    return function("LPAD", text, exp.Literal.number(digits), exp.Literal.string("0")) if padded else text

@@ -13,3 +13,7 @@ CASE WHEN isfinite(ts) THEN ts - timestamp '2020-01-01 12:34:56.789' END;
 make_date(2000 + abs(i2 % 30), abs(j4 % 12) + 1, 28);
 isfinite(ts);
 isfinite(day);
+-- to_char: names in every case, filled and not; numbers that are computed; text in quotes.
+to_char(CASE WHEN ts > '0002-01-01' THEN ts END, 'Day DAY day Month MONTH month');
+to_char(CASE WHEN ts > '0002-01-01' THEN ts END, 'FMDD. FMmonth yyyy "at" FMHH24:mi am');
+to_char(CASE WHEN day > '0002-01-01' THEN day END, 'Q W WW D J SSSS FMWW/FMIW');

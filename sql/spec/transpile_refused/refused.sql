@@ -213,3 +213,9 @@ is not translated;
 
 regexp_instr(x, '(?=a)');
 the pattern;
+
+to_char(ts, 'IDDD');
+is not translated;
+
+to_char(ts, 'FMDDth');
+is not translated;
