@@ -100,6 +100,7 @@ class Source:
     columns: tuple[str, ...]  # those of it that the view reads, its key included
     computed_from: tuple[str, ...] = ()  # those of them read by more than plain projection
     computed_types: tuple[tuple[int, int], ...] = ()  # how those were declared when the view was bound
+    labels: tuple[tuple[str, tuple[str, ...]], ...] = ()  # of its enums, in the order that the view was written with
 
     @property
     def table(self) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from flashql.errors import DefinitionError
@@ -25,6 +25,7 @@ class PgType:
     name: str = ""  # format_type() of the declared type: 'numeric(10,2)', 'text[]', a domain's name
     kind: str = "b"  # pg_type.typtype: b base, e enum, c composite, r range, m multirange, p pseudo
     element: PgType | None = None  # of an array's elements
+    labels: tuple[str, ...] = field(default=(), compare=False)  # an enum's in their order, of a table's column
 
 
 @dataclass(frozen=True)
@@ -358,7 +359,7 @@ types are named, a column starts with the first and becomes the second when a va
 |---|---|---|---|
 {rows}
 | array | | the element's type with `[]`, or VARCHAR | several dimensions or other bounds make it text |
-| enum, composite, range, multirange | | VARCHAR | its text |
+| enum, composite, range, multirange | | VARCHAR | its text; views order enums as their labels are |
 | `citext` and any other type | | VARCHAR | its text |
 | domain | | that of the type below it | |
 

@@ -102,11 +102,16 @@ def remember(writer: duckdb.DuckDBPyConnection, copy: Copy, table: Table) -> Non
     """Keep the shape of a table that its copy was found to serve: the next look compares with this one.
 
     Without that a new partition's later end would go unnoticed, and two harmless changes on different days (VACUUM
-    FULL, then SET NOT NULL) would together look like a rewrite.
+    FULL, then SET NOT NULL) would together look like a rewrite. With it goes the order of an enum's labels.
     """
     shape = shape_of(table, {kept.name for kept in copy.columns})
     if shape is not None and shape != copy.shape:
-        save_copy(writer, replace(copy, shape=shape))
+        columns = tuple(_with_labels(kept, table) for kept in copy.columns)
+        save_copy(writer, replace(copy, shape=shape, columns=columns))
+
+
+def _with_labels(kept: CopyColumn, table: Table) -> CopyColumn:
+    return replace(kept, column=replace(kept.column, type=table.column(kept.name).type))
 
 
 def comes_in_binary(

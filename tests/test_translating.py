@@ -32,6 +32,13 @@ CREATE TABLE numbers (id int PRIMARY KEY, small smallint, big bigint, loose nume
 CREATE TABLE rates (id int PRIMARY KEY, rough numeric, fine numeric, sized numeric(20, 15));
 INSERT INTO rates VALUES (1, 1.5, 1.5000000004001, 1.500000000400100), (2, 10.5, 10.5, 10.5), (3, NULL, 0.1, 0.1),
     (4, 0.1, NULL, NULL), (5, -2, 1.5, -2.000000000000001);
+CREATE TYPE feeling AS ENUM ('sad', 'ok', 'happy', 'it''s all', '');
+ALTER TYPE feeling ADD VALUE 'glad' BEFORE 'happy';
+CREATE DOMAIN a_feeling AS feeling;
+CREATE TABLE felt (id int PRIMARY KEY, m feeling, was feeling, n int, dm a_feeling);
+INSERT INTO felt VALUES (1, 'sad', 'ok', 1, 'sad'), (2, 'happy', 'glad', 1, 'ok'), (3, 'glad', NULL, 2, 'happy'),
+    (4, NULL, 'sad', 2, NULL), (5, 'ok', 'happy', NULL, ''), (6, 'it''s all', '', 3, 'glad'),
+    (7, '', 'it''s all', 3, 'glad'), (8, 'glad', 'glad', 2, 'sad');
 CREATE TABLE odd (id int PRIMARY KEY, "Mixed" text, mixed text, "rowid" int, fixed char(4));
 CREATE TABLE bag (id int PRIMARY KEY, ints int[], tags text[], doc jsonb, csv text, low int, high bigint, at timestamp);
 INSERT INTO bag VALUES

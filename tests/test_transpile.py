@@ -151,14 +151,15 @@ class World:
     def _columns(self) -> Iterator[Column]:
         query = """
             SELECT attname, atttypid::oid::int8, atttypmod, format_type(atttypid, atttypmod), typtype::text,
-                   collname, typelem::oid::int8
+                   collname, typelem::oid::int8,
+                   ARRAY(SELECT enumlabel::text FROM pg_enum WHERE enumtypid = pg_type.oid ORDER BY enumsortorder)
             FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid
             LEFT JOIN pg_collation ON pg_collation.oid = attcollation
             WHERE attrelid = 'awkward'::regclass AND attnum > 1 ORDER BY attnum
         """
-        for name, oid, typmod, spelled, kind, collation, element in self.postgres.execute(query.encode()):
+        for name, oid, typmod, spelled, kind, collation, element, labels in self.postgres.execute(query.encode()):
             of = PgType(element) if spelled.endswith("[]") else None
-            yield Column(name, PgType(oid, typmod, spelled, kind, of), collation=collation)
+            yield Column(name, PgType(oid, typmod, spelled, kind, of, tuple(labels)), collation=collation)
 
     def _copy(self) -> None:
         texts = ", ".join(f'{select_text(c.type, c.name)} AS "{c.name}"' for c in self.columns.values())

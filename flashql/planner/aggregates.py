@@ -14,7 +14,7 @@ from sqlglot import exp
 
 from flashql.datatypes import PgType
 from flashql.errors import NotSupported
-from flashql.planner import composing, floats, intervals
+from flashql.planner import composing, enums, floats, intervals
 from flashql.planner.aggregate_call import Call, Wrap
 from flashql.planner.arithmetic import arithmetic, average, sum_of, variance
 from flashql.planner.arithmetic import call as macro
@@ -58,6 +58,8 @@ def aggregate(call: Call) -> Scalar:
     rule = _RULES.get(call.name)
     if rule is None:
         raise refuse(f"the aggregate {call.name}")
+    if call.distinct and any(enums.has_place(one) for one in call.order):
+        raise refuse(f"{call.name} of DISTINCT values in the order of an enum", "Write SELECT DISTINCT in FROM.")
     if call.distinct and call.name == "count" and call.argument.oid == INTERVAL:
         call = replace(call, arguments=(intervals.key(call.argument),))
     if call.distinct and not (call.name in ("min", "max") and call.argument.oid == INTERVAL):
@@ -136,6 +138,9 @@ def _extreme(kind: type[exp.Expr]) -> Callable[[Call], Scalar]:
             of_key = exp.ArgMin if kind is exp.Min else exp.ArgMax
             node = replace(call, distinct=False).made(of_key, value, expression=macro("interval_key", value.node))
             return Scalar(node, intervals.TYPE)
+        if enums.is_enum(value):
+            (place,) = enums.places([value])
+            return enums.labelled(replace(call, distinct=False).made(kind, place), value.type)
         check_comparable(value.type, [value], ordering=True)
         if value.oid in TEXTS:
             value = as_text(value)

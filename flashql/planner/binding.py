@@ -22,6 +22,7 @@ from flashql.ddl.statements import ParameterText
 from flashql.planner import parsing
 from flashql.planner.aggregates import aggregate_name
 from flashql.planner.collations import Locale
+from flashql.planner.enums import is_ordered_in
 from flashql.planner.restricting import restricted
 from flashql.planner.set_functions import called_name
 from flashql.planner.translating import translate
@@ -124,17 +125,18 @@ def _bind_query(view: View, origin: Describer) -> Bound:
         raise errors.NotSupported(
             f"{view.relation_id} reads no table, so nothing is there to follow", hint="Make it a MATERIALIZED view."
         )
+    query = translation.tree.sql(dialect="duckdb")
     sources = []
     for name, (table, read) in translation.tables.items():
         computed = translation.computed.get(name, ())
         wanted = {*read, *(table.key or [column.name for column in table.columns if not column.generated])}
         columns = tuple(column.name for column in table.columns if column.name in wanted)
         types = tuple(table.streamed_column(name).declared for name in computed)
-        sources.append(Source(table.schema, table.name, columns, computed, types))
+        sources.append(Source(table.schema, table.name, columns, computed, types, _labels(table, computed, query)))
     bound = replace(
         view,
         sources=tuple(sources),
-        local_query=translation.tree.sql(dialect="duckdb"),
+        local_query=query,
         local_tree=json.dumps(serde.dump(translation.tree)),
     )
     return Bound(bound, tuple(table for table, _ in translation.tables.values()))
@@ -171,8 +173,17 @@ def _bind_rows(view: View, select: exp.Select, names: Sequence[str], origin: Des
         columns=tuple(column.name for column in table.columns if column.name in used),
         computed_from=tuple(computed),
         computed_types=tuple(known[name].declared for name in computed),
+        labels=_labels(table, tuple(computed), " ".join((*selected, where or ""))),
     )
     return Bound(replace(view, sources=(source_,), local_select=", ".join(selected), local_where=where), (table,))
+
+
+def _labels(table: Table, computed: Iterable[str], translation: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The labels of the enums that it computes from, where the translation may depend on their order."""
+    if not is_ordered_in(translation):
+        return ()
+    types = ((name, table.column(name).type) for name in computed)
+    return tuple((name, type_.labels) for name, type_ in types if type_.labels)
 
 
 def _as_described(item: exp.Expr, known: dict[str, Column], column: ViewColumn, locale: Locale) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner import intervals
+from flashql.planner import enums, intervals
 from flashql.planner.arithmetic import call
 from flashql.planner.collations import COLLATE_HINT, by_bytes, deterministic
 from flashql.planner.literals import BOOL, BPCHAR, INTERVAL, JSONB, NUMERIC
@@ -53,9 +53,11 @@ def compared(kind: type[exp.Expr], values: Sequence[Scalar], *, apart: bool = Fa
     """
     what = "comparison"
     common = common_type(values, what, comparing=True)
-    if common.oid != INTERVAL:
+    by_place = common.kind == "e" and kind in _ORDERINGS
+    if common.oid != INTERVAL and not by_place:
         check_comparable(common, values, ordering=kind in _ORDERINGS)
-    left, right = (key_of(one) for one in coerced(values, what, comparing=True, apart=apart))
+    ready = coerced(values, what, comparing=True, apart=apart)
+    left, right = (key_of(one) for one in (enums.places(ready) if by_place else ready))
     return Scalar(kind(this=operand(left), expression=operand(right)), _BOOLEAN)
 
 
@@ -76,7 +78,7 @@ def check_comparable(type_: PgType, values: Sequence[Scalar], *, ordering: bool)
             raise refuse(f"equality of text under collation {collation}", COLLATE_HINT)
     elif type_.kind == "e":
         if ordering:
-            raise refuse(f"the order of enum {type_.name}")
+            raise refuse(f"the order of enum {type_.name} here", "Write a CASE over its labels.")
     elif type_.element is not None and type_.element.oid in EXACT | TEXTS and type_.element.kind == "b":
         check_comparable(type_.element, [replace(one, type=type_.element) for one in values], ordering=ordering)
     elif type_.oid == JSONB and ordering:

@@ -8,6 +8,7 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
+from flashql.planner import enums
 from flashql.planner.aggregate_call import Wrap
 from flashql.planner.arithmetic import call
 from flashql.planner.literals import FLOAT8, NUMERIC
@@ -59,6 +60,8 @@ def _discrete(value: Scalar, like: exp.Ordered, fraction: exp.Expr, wrap: Wrap) 
 def _mode(value: Scalar, like: exp.Ordered, wrap: Wrap) -> Scalar:
     """The most frequent value; of several the first in the order."""
     check_groupable(value, "mode")
+    if enums.is_enum(value):
+        raise refuse("mode of an enum", "Cast it to text.")
     in_order(value, like)
     counts = wrap(function("HISTOGRAM", value.node.copy()))
     name = "last_mode" if like.args.get("desc") else "first_mode"

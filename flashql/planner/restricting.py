@@ -25,6 +25,7 @@ from flashql.ddl.statements import ParameterText
 from flashql.planner import parsing
 from flashql.planner.aggregates import aggregate_name
 from flashql.planner.collations import DEFAULT, Locale
+from flashql.planner.enums import has_place
 from flashql.planner.transpile import to_local
 from flashql.quoting import local_name, qualified, quote
 
@@ -318,6 +319,11 @@ def _locally(condition: exp.Expr, parameters: Sequence[Parameter], table: Table,
         parameter.name: Column(parameter.name, parameter.type, collation=DEFAULT) for parameter in parameters
     }
     local = to_local(bare, known, locale)
+    if has_place(local):
+        raise errors.NotSupported(
+            f"a condition on parameters cannot have {condition.sql('postgres')}, the order of an enum",
+            hint="Compare it with =, or with a CASE over its labels in the view's other conditions.",
+        )
     for column in list(local.find_all(exp.Column)):
         at = places.get(column.name)
         if at is None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from flashql.errors import NotSupported
-from flashql.planner import intervals
+from flashql.planner import enums, intervals
 from flashql.planner.literals import BPCHAR, INTERVAL, JSONB, UNKNOWN
 from flashql.planner.operators import check_comparable, key_of
 from flashql.planner.relations import Relation, check_groupable, item, typed
@@ -117,9 +117,13 @@ class Sorting:
                 items.append(ordered(one, self.scope))
                 continue
             places.add(place)
-            in_order(relation.outputs[place].value, one)  # for what it refuses
+            item_ = in_order(relation.outputs[place].value, one)  # also for what it refuses
             self.level.reads.add(relation.outputs[place].bases, computed=True)
-            items.append(_by_place(place, one))
+            if not enums.is_enum(relation.outputs[place].value):
+                item_ = _by_place(place, one)
+            elif _is_distinct(relation.tree):
+                raise refuse("the order of an enum beside DISTINCT or UNION", "Write these as a subquery in FROM.")
+            items.append(item_)
         if order is None and not _takes_nothing(node):
             raise NotSupported(
                 "LIMIT without ORDER BY leaves to chance which rows there are", hint="Add an ORDER BY to the query."
@@ -189,6 +193,12 @@ def _cut(node: exp.Expr) -> bool:
     return limits or (offset is not None and not _is_all(offset.expression))
 
 
+def _is_distinct(tree: exp.Expr) -> bool:
+    """Whether rows are ordered by columns of the result alone: of DISTINCT (not ON), UNION, VALUES."""
+    distinct = tree.args.get("distinct")
+    return not isinstance(tree, exp.Select) or (distinct is not None and not distinct.args.get("on"))
+
+
 def _takes_nothing(node: exp.Expr) -> bool:
     limit = node.args.get("limit")
     return isinstance(limit, exp.Limit) and isinstance(limit.expression, exp.Literal) and limit.expression.name == "0"
@@ -227,6 +237,8 @@ def in_order(value: Scalar, node: exp.Ordered) -> exp.Ordered:
         value = as_text(value) if value.text is not None else value
     if value.oid == INTERVAL:
         value = intervals.key(value)
+    if enums.is_enum(value):
+        (value,) = enums.places([value])
     check_comparable(value.type, [value], ordering=not value.is_null)
     if value.type.element is not None:
         value = coerce(value, value.type, "ORDER BY")

@@ -20,6 +20,7 @@ from flashql.planner import (
     calls,
     containers,
     dates,
+    enums,
     functions,
     intervals,
     lists,
@@ -260,6 +261,8 @@ def _extreme(node: exp.Expr, scope: Scope) -> Scalar:
     ready, model = unified(values, name)
     if model.oid == INTERVAL:
         return intervals.extreme(ready, exp.GT if isinstance(node, exp.Greatest) else exp.LT)
+    if enums.is_enum(model):
+        return enums.extreme(type(node), ready)
     check_comparable(model.type, values, ordering=True)
     first, *rest = (v.node for v in ready)
     return replace(model, node=type(node)(this=first, expressions=rest, ignore_nulls=True))

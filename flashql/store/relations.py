@@ -6,6 +6,8 @@ raises advice when it is read, also for a DuckDB client that knows nothing of Fl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import duckdb
 
 from flashql.catalog import Copy, Persistence, Source, View
@@ -54,10 +56,16 @@ def uncomputable(source: Source, copy: Copy) -> str | None:
     what computes from a column of another type than it was written for may have a wrong one.
     """
     bound = dict(zip(source.computed_from, source.computed_types, strict=False))
+    known = dict(source.labels)
     for column in copy.columns:
         if bound.get(column.name, column.column.declared) != column.column.declared:
             return (
                 f"computes from column {column.name}, which has changed its type at the origin. "
+                "Define the view again: CREATE OR REPLACE VIEW"
+            )
+        if not _in_one_order(known.get(column.name, ()), column.column.type.labels):
+            return (
+                f"computes from the order of column {column.name}, whose labels were renamed at the origin. "
                 "Define the view again: CREATE OR REPLACE VIEW"
             )
         if column.rung > 0 and column.name in source.computed_from and copy.local_type(column).name == "VARCHAR":
@@ -66,6 +74,11 @@ def uncomputable(source: Source, copy: Copy) -> str | None:
                 "Select the column itself instead"
             )
     return None
+
+
+def _in_one_order(before: Sequence[str], now: Sequence[str]) -> bool:
+    """Whether the labels that an enum had, and still has, stand as they did. One that it has not is in no row of it."""
+    return [one for one in before if one in now] == [one for one in now if one in before]
 
 
 def show_nothing(writer: duckdb.DuckDBPyConnection, view: View) -> None:

@@ -546,6 +546,18 @@ CREATE OR REPLACE MACRO flashql.cut_within(moment, local, unit) AS [
     FOR flashql_sides IN [{'moment': moment, 'local': local}]
 ][1];
 
+-- The place of an enum's label among those that the origin had when the view was defined, from 1; of another, an error
+-- by a cast (DuckDB takes no error() in the order of a window).
+CREATE OR REPLACE MACRO flashql.enum_place(label, labels) AS
+    CASE
+        WHEN label IS NULL THEN NULL
+        WHEN list_contains(labels, label) THEN CAST(list_position(labels, label) AS INTEGER)
+        ELSE CAST(
+            'label ' || label || ' came to its enum later, and its place is not known: define the view again '
+            || '(CREATE OR REPLACE VIEW)' AS INTEGER
+        )
+    END;
+
 -- Intervals: months, days and microseconds apart, in both databases. In a day 24 hours and in a month 30 days is what
 -- they are compared by (interval_cmp_value).
 CREATE OR REPLACE MACRO flashql.months_of(span) AS datepart('year', span) * 12 + datepart('month', span);

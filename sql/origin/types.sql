@@ -22,7 +22,10 @@ SELECT
     t.typtype::text,
     CASE WHEN t.typcategory = 'A' AND t.typelem <> 0 THEN t.typelem::int8 ELSE 0 END,
     element.typtype::text,
-    pg_catalog.format_type(element.oid, NULL)
+    pg_catalog.format_type(element.oid, NULL),
+    CASE WHEN t.typtype = 'e' THEN ARRAY(
+        SELECT e.enumlabel::text FROM pg_catalog.pg_enum AS e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder
+    ) END
 FROM base
 JOIN pg_catalog.pg_type AS t ON t.oid = base.oid
 LEFT JOIN pg_catalog.pg_type AS element ON element.oid = t.typelem AND t.typcategory = 'A'

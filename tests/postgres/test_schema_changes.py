@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -271,6 +272,105 @@ def test_a_type_of_the_users_changes(origin: Origin, also_root: bool) -> None:
         origin.execute("ALTER TYPE mood RENAME VALUE 'sad' TO 'low'")
         if also_root:
             origin.execute("INSERT INTO t VALUES (4, 'low', 'low', 4)")
+        pair.sync()
+        pair.check()
+
+
+MOODS = """
+CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy'); CREATE TABLE t (id int PRIMARY KEY, m mood, n int);
+INSERT INTO t VALUES (1, 'sad', 1), (2, 'happy', 1), (3, 'ok', 2), (4, 'happy', 2)
+"""
+IN_ORDER = {
+    "low": "SELECT id, m::text FROM t WHERE m < 'ok'",
+    "most": "SELECT n, max(m)::text AS m FROM t GROUP BY n",
+    "first": "SELECT id, m::text FROM t ORDER BY t.m DESC, id LIMIT 2",
+}
+
+
+def test_the_order_of_an_enum_is_followed(origin: Origin) -> None:
+    origin.execute(MOODS)
+    with following(origin, **IN_ORDER) as pair:
+        origin.execute("UPDATE t SET m = 'sad' WHERE id = 2; INSERT INTO t VALUES (5, 'happy', 1), (6, NULL, 2)")
+        pair.check()
+        origin.execute("ALTER TYPE mood ADD VALUE 'glad' BEFORE 'happy'")
+        origin.execute("UPDATE t SET m = 'ok' WHERE id = 5; DELETE FROM t WHERE id = 4")
+        pair.check()
+
+
+def failures(pair: Pair, count: int) -> dict[str, errors.FlashQLError]:
+    """What failed, once it is so many views: a sync does not wait for what the stream brings."""
+    end = time.monotonic() + 30
+    while len(failed := dict(pair.db.sync.sync().failed)) < count and time.monotonic() < end:
+        time.sleep(0.05)
+    return failed
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ("ALTER TYPE mood ADD VALUE 'glad' BEFORE 'happy';; UPDATE t SET m = 'glad' WHERE id < 3", "glad"),
+        ("ALTER TYPE mood RENAME VALUE 'happy' TO 'glad'", "glad"),
+        ("ALTER TYPE mood RENAME VALUE 'happy' TO 'glad';; UPDATE t SET m = 'sad' WHERE n = 2", "glad"),
+        (
+            "BEGIN; ALTER TYPE mood RENAME VALUE 'sad' TO 'z'; ALTER TYPE mood RENAME VALUE 'happy' TO 'sad'; "
+            "ALTER TYPE mood RENAME VALUE 'z' TO 'happy'; COMMIT",
+            "were renamed",
+        ),
+        (
+            "ALTER TYPE mood RENAME VALUE 'sad' TO 'low';; ALTER TYPE mood ADD VALUE 'sad';; UPDATE t SET m = 'sad'",
+            "were renamed",
+        ),
+        (
+            "ALTER TYPE mood RENAME TO old;; CREATE TYPE mood AS ENUM ('happy', 'ok', 'sad');; "
+            "ALTER TABLE t ALTER COLUMN m TYPE mood USING m::text::mood",
+            "changed its type",
+        ),
+        (
+            "ALTER TABLE t DROP COLUMN m;; DROP TYPE mood;; CREATE TYPE mood AS ENUM ('happy', 'ok', 'sad');; "
+            "ALTER TABLE t ADD COLUMN m mood;; UPDATE t SET m = 'sad'",
+            "changed its type",
+        ),
+    ],
+)
+def test_a_view_by_the_order_of_an_enum_stands_still_when_it_is_another(origin: Origin, change: str, why: str) -> None:
+    """What was written into its translation is the order of labels there were."""
+    origin.execute(MOODS)
+    with following(origin, all="SELECT id, n FROM t", **IN_ORDER) as pair:
+        kept = {name: sorted(pair.db.execute(f"SELECT * FROM s.{name}").fetchall()) for name in ("most", "first")}
+        for statement in change.split(";;"):
+            origin.execute(statement)
+        failed = failures(pair, len(kept))
+        assert set(failed) == {f"s.{name}" for name in kept}
+        for name, rows in kept.items():
+            assert why in failed[f"s.{name}"].message
+            assert "efine the view again" in failed[f"s.{name}"].message
+            assert "UPDATE" in change or sorted(pair.db.execute(f"SELECT * FROM s.{name}").fetchall()) == rows
+        with pytest.raises((errors.QueryFailed, errors.ViewNotReady), match=f"{why}.*efine the view again"):
+            pair.db.execute("SELECT * FROM s.low").fetchall()
+        for name, query in IN_ORDER.items():
+            pair.db.execute(f"CREATE OR REPLACE REALTIME VIEW s.{name} AS {query}")
+        pair.sync()
+        pair.check()
+        origin.execute("UPDATE t SET m = 'sad' WHERE id = 3; INSERT INTO t (id, m, n) VALUES (9, 'ok', 2)")
+        pair.check()
+
+
+def test_an_enum_that_got_a_label_before_its_view_was_defined(origin: Origin) -> None:
+    """The copy is older than the label: what is compared is what the last look saw."""
+    origin.execute(MOODS)
+    with following(origin, all="SELECT id, m::text FROM t") as pair:
+        origin.execute("ALTER TYPE mood ADD VALUE 'glad' BEFORE 'happy'")
+        pair.db.execute("CREATE REALTIME VIEW s.low AS SELECT id FROM t WHERE m < 'glad'")
+        pair.db.execute(f"CREATE REALTIME VIEW s.most AS {IN_ORDER['most']}")
+        origin.execute("ALTER TYPE mood RENAME VALUE 'glad' TO 'fine'")
+        origin.execute("ALTER TYPE mood ADD VALUE 'glad' BEFORE 'sad'")
+        origin.execute("UPDATE t SET m = 'glad' WHERE id = 1")
+        assert "were renamed" in pair.db.sync.sync().failed["s.most"].message
+        with pytest.raises(errors.ViewNotReady, match="were renamed"):
+            pair.db.execute("SELECT * FROM s.low").fetchall()
+        pair.db.execute("DROP VIEW s.most")
+        pair.db.execute("CREATE OR REPLACE REALTIME VIEW s.low AS SELECT id FROM t WHERE m < 'fine'")
+        pair.queries["low"] = "SELECT id FROM t WHERE m < 'fine'"
         pair.sync()
         pair.check()
 

@@ -272,10 +272,17 @@ def column_sql(type_: PgType, reference: str) -> str:
 
 
 def _pg_type(
-    oid: int, typmod: int, name: str, kind: str, element: int, element_kind: str | None, element_name: str | None
+    oid: int,
+    typmod: int,
+    name: str,
+    kind: str,
+    element: int,
+    element_kind: str | None,
+    element_name: str | None,
+    labels: Sequence[str] | None,
 ) -> PgType:
     inner = PgType(element, typmod, element_name or "", element_kind or "b") if element else None
-    return PgType(oid, typmod, name, kind, inner)
+    return PgType(oid, typmod, name, kind, inner, tuple(labels or ()))
 
 
 def _shape(connection: psycopg.Connection[Any], oid: int) -> Shape | None:

@@ -110,3 +110,22 @@ regexp_matches of the pattern;
 
 SELECT regexp_matches(csv, '([a-z]+)([a-z])') FROM bag;
 regexp_matches of the pattern;
+
+SELECT DISTINCT m FROM felt ORDER BY m LIMIT 1;
+the order of an enum beside DISTINCT;
+
+SELECT m FROM felt UNION SELECT was FROM felt ORDER BY 1 LIMIT 1;
+the order of an enum beside DISTINCT;
+
+SELECT array_agg(DISTINCT m ORDER BY m) AS ms FROM felt;
+DISTINCT values in the order of an enum;
+
+SELECT mode() WITHIN GROUP (ORDER BY m) AS often FROM felt;
+mode of an enum;
+
+SELECT json_agg(DISTINCT m) AS ms FROM felt;
+the order of enum feeling;
+
+SELECT id FROM felt WHERE ARRAY[m] < ARRAY[was];
+is not translated;
+

@@ -161,3 +161,18 @@ f8 IN (0.1, 1);
 
 id IN ('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11');
 "id" IN (CAST('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11' AS UUID));
+
+mood < 'ok';
+(flashql.enum_place("mood", ['sad', 'ok', 'happy'])) < 2;
+
+'sad' >= mood;
+1 >= (flashql.enum_place("mood", ['sad', 'ok', 'happy']));
+
+mood BETWEEN 'sad' AND 'ok';
+((flashql.enum_place("mood", ['sad', 'ok', 'happy'])) >= 1) AND ((flashql.enum_place("mood", ['sad', 'ok', 'happy'])) <= 2);
+
+GREATEST(mood, 'ok');
+LIST_EXTRACT(['sad', 'ok', 'happy'], GREATEST(flashql.enum_place("mood", ['sad', 'ok', 'happy']), 2));
+
+LEAST('ok', mood, NULL) = 'sad';
+LIST_EXTRACT(['sad', 'ok', 'happy'], LEAST(2, flashql.enum_place("mood", ['sad', 'ok', 'happy']), NULL)) = 'sad';

@@ -27,9 +27,6 @@ lower under collation default;
 upper(v);
 upper under collation default;
 
-mood < 'sad';
-the order of enum mood;
-
 tz > '2024-01-01';
 the constant '2024-01-01' is not spelled in a way that Postgres and DuckDB read alike;
 

@@ -1,0 +1,30 @@
+-- The order of enums is that of their labels at the origin, as they were when the view was defined.
+
+SELECT id FROM felt WHERE m < 'ok' OR m >= 'glad';
+SELECT id, m > was AS better FROM felt WHERE m BETWEEN was AND 'happy';
+SELECT a.id, b.id AS other FROM felt a JOIN felt b ON a.m < b.was AND a.id < b.id;
+SELECT greatest(m, was, 'ok') AS g, least(was, m) AS l, greatest(m, NULL) AS n FROM felt;
+SELECT min(m) AS low, max(m) AS high, max(was) FILTER (WHERE m > 'sad') AS of_some FROM felt;
+SELECT was, min(m) AS low, max(m) AS high, count(*) AS c FROM felt GROUP BY was HAVING max(m) > 'ok';
+SELECT n, max(greatest(m, was)) AS g FROM felt GROUP BY n;
+SELECT m, n FROM felt ORDER BY m, id LIMIT 4;
+SELECT m, n FROM felt ORDER BY 1 DESC NULLS LAST, id DESC LIMIT 4 OFFSET 1;
+SELECT m AS was, n FROM felt ORDER BY was, n NULLS FIRST, id LIMIT 3;
+SELECT m, count(*) AS c FROM felt GROUP BY m ORDER BY m LIMIT 2;
+SELECT n, max(m) AS high FROM felt GROUP BY n ORDER BY high, n LIMIT 2;
+SELECT DISTINCT ON (n) n, m, id FROM felt ORDER BY n, m, id;
+SELECT DISTINCT ON (m) m, id FROM felt ORDER BY m DESC, id LIMIT 3;
+SELECT m FROM felt ORDER BY m FETCH FIRST 2 ROWS WITH TIES;
+SELECT q.m FROM (SELECT DISTINCT m FROM felt) q ORDER BY q.m LIMIT 2;
+SELECT id, rank() OVER (ORDER BY m) AS r, row_number() OVER (PARTITION BY was ORDER BY m DESC, id) AS at FROM felt;
+SELECT id, lag(m) OVER (ORDER BY m, id) AS l, first_value(was) OVER (PARTITION BY n ORDER BY was, id) AS f FROM felt;
+SELECT id, max(m) OVER (PARTITION BY n) AS high, lag(m) OVER (ORDER BY id) < m AS up FROM felt;
+SELECT string_agg(m::text, ',' ORDER BY m, id) AS s, string_agg(n::text, ',' ORDER BY m DESC NULLS LAST, id) AS t FROM felt;
+SELECT array_agg(id ORDER BY m, id) AS ids, array_agg(m::text ORDER BY was DESC, id) AS ms FROM felt;
+SELECT n, percentile_disc(0.5) WITHIN GROUP (ORDER BY m) AS half FROM felt GROUP BY n;
+SELECT CASE WHEN n > 1 THEN m ELSE was END < 'glad' AS low, coalesce(m, was) >= was AS up FROM felt;
+SELECT id FROM felt f WHERE m > (SELECT min(g.was) FROM felt g WHERE g.n = f.n);
+SELECT q.d FROM (SELECT max(m) AS d, n FROM felt GROUP BY n) q WHERE q.d <= 'glad';
+SELECT id, dm, greatest(dm, dm) AS g FROM felt ORDER BY felt.dm DESC NULLS LAST, id LIMIT 3;
+SELECT id FROM felt WHERE (m, id) < (was, 6) OR (m, n) >= ('glad', 2);
+SELECT id FROM felt WHERE m < ANY (ARRAY[was, m]);
