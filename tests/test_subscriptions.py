@@ -155,6 +155,16 @@ def test_what_a_union_of_queries_would_not_be_is_refused(origin: Origin, followe
     assert followed.views == {}
 
 
+def test_a_parameter_compared_by_the_order_of_an_enum_is_refused(origin: Origin, followed: Database) -> None:
+    """A label that is not known would stop the table's stream, not the view alone."""
+    origin.execute("CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE TABLE felt (id int PRIMARY KEY, m mood)")
+    with pytest.raises(errors.NotSupported, match="the order of an enum"):
+        followed.execute(
+            "CREATE REALTIME VIEW s.felt(a int) AS SELECT * FROM felt WHERE id = a AND (m < 'ok' OR id > a)"
+        )
+    assert followed.views == {}
+
+
 def test_options_of_parameters_are_checked_when_altered(followed: Database) -> None:
     followed.execute(VIEW)
     with pytest.raises(errors.DefinitionError):
