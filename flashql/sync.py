@@ -265,9 +265,11 @@ class Sync(Subscribes):
         for worker, chosen in followed.items():
             names = [view.relation_id for view in chosen]
             if not worker.wait(names, targets[worker], deadline):
+                known = jobs(self._store)
+                failed = [known[name].last_error for name in names if name in known and known[name].state == "failed"]
                 raise TimeoutError(
                     f"{', '.join(names)} did not reach {targets[worker]} of origin {worker.origin.name} "
-                    f"within {timeout} s"
+                    f"within {timeout} s{''.join(f'; {why}' for why in failed)}"
                 )
 
     def verify(self, selector: Selector = "*", *, repair: bool = False) -> list[VerifyReport]:

@@ -265,6 +265,7 @@ class Worker:
         """One session; whether it came to follow the stream, and what ended it."""
         session: Session | None = None
         problem: errors.FlashQLError | None = None
+        broke: set[str] = set()  # views that stand still since their queries failed
         again = True
         while again:
             again = False
@@ -280,6 +281,10 @@ class Worker:
             except Incomplete as incomplete:
                 _log.info("origin %s: %s; what it shows is compared with the origin", self.origin.name, incomplete)
                 again = not self._stopping
+            except errors.ViewBroken as broken:
+                again = not self._stopping and broken.relation_id not in broke  # the others go on without it
+                broke.add(broken.relation_id)
+                problem = None if again else broken
             except errors.FlashQLError as error:
                 problem = error
             except Exception as error:

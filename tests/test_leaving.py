@@ -84,6 +84,24 @@ def test_a_view_whose_query_fails_fails_alone_and_follows_again(
         require_equal(origin, db, *VIEWS)
 
 
+def test_many_views_that_fail_at_once_fail_each_for_its_own_reason(origin: Origin, database_path: str) -> None:
+    with opened(origin, database_path) as db:
+        for at in range(12):
+            db.execute(
+                f"CREATE REALTIME VIEW s.v{at} AS SELECT max({at + 1} / (v - 9)) AS q FROM t GROUP BY k % {at + 2}"
+            )
+        assert not db.sync.sync().failed
+        origin.execute("INSERT INTO t VALUES (3, 9)")
+        db.sync.wait(["s.total", "s.plain"], timeout=5)  # no pauses of a retry policy between them
+        require_equal(origin, db, *VIEWS)
+        for at in range(12):
+            assert job(db, f"s.v{at}").state == "failed"
+            assert str(job(db, f"s.v{at}").last_error).startswith(f"s.v{at} cannot be computed")
+        assert {one.state for one in db.sync.status(["s.plain", "s.total", "s.quotient"])} == {"running"}
+        with pytest.raises(TimeoutError, match=r"s\.v3 did not reach .*; s\.v3 cannot be computed: .*division by zero"):
+            db.sync.wait("s.v3", timeout=0.2)
+
+
 def _raising(*_: Any, **__: Any) -> Any:
     raise AttributeError("a fault")
 
