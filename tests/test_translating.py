@@ -104,6 +104,7 @@ def test_refused(world: TwoDatabases, query: str, reason: str) -> None:
         ("SELECT x::numeric FROM (VALUES ('1e5')) AS v (x), dept", "text that is not plainly numeric"),
         ("SELECT x::numeric FROM (VALUES ('0.0000000000001')) AS v (x), dept", "text that is not plainly numeric"),
         ("SELECT x::numeric FROM (VALUES ('123456789012345678901234567')) AS v (x), dept", "DECIMAL"),
+        ("SELECT to_date(x, 'YYYY-MM-DD') FROM (VALUES ('2024-2-3')) AS v (x), dept", "text that is not plainly YYYY"),
         ("SELECT x::numeric FROM (VALUES ('NaN')) AS v (x), dept", "text that is not plainly numeric"),
     ],
 )

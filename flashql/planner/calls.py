@@ -162,6 +162,7 @@ _FUNCTIONS: Final[dict[str, tuple[int, int, Callable[..., Scalar]]]] = {
     "date_part": (2, 2, _date_part),
     "date": (1, 1, _date),
     "to_char": (2, 2, formats.to_char),
+    "to_date": (2, 2, formats.to_date),
     "floor": (1, 1, numbers.whole("FLOOR")),
     "ceil": (1, 1, numbers.whole("CEIL")),
     "ceiling": (1, 1, numbers.whole("CEIL")),

@@ -10,7 +10,7 @@ from sqlglot import exp
 from flashql.datatypes import PgType
 from flashql.planner import number_formats
 from flashql.planner.literals import DATE, NUMERIC, TEXT, TIMESTAMP
-from flashql.planner.scalars import INTEGERS, Scalar, cast, function, refuse
+from flashql.planner.scalars import INTEGERS, Scalar, as_text, cast, function, refuse
 
 # Of DuckDB's strftime.
 _PATTERNS: Final = {
@@ -104,3 +104,28 @@ def _piece(part: str, source: exp.Expr) -> exp.Expr:
     text = cast(cast(tree, "BIGINT"), "TEXT")
     padded = filled and digits > 1
     return function("LPAD", text, exp.Literal.number(digits), exp.Literal.string("0")) if padded else text
+
+
+_PARSED: Final = {"YYYY": ("[0-9]{4}", "%Y"), "MM": ("[0-9]{2}", "%m"), "DD": ("[0-9]{2}", "%d")}
+
+
+def to_date(value: Scalar, pattern: Scalar) -> Scalar:
+    """to_date of a constant pattern with year, month and day: of text that is just so, and of any other an error.
+
+    Postgres also reads what is nearly so ('2024-1-5', trailing text, other separators).
+    """
+    tokens = re.findall(r"YYYY|MM|DD|[-/. ]", pattern.text or "")
+    if "".join(tokens) != pattern.text or sorted(one for one in tokens if one in _PARSED) != sorted(_PARSED):
+        raise refuse("to_date of this pattern", "Write a constant of YYYY, MM and DD, as in 'YYYY-MM-DD'.")
+    text = as_text(value)
+    spelled = "".join(_PARSED[one][0] if one in _PARSED else re.escape(one) for one in tokens)
+    read = "".join(_PARSED[one][1] if one in _PARSED else one for one in tokens)
+    like = function("REGEXP_FULL_MATCH", text.node, exp.Literal.string(spelled))
+    message = exp.DPipe(
+        this=exp.Literal.string(f"text that is not plainly {pattern.text}: "), expression=text.node.copy()
+    )
+    ifs = [
+        exp.If(this=like, true=cast(function("STRPTIME", text.node.copy(), exp.Literal.string(read)), "DATE")),
+        exp.If(this=exp.Not(this=exp.Paren(this=like.copy())), true=function("ERROR", message)),
+    ]
+    return Scalar(cast(exp.Case(ifs=ifs), "DATE"), PgType(DATE, -1, "date"))

@@ -30,3 +30,6 @@ SELECT sold_at::time AS clock, count(*), max(sold_at::time + interval '90 minute
 SELECT s.id, e.id FROM sale s JOIN emp e ON (s.sold_at, interval '30 days') OVERLAPS (e.hired + interval '3 years', e.hired + interval '5 years');
 SELECT date_trunc('decade', sold_at) AS d, extract(century FROM sold_at) AS c, count(*) FROM sale GROUP BY 1, 2;
 SELECT id, to_timestamp(id * 86400.5) AS t, sold_at::timestamp(0) AS r, make_timestamp(2024, id, 1, 0, 0, id) AS m FROM sale;
+SELECT id, to_date(to_char(hired, 'YYYY-MM-DD'), 'YYYY-MM-DD') AS day FROM emp WHERE id < 7;
+SELECT to_date(x, 'DD.MM.YYYY') FROM (VALUES ('29.02.2024'), (NULL), ('01.01.0001'), ('31.12.9999'), ('01.01.0000')) v(x), dept;
+SELECT to_date(x, 'YYYYMMDD') FROM (VALUES ('20240229'), ('00010101')) v(x), dept;

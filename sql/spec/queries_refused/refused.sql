@@ -129,3 +129,5 @@ the order of enum feeling;
 SELECT id FROM felt WHERE ARRAY[m] < ARRAY[was];
 is not translated;
 
+SELECT to_date(name, 'YYYY-Mon-DD') FROM emp;
+to_date of this pattern;
