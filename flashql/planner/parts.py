@@ -45,7 +45,11 @@ def divides(part: exp.Query) -> bool:
         return False
     computed = {one.alias for one in part.expressions if not isinstance(one.unalias(), exp.Column)}
     windows = [
-        {one.name for one in window.args.get("partition_by") or () if one.table == part.parent.alias}
+        {
+            one.name
+            for one in window.args.get("partition_by") or ()
+            if isinstance(one, exp.Column) and one.table == part.parent.alias
+        }
         for window in own(around, exp.Window)
         if isinstance(window, exp.Window)
     ]

@@ -148,7 +148,7 @@ class Expressions:
                     lambda: f"({of(NUM)} {chance.choice('+-*')} {of(NUM)})::numeric(10,2)",
                     lambda: f"round({of(NUM)} * {of(INT)}, 1)::numeric(10,2)",
                     lambda: f"round({of(NUM)}, {of(INT)} % 3)::numeric(10,2)",
-                    lambda: f"({of(NUM)}::text)::numeric::numeric(10,2)",
+                    lambda: f"(({of(NUM)})::text)::numeric::numeric(10,2)",
                     lambda: f"round(sqrt(abs({of(NUM)})), 2)::numeric(10,2)",
                     lambda: f"({of(NUM)} / {chance.choice([3, 7])})::numeric(10,2)",
                     lambda: f"trunc({of(NUM)}, {chance.randint(0, 2)})::numeric(10,2)",
