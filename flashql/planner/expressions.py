@@ -278,11 +278,11 @@ def is_many(node: exp.Expr) -> bool:
 def _confuses(query: exp.Query) -> bool:
     """Whether DuckDB 2.0 may take no row for an unknown one when a value is looked for among the rows of this query.
 
-    It does where the query looks at rows around it and at a subquery's value: `x IN (SELECT ... WHERE a = outer.b AND
-    c > (SELECT ... LIMIT 1))` is null, not false, where there is none such.
+    It does where the query looks at rows around it and is more than tables that are joined and filtered: `x IN (SELECT
+    ... WHERE a = outer.b AND c > (SELECT ... LIMIT 1))` is null, not false, where there is none such.
     """
-    nested = any(not isinstance(one.parent, (exp.From, exp.Join, exp.Lateral)) for one in query.find_all(exp.Subquery))
-    return nested and not stands_alone(query)
+    kinds = (exp.Subquery, exp.SetOperation, exp.Limit, exp.Offset, exp.Distinct, exp.Group, exp.Window, exp.AggFunc)
+    return query.find(*kinds) is not None and not stands_alone(query)
 
 
 def _only_filters(node: exp.Expr) -> bool:

@@ -23,3 +23,9 @@ UPDATE r SET c1 = NULL WHERE k = 4;
 DELETE FROM q WHERE k = 2;
 INSERT INTO r VALUES (6, -1.1, 1);
 -- compare
+-- view s.v4
+SELECT k FROM r WHERE c3 NOT IN (SELECT o.c0 FROM (SELECT DISTINCT ON (q.c0) q.c0 FROM q RIGHT JOIN r AS x ON q.k = x.k ORDER BY q.c0 DESC LIMIT 8) AS o WHERE o.c0 = r.c3);
+-- compare
+-- commit
+UPDATE r SET c3 = NULL WHERE k = 2;
+-- compare
