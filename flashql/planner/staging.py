@@ -19,7 +19,7 @@ from flashql.planner.relations import Relation
 from flashql.planner.scopes import Names
 
 # What is not a value by itself, but has values in it.
-_AROUND: Final = (exp.If, exp.Where, exp.Order, exp.Ordered, exp.Distinct, exp.Tuple, exp.Filter)
+_AROUND: Final = (exp.If, exp.Where, exp.Order, exp.Ordered, exp.Distinct, exp.Tuple)
 _NO_VALUES: Final = (exp.DataType, exp.Identifier, exp.Var, exp.Star, exp.WindowSpec)
 _INNER: Final = ("from_", "joins", "laterals", "where", "group", "having")
 
@@ -80,7 +80,7 @@ class _Stages:
         """A value beside or around windows: what has none in it is a column of the derived table."""
         if isinstance(node, exp.Window):
             made = node.copy()
-            made.set("this", self._parts(made.this))
+            made.set("this", self._called(made.this))
             made.set("partition_by", [self._column(one) for one in made.args.get("partition_by") or ()])
             if made.args.get("order") is not None:
                 made.set("order", self._parts(made.args["order"]))
@@ -90,6 +90,14 @@ class _Stages:
         if isinstance(node, _AROUND) or any(own(node, exp.Window)):
             return self._parts(node.copy())
         return self._column(node)
+
+    def _called(self, call: exp.Expr) -> exp.Expr:
+        """The function of a window, in place: it stays, what it is called with are columns."""
+        if isinstance(call, exp.Filter):
+            call.set("this", self._called(call.this))
+            call.set("expression", self._parts(call.expression))
+            return call
+        return self._parts(call)
 
     def _parts(self, node: exp.Expr) -> exp.Expr:
         """The node, in place, with what is in it as `_outside` has it."""

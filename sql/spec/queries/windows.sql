@@ -34,3 +34,9 @@ SELECT dept_id, sum(count(*)) OVER (PARTITION BY avg(salary)) FROM emp GROUP BY 
 SELECT DISTINCT ON (id % 2) id, lag(name, 1, 'x') OVER (PARTITION BY id % 2 ORDER BY id DESC) FROM emp ORDER BY id % 2, id;
 SELECT d.id, d.id IN (SELECT row_number() OVER (PARTITION BY extract(year FROM e.hired) ORDER BY e.id) FROM emp e WHERE e.dept_id = d.id) FROM dept d;
 SELECT id, count(*) OVER (PARTITION BY doc -> 'a') FROM bag;
+SELECT id, sum(salary) FILTER (WHERE id > 2) OVER (PARTITION BY extract(month FROM hired)) FROM emp;
+SELECT dept_id, sum(count(*)) FILTER (WHERE dept_id > 1) OVER (PARTITION BY avg(salary)) FROM emp GROUP BY dept_id;
+SELECT dept_id, count(id) FILTER (WHERE id > 1), rank() OVER (PARTITION BY count(id) FILTER (WHERE id > 1) ORDER BY dept_id) FROM emp GROUP BY dept_id;
+SELECT dept_id, percentile_disc(0.5) WITHIN GROUP (ORDER BY salary), rank() OVER (PARTITION BY count(*) ORDER BY dept_id) FROM emp GROUP BY dept_id;
+SELECT dept_id, array_agg(DISTINCT id), rank() OVER (PARTITION BY count(*) % 2 ORDER BY dept_id) FROM emp GROUP BY dept_id;
+SELECT id, CASE WHEN id IN (SELECT dept_id FROM emp e) THEN rank() OVER (PARTITION BY id % 2 ORDER BY id) END FROM emp;
