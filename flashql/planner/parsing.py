@@ -133,7 +133,7 @@ def _is_call(tokens: list[Token], at: int) -> bool:
     """Whether the name is called, rather than given to something with a list of columns: `WITH log (a) AS (...)`."""
     if tokens[at].token_type in _NAMES or at + 1 == len(tokens) or tokens[at + 1].token_type != TokenType.L_PAREN:
         return False
-    if at and tokens[at - 1].token_type in _BEFORE_ALIASES:
+    if at and tokens[at - 1].token_type in _BEFORE_ALIASES and not _ends_distinct_on(tokens[:at]):
         return False
     depth, end = 1, at + 2
     while end < len(tokens) and depth:
@@ -141,6 +141,16 @@ def _is_call(tokens: list[Token], at: int) -> bool:
         end += 1
     behind = [token.text.upper() for token in tokens[end : end + 2]]
     return behind[:1] != ["AS"] or behind[1:] not in (["("], ["MATERIALIZED"], ["NOT"])
+
+
+def _ends_distinct_on(tokens: list[Token]) -> bool:
+    """Whether they end with `DISTINCT ON (...)`, which the select list follows."""
+    depth = 0
+    for at in reversed(range(len(tokens))):
+        depth += {TokenType.R_PAREN: 1, TokenType.L_PAREN: -1}.get(tokens[at].token_type, 0)
+        if not depth:
+            return [token.text.upper() for token in tokens[max(at - 2, 0) : at]] == ["DISTINCT", "ON"]
+    return False
 
 
 def _require_apart(number: Token, following: Token) -> None:

@@ -59,7 +59,11 @@ class Sorting:
         distinct = node.args.get("distinct") if isinstance(node, exp.Select) else None
         if node.args.get("offset") is not None or (distinct is not None and distinct.args.get("on")):
             raise refuse("WITH TIES beside OFFSET or DISTINCT ON")
-        if distinct is not None or not isinstance(node, exp.Select):
+        places = [self._place(one.this, relation) for one in node.args["order"].expressions]
+        over_windows = any(relation.outputs[at].value.node.find(exp.Window) for at in places if at is not None)
+        if over_windows and None in places:
+            raise refuse("WITH TIES by a window function and what is not shown", "Show what it is ordered by.")
+        if distinct is not None or not isinstance(node, exp.Select) or over_windows:
             relation = self._enclosed(relation)
         items = []
         for one in node.args["order"].expressions:

@@ -131,3 +131,6 @@ is not translated;
 
 SELECT to_date(name, 'YYYY-Mon-DD') FROM emp;
 to_date of this pattern;
+
+SELECT id, count(*) OVER (PARTITION BY dept_id) AS n FROM emp ORDER BY n DESC, hired FETCH FIRST 3 ROWS WITH TIES;
+WITH TIES by a window function and what is not shown;
