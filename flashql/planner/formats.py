@@ -10,7 +10,7 @@ from sqlglot import exp
 from flashql.datatypes import PgType
 from flashql.planner import number_formats
 from flashql.planner.literals import DATE, NUMERIC, TEXT, TIMESTAMP
-from flashql.planner.scalars import INTEGERS, Scalar, as_text, cast, function, refuse
+from flashql.planner.scalars import FLOATS, INTEGERS, Scalar, as_text, cast, function, refuse
 
 # Of DuckDB's strftime.
 _PATTERNS: Final = {
@@ -70,7 +70,8 @@ def to_char(value: Scalar, pattern: Scalar) -> Scalar:
     parts = _TOKENS.findall(pattern.text or "")
     odd = "".join(parts) != pattern.text or "IDDD" in (one.upper() for one in parts)
     if value.oid not in (DATE, TIMESTAMP) or not parts or odd:
-        raise refuse(f"to_char of {value.type.name} as {pattern.text!r}", _HINT)
+        hint = "Cast it to numeric(p,s)." if value.oid in FLOATS else _HINT
+        raise refuse(f"to_char of {value.type.name} as {pattern.text!r}", hint)
     source = cast(value.node, "TIMESTAMP")
     pieces = [_piece(part, source) for part in parts]
     text = pieces[0] if len(pieces) == 1 else function("CONCAT", *pieces)

@@ -114,9 +114,12 @@ def numeric(precision: int, scale: int) -> PgType:
     return PgType(NUMERIC, (precision << 16 | scale) + 4, f"numeric({precision},{scale})")
 
 
+_OTHERWISE: Final = "Compute it where the view is read, or make it a MATERIALIZED view."
+
+
 def refuse(what: str, hint: str | None = None) -> NotSupported:
-    """The error for something that is not on the list."""
-    return NotSupported(f"{what} is not translated between Postgres and DuckDB", hint=hint)
+    """The error for something that is not on the list, with what to do instead."""
+    return NotSupported(f"{what} is not translated between Postgres and DuckDB", hint=hint or _OTHERWISE)
 
 
 def cast(node: exp.Expr, local_type: str) -> exp.Expr:

@@ -56,6 +56,7 @@ from flashql.planner.operators import (
     unified,
     written_otherwise,
 )
+from flashql.planner.parsing import PREFIX
 from flashql.planner.predicates import to_origin
 from flashql.planner.scalars import (
     FLOATS,
@@ -109,7 +110,7 @@ def _scalar(node: exp.Expr, scope: Scope) -> Scalar:
     if type(node) in _OF_THE_MOMENT:
         raise refuse(f"{node.sql('postgres')}, whose value is another one at each call,")
     if rule is None:
-        raise refuse(f"{node.key.upper()} ({node.sql('postgres')})")
+        raise refuse(node.sql("postgres").replace(PREFIX.upper(), ""))
     allowed, translation = rule
     odd = [name for name, value in node.args.items() if value and name not in allowed]
     if odd:

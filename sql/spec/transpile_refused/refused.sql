@@ -7,7 +7,7 @@ x BETWEEN 'a' AND 'b';
 the order of text under collation default;
 
 max(i4);
-MAX (MAX(i4));
+MAX(i4);
 
 now();
 CURRENT_TIMESTAMP, whose value is another one at each call,;
@@ -86,7 +86,7 @@ i4 IN (SELECT 1);
 i4 IN (SELECT 1) (query);
 
 EXISTS (SELECT 1);
-EXISTS (EXISTS(SELECT 1));
+EXISTS(SELECT 1);
 
 f4 IN (0.1, 0.2);
 IN of real and other numbers;
@@ -98,10 +98,10 @@ ts::time(3);
 a cast to TIME(3);
 
 row_number() OVER ();
-WINDOW (ROW_NUMBER() OVER ());
+ROW_NUMBER() OVER ();
 
 pg_catalog.length(x);
-DOT (pg_catalog.length(x));
+pg_catalog.length(x);
 
 1e400 > f8;
 the constant 1e400 has more than 38 digits;
@@ -116,7 +116,7 @@ current_date;
 CURRENT_DATE, whose value is another one at each call,;
 
 $1;
-PARAMETER ($1);
+$1;
 
 initcap(x);
 initcap under collation default;
