@@ -269,14 +269,16 @@ class Worker:
         again = True
         while again:
             again = False
-            self._reached = LSN(0)  # the origin's history may be another than it was: one that is shorter yet
+            with self._condition:
+                # The origin's history may be another than it was: one that is shorter yet. And tables may have to be
+                # copied again: a position after their last rows would then be reached before the rows are there.
+                self._reached, self._live = LSN(0), frozenset()
             try:
                 session = self._session = Session(self._store, self.origin, self, binary=self._binary)
                 session.run()
             except NeedsText as unfit:
                 _log.info("origin %s sends text from here: %s", self.origin.name, unfit)
-                with self._condition:
-                    self._binary, self._live = False, frozenset()
+                self._binary = False
                 again = True
             except Incomplete as incomplete:
                 _log.info("origin %s: %s; what it shows is compared with the origin", self.origin.name, incomplete)

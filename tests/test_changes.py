@@ -540,3 +540,18 @@ def test_a_live_query_that_fails_ends_and_holds_up_nobody(origin: Origin) -> Non
         with pytest.raises(errors.ViewBroken, match="two"):
             pair.db.live("SELECT CAST(word AS INTEGER) AS n FROM s.words")
         pair.check()
+
+
+def test_who_waits_while_a_session_begins_again_waits_for_its_copies(origin: Origin) -> None:
+    # The slot of a database in memory ends with its session: the table is copied again, which takes a while.
+    origin.execute(
+        "CREATE TABLE words (id int PRIMARY KEY, word text); "
+        "INSERT INTO words SELECT i, i::text FROM generate_series(1, 300000) i"
+    )
+    with following(origin, words="SELECT * FROM words") as pair:
+        feed = pair.db.live("SELECT CAST(word AS INTEGER) AS n FROM s.words")
+        assert feed.take(timeout=30) is not None
+        origin.execute("INSERT INTO words VALUES (0, 'none')")
+        with pytest.raises(errors.ViewBroken, match="none"):
+            feed.take(timeout=60)
+        pair.check()
