@@ -27,6 +27,7 @@ from flashql.origins.base import DELETE, UPDATE, BoolArray, RowChanges
 from flashql.planner.steps import compares_vaguely
 from flashql.quoting import literal, local_name, qualified, quote
 from flashql.store import DATA_SCHEMA, registered
+from flashql.store.parsed import repeated
 from flashql.store.prepared import run_over
 from flashql.store.sets import matching
 from flashql.tabulating import Events, column_array, column_places, events_sql, events_table, is_text
@@ -101,7 +102,7 @@ def _apply_netted(
 def _run(writer: duckdb.DuckDBPyConnection, statement: str, delta: Delta | None) -> None:
     """Run an INSERT or DELETE on a copy's table; `delta` is told which rows it moved."""
     if delta is None:
-        writer.execute(statement)
+        repeated(writer, statement)
     else:
         delta.run(statement)
 

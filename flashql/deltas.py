@@ -15,6 +15,7 @@ import duckdb
 from flashql.planner.steps import WEIGHT
 from flashql.quoting import qualified, quote
 from flashql.store import DATA_SCHEMA, registered
+from flashql.store.parsed import repeated
 from flashql.store.relations import described
 from flashql.weighing import Columns, consolidated, exact, rowid_among
 
@@ -54,21 +55,22 @@ class Delta:
     def create(self) -> None:
         """Make it, empty."""
         source = qualified(DATA_SCHEMA, self.table)
-        self.writer.execute(
-            f"CREATE OR REPLACE TEMP TABLE {self.bare_name} AS SELECT *, 0::TINYINT AS {WEIGHT} FROM {source} LIMIT 0"
+        repeated(
+            self.writer,
+            f"CREATE OR REPLACE TEMP TABLE {self.bare_name} AS SELECT *, 0::TINYINT AS {WEIGHT} FROM {source} LIMIT 0",
         )
 
     def run(self, statement: str) -> None:
         """Run an INSERT or DELETE on the table, and note the rows it moved."""
         if self.lost:
-            self.writer.execute(statement)
+            repeated(self.writer, statement)
             return
         self.runs += 1
         weight = -1 if statement.startswith("DELETE") else 1
         noted = f"INSERT INTO {self.name} SELECT *, {weight} FROM {_MOVED}"
         row: tuple[int, ...] | None = (0,)
         if NESTS:
-            row = self.writer.execute(f"WITH {_MOVED} AS ({statement} RETURNING *) {noted}").fetchone()
+            row = repeated(self.writer, f"WITH {_MOVED} AS ({statement} RETURNING *) {noted}").fetchone()
         elif (moved := self.writer.sql(f"{statement} RETURNING *")) is not None:
             with registered(self.writer, _MOVED, moved.to_arrow_table()):
                 row = self.writer.execute(noted).fetchone()
@@ -81,15 +83,16 @@ class Delta:
         known = columns or [
             (name, kind) for name, kind in described(self.writer, f"FROM {self.name}") if name != WEIGHT
         ]
-        self.writer.execute(
-            f"CREATE OR REPLACE TEMP TABLE {self.bare_name} AS {consolidated(known, f'SELECT * FROM {self.name}')}"
+        repeated(
+            self.writer,
+            f"CREATE OR REPLACE TEMP TABLE {self.bare_name} AS {consolidated(known, f'SELECT * FROM {self.name}')}",
         )
         self.count()
 
     def count(self) -> int:
         """How many rows left and arrived; `left` and `arrived` say it then."""
-        row = self.writer.execute(
-            f"SELECT count(*) FILTER ({WEIGHT} < 0), count(*) FILTER ({WEIGHT} > 0) FROM {self.name}"
+        row = repeated(
+            self.writer, f"SELECT count(*) FILTER ({WEIGHT} < 0), count(*) FILTER ({WEIGHT} > 0) FROM {self.name}"
         ).fetchone()
         assert row is not None
         self.left, self.arrived = row
@@ -164,7 +167,7 @@ class Deltas:
 
 def fill(writer: duckdb.DuckDBPyConnection, delta: Delta, columns: Columns, weighted: str) -> None:
     """Make the delta what a relation with weights is in all."""
-    made = writer.execute(f"CREATE OR REPLACE TEMP TABLE {delta.bare_name} AS {consolidated(columns, weighted)}")
+    made = repeated(writer, f"CREATE OR REPLACE TEMP TABLE {delta.bare_name} AS {consolidated(columns, weighted)}")
     if made.fetchone() != (0,):
         delta.count()
 
@@ -173,7 +176,7 @@ def difference(writer: duckdb.DuckDBPyConnection, query: str, delta: Delta, colu
     """Make the delta what its table lacks of a query with the same columns, and has beyond it."""
     names = ", ".join(quote(name) for name, _ in columns)
     if _JOINS_OUTER.search(query):  # see planner/statistics.py
-        writer.execute(f"CREATE OR REPLACE TEMP TABLE flashql_rows AS {query}")
+        repeated(writer, f"CREATE OR REPLACE TEMP TABLE flashql_rows AS {query}")
         query = "FROM flashql_rows"
     weighted = (
         f"SELECT {names}, 1 AS {WEIGHT} FROM ({query}) UNION ALL "
@@ -190,15 +193,17 @@ def apply_delta(writer: duckdb.DuckDBPyConnection, delta: Delta, columns: Column
     """Delete from the delta's table what left, insert what arrived; how many rows that is. Raises `Strayed`."""
     table = qualified(DATA_SCHEMA, delta.table)
     if delta.left:
-        gone = writer.execute(
+        gone = repeated(
+            writer,
             f"WITH gone AS MATERIALIZED ({_leaving(table, columns, delta)}) DELETE FROM {table} "
-            f"WHERE {rowid_among('FROM gone')} AND (SELECT count(*) FROM gone) = {delta.left}"
+            f"WHERE {rowid_among('FROM gone')} AND (SELECT count(*) FROM gone) = $1",
+            [delta.left],
         ).fetchone()
         if gone != (delta.left,):
             raise Strayed
     if delta.arrived:
         names = ", ".join(quote(name) for name, _ in columns)
-        writer.execute(f"INSERT INTO {table} SELECT {names} FROM {delta.name} WHERE {WEIGHT} > 0")
+        repeated(writer, f"INSERT INTO {table} SELECT {names} FROM {delta.name} WHERE {WEIGHT} > 0")
     return delta.moved
 
 

@@ -10,12 +10,16 @@ from flashql.planner.blocks import sql
 from flashql.planner.steps import ROWS, ROWS_ALIAS, WEIGHT, Aggregate, Grouping, Step
 from flashql.quoting import qualified, quote
 from flashql.store import DATA_SCHEMA
+from flashql.store.parsed import repeated
+from flashql.weighing import Columns
 
 _MOVED, _AGAIN = "flashql_moved_groups", "flashql_groups_again"
 _GONE, _CAME = "flashql_groups_gone", "flashql_groups_come"
 
 
-def merge(writer: duckdb.DuckDBPyConnection, step: Step, rows_delta: str, delta: Delta, *, listed: bool) -> None:
+def merge(
+    writer: duckdb.DuckDBPyConnection, step: Step, columns: Columns, rows_delta: str, delta: Delta, *, listed: bool
+) -> None:
     """Bring a table of groups to what it is after the delta of its rows; `delta` becomes what moved in the table.
 
     Unless it is to be `listed`, perhaps only how much that is will be known of it: it is `lost` then.
@@ -23,14 +27,14 @@ def merge(writer: duckdb.DuckDBPyConnection, step: Step, rows_delta: str, delta:
     grouping = step.grouping
     assert grouping is not None
     if NESTS and grouping.merges:
-        _add_up(writer, step.table, grouping, rows_delta, delta, listed=listed)
+        _add_up(writer, step.table, grouping, _among(_MOVED, "t", grouping, columns), rows_delta, delta, listed=listed)
         return
-    made = writer.execute(f"CREATE OR REPLACE TEMP TABLE {_MOVED} AS {_moved(grouping, rows_delta)}").fetchone()
+    made = repeated(writer, f"CREATE OR REPLACE TEMP TABLE {_MOVED} AS {_moved(grouping, rows_delta)}").fetchone()
     if made == (0,):
         return
     table = qualified(DATA_SCHEMA, step.table)
     delta.create()
-    delta.run(f"DELETE FROM {table} AS t WHERE {_among(_MOVED, 't', grouping)}")
+    delta.run(f"DELETE FROM {table} AS t WHERE {_among(_MOVED, 't', grouping, columns)}")
     again = _find_again(writer, grouping, delta)
     if again != "all":
         old = f"{delta.name} WHERE {WEIGHT} < 0"
@@ -40,21 +44,28 @@ def merge(writer: duckdb.DuckDBPyConnection, step: Step, rows_delta: str, delta:
 
 
 def _add_up(
-    writer: duckdb.DuckDBPyConnection, name: str, grouping: Grouping, rows_delta: str, delta: Delta, *, listed: bool
+    writer: duckdb.DuckDBPyConnection,
+    name: str,
+    grouping: Grouping,
+    among: str,
+    rows_delta: str,
+    delta: Delta,
+    *,
+    listed: bool,
 ) -> None:
     """The same in one statement, for groups whose aggregates only take what moved."""
     table = qualified(DATA_SCHEMA, name)
     changed = (
         f"WITH {_MOVED} AS MATERIALIZED ({_moved(grouping, rows_delta)}), "
-        f"{_GONE} AS (DELETE FROM {table} AS t WHERE {_among(_MOVED, 't', grouping)} RETURNING *), "
+        f"{_GONE} AS (DELETE FROM {table} AS t WHERE {among} RETURNING *), "
         f"{_CAME} AS (INSERT INTO {table} {_merged(grouping, _GONE, '')} RETURNING *)"
     )
     if listed:
         both = f"SELECT *, (-1)::TINYINT AS {WEIGHT} FROM {_GONE} UNION ALL SELECT *, 1 FROM {_CAME}"
-        row = writer.execute(f"CREATE OR REPLACE TEMP TABLE {delta.bare_name} AS {changed} {both}").fetchone()
+        row = repeated(writer, f"CREATE OR REPLACE TEMP TABLE {delta.bare_name} AS {changed} {both}").fetchone()
     else:
         both = f"(SELECT count(*) FROM {_GONE}) + (SELECT count(*) FROM {_CAME})"
-        row = writer.execute(f"{changed} SELECT {both}").fetchone()
+        row = repeated(writer, f"{changed} SELECT {both}").fetchone()
         delta.lost = True
     assert row is not None
     delta.arrived = row[0]
@@ -64,8 +75,13 @@ def _keys(grouping: Grouping, alias: str = "") -> list[str]:
     return [f"{alias}.{quote(key)}" if alias else quote(key) for key in grouping.keys]
 
 
-def _among(keys: str, alias: str, grouping: Grouping) -> str:
-    same = " AND ".join(f"m.{quote(key)} IS NOT DISTINCT FROM {alias}.{quote(key)}" for key in grouping.keys)
+def _among(keys: str, alias: str, grouping: Grouping, columns: Columns = ()) -> str:
+    """Whether a group is among those of these keys."""
+    pairs = [(f"m.{quote(key)}", f"{alias}.{quote(key)}") for key in grouping.keys]
+    if [dict(columns).get(key) for key in grouping.keys] == ["VARCHAR"]:
+        # As bytes: for one text DuckDB 2.0 would make a filter of its first letters, megabytes of it for a few groups.
+        pairs = [(f"encode({one})", f"encode({other})") for one, other in pairs]
+    same = " AND ".join(f"{one} IS NOT DISTINCT FROM {other}" for one, other in pairs)
     return f"EXISTS (SELECT 1 FROM {keys} AS m{f' WHERE {same}' if same else ''})"
 
 
@@ -128,9 +144,10 @@ def _find_again(writer: duckdb.DuckDBPyConnection, grouping: Grouping, delta: De
     gone = " OR ".join(_is_gone(one) for one in grouping.extremes)
     same = " AND ".join(f"m.{quote(key)} IS NOT DISTINCT FROM d.{quote(key)}" for key in grouping.keys) or "true"
     keys = ", ".join(_keys(grouping, "m")) or "1 AS k0"
-    row = writer.execute(
+    row = repeated(
+        writer,
         f"CREATE OR REPLACE TEMP TABLE {_AGAIN} AS SELECT {keys} FROM {_MOVED} AS m "
-        f"JOIN {delta.name} AS d ON d.{WEIGHT} < 0 AND {same} WHERE {gone}"
+        f"JOIN {delta.name} AS d ON d.{WEIGHT} < 0 AND {same} WHERE {gone}",
     ).fetchone()
     return "some" if row is not None and row[0] else ""
 

@@ -8,6 +8,7 @@ import duckdb
 
 from flashql.deltas import Deltas, Made
 from flashql.planner.delta import Part
+from flashql.store.parsed import repeated
 
 
 class Parts:
@@ -31,7 +32,7 @@ class Parts:
         if not made.columns.issuperset(part.columns) or not made.readers:
             started = perf_counter()
             self._there.add(part.name)
-            writer.execute(part.made(columns))
+            repeated(writer, part.made(columns))
             made.columns = frozenset(columns)
             took = 1000 * (perf_counter() - started)
             made.milliseconds += took

@@ -79,6 +79,7 @@ class Program:
             keys = step.grouping.keys if step.grouping is not None else ()
             self._relations[step.table] = _relation(step.table, keys)
         self._read = {_name(table) for step in steps.steps if step.query is not None for table in tables(step.query)}
+        self._sources = {step.table: _sources(step) for step in steps.steps if step.source is not None}
         self._written: dict[tuple[str, frozenset[str]], Written | None] = {}
         self._columns: dict[str, Columns] = {}
         self._paces: dict[str, Pace] = {step.table: Pace(built_ms.get(step.table)) for step in steps.steps}
@@ -91,9 +92,9 @@ class Program:
                 changed = [table for table in self.kept.tables | {*self.kept.view.local_tables} if table in deltas]
                 aliases: frozenset[str] = frozenset()
             else:
-                read = [table for table in tables(step.source) if _name(table) in deltas]
-                changed = [_name(table) for table in read]
-                aliases = frozenset(table.alias_or_name for table in read)
+                read = [(name, alias) for name, alias in self._sources[step.table] if name in deltas]
+                changed = [name for name, _ in read]
+                aliases = frozenset(alias for _, alias in read)
             if changed:
                 self._move(writer, step, changed, aliases, deltas)
 
@@ -151,7 +152,8 @@ class Program:
         if step.grouping is None:
             fill(writer, delta, self._columns_of(writer, step), rows)
             return own
-        merge(writer, step, rows, delta, listed=deltas.wants(step.table) or step.table in self._read)
+        listed = deltas.wants(step.table) or step.table in self._read
+        merge(writer, step, self._columns_of(writer, step), rows, delta, listed=listed)
         if not step.grouping.merges and delta.moved:
             delta.net(self._columns_of(writer, step))
         return own
@@ -195,6 +197,11 @@ class Program:
                 _log.warning("%s is computed anew, for its delta could not be written: %r", step.table, error)
                 self._written[key] = None
         return self._written[key]
+
+
+def _sources(step: Step) -> list[tuple[str, str]]:
+    """The tables whose deltas the step follows, each with the alias it has there, once per place."""
+    return [(_name(table), table.alias_or_name) for table in tables(step.source)] if step.source is not None else []
 
 
 def _name(table: exp.Table) -> str:

@@ -27,11 +27,11 @@ from flashql.planner.blocks import (
     names_sql,
     output_names,
     sql,
-    subqueries,
     tables,
 )
 from flashql.planner.keys import Cuts, dividing_keys
 from flashql.planner.narrowing import KEYS_ALIAS, narrowed
+from flashql.planner.sides import has_sides, on_sides
 from flashql.planner.statistics import joins_outer
 from flashql.planner.steps import WEIGHT
 from flashql.quoting import quote
@@ -268,8 +268,9 @@ class _Writer:
                 now[alias] = was[alias] = self._part(f"SELECT {_COLUMNS} FROM {place} AS r WHERE {keyed}", columns)
         unmoved = {alias: self._as_was(alias, self.relations[alias].table) for alias in past - set(cuts)}
         shown = ", ".join(quote(name) for name in output_names(self.tree))
-        if both.keys() == cuts.keys() and _only_joins(self.tree, both):
-            self.parts.append(f"SELECT {shown}, {WEIGHT} FROM ({self._sides(both, unmoved)})")
+        if has_sides(self.tree, both):
+            rows = self._sql(on_sides(self.tree, both), now | both | unmoved)
+            self.parts.append(f"SELECT {shown}, {WEIGHT} FROM ({rows})")
             return
         for alias, rows in both.items():
             # Tables of their own: DuckDB 2.0 takes some queries over two parts of one table for empty.
@@ -279,15 +280,6 @@ class _Writer:
             )
         self.parts.append(f"SELECT {shown}, 1 AS {WEIGHT} FROM ({self._sql(self.tree.copy(), now | unmoved)})")
         self.parts.append(f"SELECT {shown}, -1 FROM ({self._sql(self.tree.copy(), was | unmoved)})")
-
-    def _sides(self, both: Mapping[str, str], unmoved: Mapping[str, str]) -> str:
-        """The query over rows as they are and as they were, at once: only those of one side are joined."""
-        tree = self.tree.copy()
-        first, *others = sorted(both)
-        for other in others:
-            tree = tree.where(exp.EQ(this=column(first, WEIGHT), expression=column(other, WEIGHT)), copy=False)
-        tree.append("expressions", exp.alias_(column(first, WEIGHT), WEIGHT, quoted=True))
-        return self._sql(tree, {**both, **unmoved})
 
     def _constant(self, alias: str) -> str:
         """A derived table that reads no stored table, in parentheses."""
@@ -319,17 +311,6 @@ class _Writer:
 def _among(keys: str, alias: str, names: Sequence[str], width: int) -> str:
     same = " AND ".join(f"k.k{at} IS NOT DISTINCT FROM {alias}.{quote(names[at])}" for at in range(width))
     return f"EXISTS (SELECT 1 FROM {keys} AS k WHERE {same})"
-
-
-def _only_joins(tree: exp.Query, aliases: Iterable[str]) -> bool:
-    """Whether a query only joins, inside, FROM items of which those with these aliases are tables."""
-    if not isinstance(tree, exp.Select) or not is_plain(tree) or subqueries(tree):
-        return False
-    present = items(tree)
-    joined = {item.alias for item in present if isinstance(item.node, exp.Table)}
-    return joined.issuperset(aliases) and all(
-        item.side == "" and not isinstance(item.node, exp.Lateral) for item in present
-    )
 
 
 def _both(relation: Relation, keyed: str, *, left: str) -> str:
