@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import duckdb
 from sqlglot import exp
 
@@ -18,23 +20,32 @@ _GONE, _CAME = "flashql_groups_gone", "flashql_groups_come"
 
 
 def merge(
-    writer: duckdb.DuckDBPyConnection, step: Step, columns: Columns, rows_delta: str, delta: Delta, *, listed: bool
+    writer: duckdb.DuckDBPyConnection,
+    step: Step,
+    rows_delta: str,
+    delta: Delta,
+    *,
+    columns: Columns,
+    found_by: Sequence[str],
+    listed: bool,
 ) -> None:
     """Bring a table of groups to what it is after the delta of its rows; `delta` becomes what moved in the table.
 
-    Unless it is to be `listed`, perhaps only how much that is will be known of it: it is `lost` then.
+    `columns` are the table's, `found_by` keys that determine the others. Unless it is to be `listed`, perhaps only how
+    much that is will be known of it: it is `lost` then.
     """
     grouping = step.grouping
     assert grouping is not None
     if NESTS and grouping.merges:
-        _add_up(writer, step.table, grouping, _among(_MOVED, "t", grouping, columns), rows_delta, delta, listed=listed)
+        among = _among(_MOVED, "t", found_by, columns)
+        _add_up(writer, step.table, grouping, among, rows_delta, delta, listed=listed)
         return
     made = repeated(writer, f"CREATE OR REPLACE TEMP TABLE {_MOVED} AS {_moved(grouping, rows_delta)}").fetchone()
     if made == (0,):
         return
     table = qualified(DATA_SCHEMA, step.table)
     delta.create()
-    delta.run(f"DELETE FROM {table} AS t WHERE {_among(_MOVED, 't', grouping, columns)}")
+    delta.run(f"DELETE FROM {table} AS t WHERE {_among(_MOVED, 't', grouping.keys, columns)}")
     again = _find_again(writer, grouping, delta)
     if again != "all":
         old = f"{delta.name} WHERE {WEIGHT} < 0"
@@ -75,14 +86,14 @@ def _keys(grouping: Grouping, alias: str = "") -> list[str]:
     return [f"{alias}.{quote(key)}" if alias else quote(key) for key in grouping.keys]
 
 
-def _among(keys: str, alias: str, grouping: Grouping, columns: Columns = ()) -> str:
+def _among(groups: str, alias: str, keys: Sequence[str], columns: Columns = ()) -> str:
     """Whether a group is among those of these keys."""
-    pairs = [(f"m.{quote(key)}", f"{alias}.{quote(key)}") for key in grouping.keys]
-    if [dict(columns).get(key) for key in grouping.keys] == ["VARCHAR"]:
+    pairs = [(f"m.{quote(key)}", f"{alias}.{quote(key)}") for key in keys]
+    if [dict(columns).get(key) for key in keys] == ["VARCHAR"]:
         # As bytes: for one text DuckDB 2.0 would make a filter of its first letters, megabytes of it for a few groups.
         pairs = [(f"encode({one})", f"encode({other})") for one, other in pairs]
     same = " AND ".join(f"{one} IS NOT DISTINCT FROM {other}" for one, other in pairs)
-    return f"EXISTS (SELECT 1 FROM {keys} AS m{f' WHERE {same}' if same else ''})"
+    return f"EXISTS (SELECT 1 FROM {groups} AS m{f' WHERE {same}' if same else ''})"
 
 
 def _moved(grouping: Grouping, rows_delta: str) -> str:
@@ -172,7 +183,7 @@ def _merged(grouping: Grouping, before: str, again: str) -> str:
             new += [quote(name) for name in names]
             merged += [f"sum({quote(name)})" for name in names]
     keys = ", ".join(_keys(grouping))
-    among = f" WHERE NOT {_among(_AGAIN, 'g', grouping)}" if again else ""
+    among = f" WHERE NOT {_among(_AGAIN, 'g', grouping.keys)}" if again else ""
     text = (
         f"SELECT {', '.join(merged)} FROM (SELECT {', '.join(old)} FROM {before} UNION ALL "
         f"SELECT {', '.join(new)} FROM {_MOVED}) AS g{among}"
@@ -192,4 +203,4 @@ def _looked_at_again(step: Step, grouping: Grouping, keys: str) -> str:
     query.set("where", exp.Where(this=mark))
     text = sql(query)
     assert text.count("flashql_among") == 1
-    return text.replace("flashql_among", _among(keys, ROWS_ALIAS, grouping))
+    return text.replace("flashql_among", _among(keys, ROWS_ALIAS, grouping.keys))

@@ -17,6 +17,7 @@ from flashql.merging import merge
 from flashql.pacing import Measured, Pace
 from flashql.planner.blocks import tables
 from flashql.planner.delta import Relation, Written, delta_sql
+from flashql.planner.determining import determining
 from flashql.planner.steps import Step, Steps, compares_vaguely
 from flashql.quoting import qualified
 from flashql.sharing import Parts
@@ -82,6 +83,7 @@ class Program:
         self._sources = {step.table: _sources(step) for step in steps.steps if step.source is not None}
         self._written: dict[tuple[str, frozenset[str]], Written | None] = {}
         self._columns: dict[str, Columns] = {}
+        self._finding: dict[str, tuple[str, ...]] = {}
         self._paces: dict[str, Pace] = {step.table: Pace(built_ms.get(step.table)) for step in steps.steps}
         self.measured: dict[str, Measured] = {}
 
@@ -153,7 +155,8 @@ class Program:
             fill(writer, delta, self._columns_of(writer, step), rows)
             return own
         listed = deltas.wants(step.table) or step.table in self._read
-        merge(writer, step, self._columns_of(writer, step), rows, delta, listed=listed)
+        columns, found_by = self._columns_of(writer, step), self._found_by(step)
+        merge(writer, step, rows, delta, columns=columns, found_by=found_by, listed=listed)
         if not step.grouping.merges and delta.moved:
             delta.net(self._columns_of(writer, step))
         return own
@@ -169,6 +172,15 @@ class Program:
         if step.table not in self._columns:
             self._columns[step.table] = described(writer, f"FROM {qualified(DATA_SCHEMA, step.table)}")
         return self._columns[step.table]
+
+    def _found_by(self, step: Step) -> tuple[str, ...]:
+        """Keys of a step's groups by which each is found."""
+        if step.table not in self._finding:
+            assert step.grouping is not None
+            read = {table.alias_or_name: self._relations.get(table.name) for table in tables(step.grouping.rows)}
+            unique = {alias: relation.unique for alias, relation in read.items() if relation is not None}
+            self._finding[step.table] = determining(step.grouping, unique)
+        return self._finding[step.table]
 
     def _delta_sql(
         self, writer: duckdb.DuckDBPyConnection, step: Step, changed: frozenset[str], deltas: Deltas

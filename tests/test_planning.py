@@ -7,9 +7,10 @@ import sqlglot
 from sqlglot import exp
 
 from flashql.planner.delta import Relation, delta_sql
+from flashql.planner.determining import determining
 from flashql.planner.narrowing import narrowed
 from flashql.planner.normalizing import normalized
-from flashql.planner.steps import alike
+from flashql.planner.steps import Grouping, alike
 
 ORDERS, LINES = Relation("d.o", "delta_o", ("id",)), Relation("d.l", "delta_l", ("id",))
 
@@ -82,6 +83,17 @@ def test_keys_are_narrowed_by_what_does_not_change() -> None:
     assert narrowed(tree, cuts, {"l", "o"}) == ["(flashql_keys.k0 <> 7)"]
 
 
+def test_keys_are_not_narrowed_by_what_another_query_finds() -> None:
+    # Within the EXISTS it would be computed for all parts, not for those that moved alone.
+    tree = parsed(
+        "SELECT l.q AS q FROM d.l AS l JOIN d.p AS p ON p.id = l.part "
+        "WHERE p.brand = 'x' AND p.n > (SELECT MAX(z.n) AS m FROM d.z AS z)"
+    )
+    assert narrowed(tree, {"l": ("part",), "p": ("id",)}, {"l"}) == [
+        'EXISTS (SELECT 1 FROM d.p AS p WHERE "p"."id" IS NOT DISTINCT FROM flashql_keys.k0 AND (p.brand = \'x\'))'
+    ]
+
+
 def test_keys_of_an_outer_join_that_may_be_null_are_not_narrowed() -> None:
     tree = parsed("SELECT o.id FROM d.l AS l RIGHT JOIN d.o AS o ON o.id = l.o WHERE o.city = 'x'")
     assert narrowed(tree, {"o": ("id",), "l": ("o",)}, {"l"}) == []
@@ -100,3 +112,59 @@ def test_views_that_look_up_the_same_rows_read_the_same_table() -> None:
 def test_queries_that_differ_in_aliases_alone_are_alike() -> None:
     one, other = "SELECT a.x AS x FROM d.o AS a", "SELECT b.x AS x FROM d.o AS b"
     assert alike(parsed(one)) == alike(parsed(other)) != alike(parsed("SELECT b.x AS y FROM d.o AS b"))
+
+
+@pytest.mark.parametrize(
+    ("text", "changed", "leading"),
+    [
+        ("SELECT o.id AS id FROM d.o AS o WHERE EXISTS(SELECT 1 AS x FROM d.l AS l WHERE l.o = o.id)", "ol", "o"),
+        ("SELECT o.id AS id FROM d.o AS o WHERE NOT EXISTS(SELECT 1 AS x FROM d.l AS l WHERE l.o = o.id)", "l", "s"),
+        ("SELECT o.id AS id, l.q AS q FROM d.o AS o LEFT JOIN d.l AS l ON l.o = o.id AND l.q > 1", "l", "s"),
+        (
+            "SELECT o.id AS id FROM d.o AS o WHERE o.n > (SELECT MAX(l.q) AS m FROM d.l AS l WHERE l.o = o.id)",
+            "ol",
+            "o",
+        ),
+    ],
+)
+def test_rows_as_they_are_and_as_they_were_are_looked_at_by_one_query(text: str, changed: str, leading: str) -> None:
+    written = delta_sql(parsed(text), frozenset(changed), {"o": ORDERS, "l": LINES})
+    last = written.before[-1].rows  # staged, for it looks at other rows or joins from outside
+    weights = {"o": '"o"."flashql_weight"', "s": '"flashql_sides"."flashql_weight"'}
+    assert f'{weights[leading]} = "l"."flashql_weight"' in last
+    assert "-1 FROM (SELECT" not in last
+    assert not any("AS r WHERE flashql_weight > 0" in part.rows for part in written.before)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT o.id AS id FROM d.o AS o WHERE o.id IN (SELECT l.o AS o FROM d.l AS l WHERE l.q = o.n)",
+        "SELECT o.id AS id FROM d.o AS o FULL JOIN d.l AS l ON l.o = o.id",
+        "SELECT o.id AS id, (SELECT l.q AS q FROM d.l AS l WHERE l.o = o.id ORDER BY l.q LIMIT 1) AS q FROM d.o AS o",
+        "SELECT o.id AS id, COUNT(*) AS n FROM d.o AS o JOIN d.l AS l ON l.o = o.id GROUP BY o.id",
+    ],
+)
+def test_other_queries_are_over_each_side_by_itself(text: str) -> None:
+    written = delta_sql(parsed(text), frozenset("ol"), {"o": ORDERS, "l": LINES})
+    found = [written.query, *(part.rows for part in written.before)]
+    assert any(", -1 FROM (SELECT" in one for one in found)
+
+
+CUSTOMERS = "SELECT c.id AS k0, c.name AS k1, n.name AS k2, o.day AS k3 FROM d.c AS c JOIN d.o AS o ON o.c = c.id "
+
+
+@pytest.mark.parametrize(
+    ("text", "keys", "found"),
+    [
+        (f"{CUSTOMERS} JOIN d.n AS n ON n.id = c.n", ("k0", "k1", "k2"), ("k0",)),  # a customer is of one nation
+        (f"{CUSTOMERS} JOIN d.n AS n ON n.id = c.n", ("k0", "k1", "k3"), ("k0", "k1", "k3")),  # with many orders
+        (f"{CUSTOMERS} JOIN d.n AS n ON n.id <> c.n", ("k0", "k1", "k2"), ("k0", "k1", "k2")),
+        (f"{CUSTOMERS} LEFT JOIN d.n AS n ON n.id = c.n", ("k0", "k1", "k2"), ("k0", "k1", "k2")),
+        ("SELECT o.c AS k0, c.name || 'x' AS k1 FROM d.c AS c JOIN d.o AS o ON o.c = c.id", ("k0", "k1"), ("k0",)),
+    ],
+)
+def test_keys_that_determine_the_others(text: str, keys: tuple[str, ...], found: tuple[str, ...]) -> None:
+    rows = parsed(text)
+    assert isinstance(rows, exp.Select)
+    assert determining(Grouping(rows, keys, ()), {"c": ("id",), "o": ("id",), "n": ("id",)}) == found

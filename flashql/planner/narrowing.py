@@ -44,7 +44,10 @@ def narrowed(tree: exp.Query, cuts: Cuts, changed: Collection[str]) -> list[str]
     found = [_on_keys(one, place) for one in of_keys if not _says_equal(one, place)]
     for alias, item in lasting.items():
         mine = {name: at for (one, name), at in place.items() if one == alias}
-        local = [one for one in conditions if {column[0] for column in _columns(one)} == {alias}]
+        # One that compares with what a query finds would cost more within the EXISTS than the rows it leaves out.
+        local = [
+            one for one in conditions if {column[0] for column in _columns(one)} == {alias} and not one.find(exp.Query)
+        ]
         if alias not in changed and mine and any(not _columns(one) <= place.keys() for one in local):
             found.append(_among_rows(item, mine, local))
     return found
