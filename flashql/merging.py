@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import duckdb
 from sqlglot import exp
@@ -38,9 +38,12 @@ def merge(
     assert grouping is not None
     if NESTS and grouping.merges:
         among = _among(_MOVED, "t", found_by, columns)
-        _add_up(writer, step.table, grouping, among, rows_delta, delta, listed=listed)
+        moved = _moved(grouping, columns, rows_delta)
+        _add_up(writer, step.table, grouping, among, moved, delta, listed=listed)
         return
-    made = repeated(writer, f"CREATE OR REPLACE TEMP TABLE {_MOVED} AS {_moved(grouping, rows_delta)}").fetchone()
+    made = repeated(
+        writer, f"CREATE OR REPLACE TEMP TABLE {_MOVED} AS {_moved(grouping, columns, rows_delta)}"
+    ).fetchone()
     if made == (0,):
         return
     table = qualified(DATA_SCHEMA, step.table)
@@ -59,7 +62,7 @@ def _add_up(
     name: str,
     grouping: Grouping,
     among: str,
-    rows_delta: str,
+    moved: str,
     delta: Delta,
     *,
     listed: bool,
@@ -67,7 +70,7 @@ def _add_up(
     """The same in one statement, for groups whose aggregates only take what moved."""
     table = qualified(DATA_SCHEMA, name)
     changed = (
-        f"WITH {_MOVED} AS MATERIALIZED ({_moved(grouping, rows_delta)}), "
+        f"WITH {_MOVED} AS MATERIALIZED ({moved}), "
         f"{_GONE} AS (DELETE FROM {table} AS t WHERE {among} RETURNING *), "
         f"{_CAME} AS (INSERT INTO {table} {_merged(grouping, _GONE, '')} RETURNING *)"
     )
@@ -96,24 +99,23 @@ def _among(groups: str, alias: str, keys: Sequence[str], columns: Columns = ()) 
     return f"EXISTS (SELECT 1 FROM {groups} AS m{f' WHERE {same}' if same else ''})"
 
 
-def _moved(grouping: Grouping, rows_delta: str) -> str:
+def _moved(grouping: Grouping, columns: Columns, rows_delta: str) -> str:
     """For each group that rows moved in: how many more it has, and what the aggregates gain or lose by it."""
-    source, changed = f"({rows_delta})", [f"sum({WEIGHT}) <> 0"]
+    source, changed = f"({rows_delta})", [f"{ROWS} <> 0"]
     if not grouping.merges:  # a row that came and went is no row that came
         names = [*_keys(grouping), *_arguments(grouping)]
         exactly = [f"CAST({quote(name)} AS VARCHAR)" for name in sorted(grouping.vague)]
-        columns = ", ".join(names)
-        also, by = (f"{columns}, ", f" GROUP BY {', '.join([*names, *exactly])}") if columns else ("", "")
+        also, by = (f"{', '.join(names)}, ", f" GROUP BY {', '.join([*names, *exactly])}") if names else ("", "")
         source = (
             f"(SELECT {also}sign({WEIGHT})::TINYINT AS {WEIGHT} FROM (SELECT {also}sum({WEIGHT}) AS {WEIGHT} "
             f"FROM {source}{by} HAVING sum({WEIGHT}) <> 0), range(abs({WEIGHT})::BIGINT))"
         )
     selected = [*_keys(grouping), f"sum({WEIGHT})::BIGINT AS {ROWS}"]
     for one in grouping.aggregates:
-        gained = _gains(one)
+        gained = _gains(one, dict(columns))
         selected += [f"{expression} AS {quote(name)}" for name, expression in gained.items()]
         if one.kind in ("count", "sum"):
-            changed += [f"{expression} <> 0" for expression in gained.values()]
+            changed += [f"{quote(name)} <> 0" for name in gained]
     keys = ", ".join(_keys(grouping))
     having = " OR ".join(changed) if grouping.merges else "count(*) > 0"
     return f"SELECT {', '.join(selected)} FROM {source}{f' GROUP BY {keys}' if keys else ''} HAVING {having}"
@@ -130,14 +132,18 @@ def _arguments(grouping: Grouping) -> list[str]:
     return [quote(name) for name in sorted(read - set(grouping.keys))]
 
 
-def _gains(one: Aggregate) -> dict[str, str]:
+def _gains(one: Aggregate, kinds: Mapping[str, str]) -> dict[str, str]:
     value = quote(one.argument) if one.argument is not None else "1"
     counted = f"coalesce(sum({WEIGHT}) FILTER (WHERE {value} IS NOT NULL), 0)::BIGINT"
     if one.kind == "count":
         return {one.name: counted}
     if one.kind == "sum":
-        added = [f"coalesce(sum({value}) FILTER (WHERE {WEIGHT} {sign} 0), 0)" for sign in (">", "<")]
-        return {one.name: " - ".join(added), f"{one.name}_n": counted}
+        if kinds[one.name].startswith("DECIMAL"):  # whose opposites are of the same type, all of them
+            gained = f"coalesce(sum(CASE WHEN {WEIGHT} > 0 THEN {value} ELSE -{value} END), 0)"
+        else:
+            added = [f"coalesce(sum({value}) FILTER (WHERE {WEIGHT} {sign} 0), 0)" for sign in (">", "<")]
+            gained = " - ".join(added)
+        return {one.name: gained, f"{one.name}_n": counted}
     if one.kind in ("min", "max"):
         return {
             f"{one.name}_in": f"{one.kind}({value}) FILTER (WHERE {WEIGHT} > 0)",
