@@ -24,7 +24,7 @@ INSERT INTO t VALUES
      '2024-01-01 10:00', '2024-01-01 10:00+00', '1 day 02:00', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11',
      '{"a": 1, "b": [1, 2.50, "x"], "c": {"d": null}}', '{"a": 1, "a": "x"}', '{1,2,3}', '{x,y}'),
     (2, 0, 0, 5, 20, -2.25, 100.125, -1.25, -1.25, false, '', 'a', 'v2', 'x', '\\x', '2024-01-03', '23:59:59.5',
-     '2024-03-31 01:30', '2024-03-31 01:30+00', '3 mons', 'b0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11',
+     '2024-03-31 01:30', '2024-03-31 01:30+00', '3 mons', 'b0eebc99-9c0b-7ef8-0b6d-6bb9bd380a11',
      '[1, "two", null, {"k": 3}]', '[1, 2]', '{}', '{}'),
     (3, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
      NULL, NULL, NULL, NULL, NULL, NULL),
@@ -52,6 +52,7 @@ _CONSTANTS = {
 }  # fmt: skip
 # What wants particular words.
 _WORDS = {
+    "array_fill": ["array_fill(x, ARRAY[3])", "array_fill(n, ARRAY[id - 1])"],
     "date_part": ["date_part('month', ts)"],
     "date_trunc": ["date_trunc('month', ts)", "date_trunc('day', tz, 'Europe/Berlin')"],
     "date_bin": ["date_bin('1 hour', ts, timestamp '2001-01-01')"],

@@ -1,4 +1,4 @@
-"""Operators of integers' bits, and their digits to the bases 2, 8 and 16."""
+"""Operators of integers' bits, their digits to the bases 2, 8 and 16, and bits that stand for something."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from flashql.datatypes import PgType
 from flashql.planner.arithmetic import call
-from flashql.planner.literals import INT2, INT4, INT8, TEXT
+from flashql.planner.literals import BYTEA, INT2, INT4, INT8, TEXT, UUID
 from flashql.planner.scalars import INTEGERS, LOCAL_TYPES, Scalar, cast, common_type, function, operand, refuse
 
 _BITS: Final[dict[type[exp.Expr], str]] = {exp.BitwiseAnd: "&", exp.BitwiseOr: "|", exp.BitwiseXor: "#"}
@@ -74,3 +74,26 @@ def digits(name: str) -> Callable[[Scalar], Scalar]:
         return Scalar(shown, PgType(TEXT, -1, "text"), "default")
 
     return rule
+
+
+def counted(value: Scalar) -> Scalar:
+    """bit_count of bytea: how many are set."""
+    if value.oid != BYTEA:
+        raise refuse(f"bit_count of {value.type.name}")
+    none = exp.EQ(this=function("OCTET_LENGTH", value.node), expression=exp.Literal.number(0))  # no BIT there
+    bits = exp.Case(
+        ifs=[exp.If(this=none, true=exp.Literal.number(0))], default=function("BIT_COUNT", cast(value.node, "BIT"))
+    )
+    return Scalar(cast(bits, "BIGINT"), PgType(INT8, -1, "bigint"))
+
+
+def uuid_version(value: Scalar) -> Scalar:
+    """uuid_extract_version; null of those that are not of RFC 9562's variant (uuid.c)."""
+    if value.oid != UUID:
+        raise refuse(f"uuid_extract_version of {value.type.name}")
+    shown = cast(value.node, "VARCHAR")
+    digits = [function("SUBSTRING", shown.copy(), exp.Literal.number(at), exp.Literal.number(1)) for at in (15, 20)]
+    places = [function("STRPOS", exp.Literal.string("0123456789abcdef"), one) for one in digits]
+    ours = exp.Between(this=places[1], low=exp.Literal.number(9), high=exp.Literal.number(12))  # 8, 9, a or b
+    version = exp.Case(ifs=[exp.If(this=ours, true=exp.Sub(this=places[0], expression=exp.Literal.number(1)))])
+    return Scalar(cast(version, "SMALLINT"), PgType(INT2, -1, "smallint"))

@@ -339,3 +339,20 @@ def sort(value: Scalar) -> Scalar:
     check_comparable(element, [Scalar(value.node, element, value.collation)], ordering=True)
     words = (exp.Literal.string(word) for word in ("ASC", "NULLS LAST"))
     return Scalar(function("LIST_SORT", _held(value, "array_sort"), *words), value.type, value.collation)
+
+
+def filled(value: Scalar, sizes: Scalar) -> Scalar:
+    """array_fill, of one dimension."""
+    value, listed = settled(value), _held(coerce(sizes, array_of(_INTEGER), "array_fill"), "array_fill")
+    written = listed.find(exp.Array)
+    if written is not None and len(written.expressions) != 1:
+        raise refuse("array_fill of several dimensions")
+    element = ladder(value.type)[0].name
+    size = function("LIST_EXTRACT", listed, exp.Literal.number(1))
+    right = exp.And(
+        this=exp.EQ(this=function("LEN", listed.copy()), expression=exp.Literal.number(1)),
+        expression=exp.GTE(this=size, expression=exp.Literal.number(0)),
+    )
+    made = function("LIST_RESIZE", cast(exp.Array(), f"{element}[]"), size.copy(), cast(value.node, element))
+    wrong = cast(function("ERROR", exp.Literal.string("array_fill has one size here, no less than 0")), f"{element}[]")
+    return Scalar(exp.Case(ifs=[exp.If(this=right, true=made)], default=wrong), array_of(value.type), value.collation)

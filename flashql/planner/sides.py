@@ -60,7 +60,9 @@ def on_sides(tree: exp.Query, aliases: Collection[str]) -> exp.Select:
 def _looks(tree: exp.Select) -> Iterator[exp.Select]:
     """The subqueries of EXISTS, and those that are one value of rows taken together, that only join stored tables."""
     for query in subqueries(tree):
-        around = query.parent.parent if isinstance(query.parent, exp.Subquery) else query.parent
+        around = query.parent
+        while isinstance(around, exp.Subquery):
+            around = around.parent
         if not isinstance(query, exp.Select) or isinstance(around, (exp.In, exp.Any, exp.All)) or subqueries(query):
             continue
         ordered = any(query.args.get(clause) for clause in ("group", "distinct", "limit", "offset", "order", "having"))

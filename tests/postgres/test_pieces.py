@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flashql import errors, feeding
+from flashql.origins.postgres import stream as streams
 from flashql.origins.postgres.frames import Frames
 from flashql.origins.postgres.stream import ENOUGH_BYTES, Stream
 from tests.fix_postgres import Origin
@@ -29,7 +30,7 @@ class Pieces:
 
 @pytest.fixture
 def pieces(monkeypatch: pytest.MonkeyPatch) -> Pieces:
-    """Pieces are small, so that there are many; they are counted."""
+    """Pieces are small, so that there are many; they are counted. Little is received ahead, so that more is to come."""
     seen, take = Pieces(), Stream.take
     small = 2000
 
@@ -39,6 +40,7 @@ def pieces(monkeypatch: pytest.MonkeyPatch) -> Pieces:
         return take(stream, timeout_seconds, min(enough_bytes, small))
 
     monkeypatch.setattr(feeding, "PIECE_BYTES", small)
+    monkeypatch.setattr(streams, "BUFFER_BYTES", 32 * small)
     monkeypatch.setattr(Stream, "take", counted)
     return seen
 
