@@ -117,7 +117,7 @@ class World:
         self.tables = [next(made) for _ in range(2)]
         self.columns = [next(name for name in made if name not in _SYSTEM) for _ in range(5)]
         self.labels = [next(made) for _ in range(2)]
-        self.local_schema = next(name for name in made if "." not in name and name != "main")
+        self.local_schema = next(name for name in made if "." not in name and name.lower() != "main")
         self.views = distinct(made, 6)
         self.path = path
         self.dsn = make_conninfo(origin.dsn, user=role)
