@@ -9,9 +9,10 @@ OLDEST_DUCKDB := $(shell sed -n 's/.*"duckdb>=\([0-9.]*\).*/\1/p' pyproject.toml
 BENCHMARKS := apply initial_copy latency listeners memory churn pgbench shape decode maintain
 PYTEST_OPTIONS ?= -n 2 --dist loadfile
 BENCH_OPTIONS ?=
+HUNT_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-oldest check bench
+.PHONY: help demo test test-oldest hunt check bench
 
 help: ## Say what there is to make.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -24,6 +25,9 @@ test: $(VENV)/.stamp ## Run the tests.
 
 test-oldest: $(OLDEST_VENV)/.stamp ## Run the tests with the oldest DuckDB allowed, against Postgres 16.
 	FLASHQL_TEST_POSTGRES_VERSION=16 $(OLDEST_VENV)/bin/pytest $(PYTEST_OPTIONS)
+
+hunt: $(VENV)/.stamp ## Run the tests on worlds not met before, each random test for HUNT_SECONDS=60.
+	FLASHQL_TEST_SEED=random FLASHQL_FUZZ_SECONDS=$(HUNT_SECONDS) $(VENV)/bin/pytest $(PYTEST_OPTIONS)
 
 check: $(VENV)/.stamp ## Look at format, lint, types and import direction.
 	$(VENV)/bin/ruff format --check

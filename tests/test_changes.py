@@ -25,7 +25,8 @@ from tests import test_keeping
 from tests.fix_postgres import Origin
 from tests.fix_shop import job, until
 from tests.postgres.pair import following
-from tests.test_keeping import seeded, transaction
+from tests.seeds import seeded
+from tests.test_keeping import transaction
 
 Rows = Counter[tuple[object, ...]]
 

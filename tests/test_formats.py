@@ -85,7 +85,7 @@ def _pattern(chosen: random.Random) -> str:
 
 @pytest.mark.timeout(0)
 def test_numbers_are_shown_as_at_the_origin(world: TwoDatabases) -> None:
-    chosen = seeded("patterns of numbers")
+    chosen = seeded()
     world.server.execute(_rows(chosen))
     compared = 0
     for _ in rounds(120):

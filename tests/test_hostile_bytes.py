@@ -38,6 +38,7 @@ from flashql.store.copies import save_copy
 from flashql.store.owner import Owner
 from tests.fix_postgres import Origin, fresh_origin
 from tests.fix_walsender import COPY_BOTH, COPY_DONE, READY, Walsender, copy_data, failure, message
+from tests.seeds import first_seed
 
 SECONDS = float(os.environ.get("FLASHQL_FUZZ_SECONDS", "10"))
 HEADER_BYTES = 25
@@ -249,7 +250,7 @@ def test_damaged_streams(name: str, captured: tuple[list[bytes], list[Table]]) -
 
 def chances(deadline: float) -> Iterator[random.Random]:
     """Seeded; pytest shows the seed of the last when the test fails."""
-    seed = int(os.environ.get("FLASHQL_TEST_SEED") or random.randrange(2**31))
+    seed = first_seed()
     for rounds in range(sys.maxsize):
         if rounds >= 20 and time.monotonic() > deadline:
             return

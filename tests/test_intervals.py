@@ -33,7 +33,7 @@ def world(postgres_dsn: str) -> Iterator[TwoDatabases]:
 
 
 def _rows() -> Iterator[str]:
-    chosen = seeded("intervals")
+    chosen = seeded()
     for one in _ODD:
         for other in ("1 mon", "30 days", "-1 day +00:00:00.3"):
             yield f"('{one}', '{other}', 3, -1.5, 0.7)"

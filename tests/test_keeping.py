@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,6 +22,7 @@ from flashql.store.definitions import views
 from flashql.watching import Watcher
 from tests.fix_postgres import Origin
 from tests.postgres.pair import following
+from tests.seeds import seeded
 
 TABLES = """
 CREATE TABLE customers (id int PRIMARY KEY, name text, city text);
@@ -62,13 +61,6 @@ VIEWS = {
     "spread": "WITH t AS (SELECT orderid, sum(quantity) AS q FROM lines GROUP BY orderid) "
     "SELECT o.customer, count(*) AS n FROM orders o JOIN t ON t.orderid = o.id WHERE t.q > 3 GROUP BY o.customer",
 }
-
-
-def seeded() -> random.Random:
-    """A generator with a seed that a failure shows, or that FLASHQL_TEST_SEED gives."""
-    seed = int(os.environ.get("FLASHQL_TEST_SEED") or random.randrange(2**31))
-    sys.stdout.write(f"FLASHQL_TEST_SEED={seed}\n")
-    return random.Random(seed)
 
 
 def transaction(random_: random.Random) -> list[str]:

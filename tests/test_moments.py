@@ -24,7 +24,7 @@ _MOMENTS = [
 
 @pytest.fixture(scope="module")
 def world(postgres_dsn: str) -> Iterator[TwoDatabases]:
-    chosen = seeded("moments")
+    chosen = seeded()
     with fresh_origin(postgres_dsn) as origin:
         origin.execute(
             "CREATE TABLE at (id serial PRIMARY KEY, clock time, other time, ts timestamp, tz timestamptz, day date,"

@@ -6,9 +6,7 @@ keys, rows without a key, truncations; each view must have the rows of the sets 
 
 from __future__ import annotations
 
-import os
 import random
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from flashql.database import Database
 from flashql.moved import Change
 from tests.fix_database import same_rows
 from tests.fix_postgres import Origin
+from tests.seeds import seeded
 
 TABLES = """
 CREATE TABLE issues (id int PRIMARY KEY, title text, owner int);
@@ -174,13 +173,6 @@ def check(origin: Origin, db: Database, wanted: dict[str, list[dict[str, Any]]])
             same_rows(origin, db, view.union(wanted[name]), f"SELECT * FROM s.{name}")
         except AssertionError as wrong:
             raise AssertionError(f"s.{name}: {wrong}") from wrong
-
-
-def seeded() -> random.Random:
-    """A generator with a seed that a failure shows, or that FLASHQL_TEST_SEED gives."""
-    seed = int(os.environ.get("FLASHQL_TEST_SEED") or random.randrange(2**31))
-    sys.stdout.write(f"FLASHQL_TEST_SEED={seed}\n")
-    return random.Random(seed)
 
 
 @pytest.mark.parametrize("many", [8, 1000])

@@ -23,7 +23,7 @@ _RAISED = (duckdb.Error, psycopg.DataError, errors.OriginQueryFailed)
 
 @pytest.mark.timeout(0)
 def test_random_queries_return_the_same_rows_in_both(origin: Origin) -> None:
-    chosen = seeded("queries")
+    chosen = seeded()
     origin.execute(TABLES)
     world = TwoDatabases(origin)
     compared = 0

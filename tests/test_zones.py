@@ -55,7 +55,7 @@ def _changes(world: TwoDatabases, zone: str) -> list[int]:
 
 @pytest.mark.parametrize("zone", _ZONES)
 def test_every_change_of_a_zone_is_the_origins(world: TwoDatabases, zone: str) -> None:
-    chosen = seeded(f"zone {zone}")
+    chosen = seeded()
     turns = _changes(world, zone)
     some = chosen.sample(turns, min(80, len(turns)))
     near = [at + apart for at in some for apart in (-7200, -3600, -1800, -1, 0, 1, 1800, 3600, 7200)]

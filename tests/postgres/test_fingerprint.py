@@ -5,9 +5,7 @@ The values are those of the type table's round trip; each is held in every rung 
 
 from __future__ import annotations
 
-import os
 import random
-import sys
 
 import duckdb
 import pytest
@@ -29,6 +27,7 @@ from tests.postgres.test_type_round_trip import (
     known_to,
     postgres,
 )
+from tests.seeds import first_seed
 
 __all__ = ["duck", "postgres"]  # fixtures
 
@@ -79,8 +78,7 @@ def test_both_sides_agree_about_places(postgres: Postgres, duck: duckdb.DuckDBPy
 
 
 def test_random_values(postgres: Postgres, duck: duckdb.DuckDBPyConnection) -> None:
-    seed = int(os.environ.get("FLASHQL_TEST_SEED") or random.randrange(2**31))
-    sys.stdout.write(f"FLASHQL_TEST_SEED={seed}\n")
+    seed = first_seed()
     numbers = random.Random(seed)
     for sql_type, expression in RANDOM_VALUES.items():
         postgres.execute(f"DROP TABLE IF EXISTS t; CREATE TABLE t (id integer, v {sql_type})".encode())

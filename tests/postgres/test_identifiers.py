@@ -27,6 +27,7 @@ from flashql.origins.postgres.preflight import diagnose
 from flashql.quoting import literal, qualified, quote
 from tests.fix_database import same_rows
 from tests.fix_postgres import Origin, fresh_origin
+from tests.seeds import first_seed
 
 SECONDS = float(os.environ.get("FLASHQL_FUZZ_SECONDS", "10"))
 
@@ -283,7 +284,7 @@ def distinct(made: Iterator[str], count: int) -> list[str]:
 
 @pytest.mark.timeout(120 + 3 * SECONDS)
 def test_hostile_names(postgres_dsn: str, tmp_path: Path) -> None:
-    seed = int(os.environ.get("FLASHQL_TEST_SEED") or random.randrange(2**31))
+    seed = first_seed()
     deadline, worlds = time.monotonic() + SECONDS / 2, 0
     while worlds == 0 or time.monotonic() < deadline:
         sys.stdout.write(f"FLASHQL_TEST_SEED={seed}\n")

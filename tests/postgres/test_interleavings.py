@@ -29,6 +29,7 @@ from tests.fix_database import same_rows
 from tests.fix_postgres import Origin
 from tests.fix_proxy import Proxy
 from tests.fix_shop import make_shop, until
+from tests.seeds import first_seed
 from tests.simulation.simulation import TOGETHER
 
 SECONDS = float(os.environ.get("FLASHQL_CONTROL_SECONDS", "8"))
@@ -219,7 +220,7 @@ def _drawn(chance: random.Random) -> Iterator[str]:
 
 
 def test_any_interleaving_ends_in_legal_states_and_the_same_rows(origin: Origin, tmp_path: Path) -> None:
-    seed = int(os.environ.get("FLASHQL_TEST_SEED") or random.randrange(2**31))
+    seed = first_seed()
     deadline, orders = time.monotonic() + SECONDS, 0
     while orders == 0 or time.monotonic() < deadline:
         sys.stdout.write(f"FLASHQL_TEST_SEED={seed}\n")  # pytest shows it when the test fails

@@ -20,6 +20,7 @@ from tests.fix_postgres import Origin
 from tests.postgres.follower import MOMENTS, Follower, Load
 from tests.postgres.follower_process import VIEWS
 from tests.postgres.pair import Pair
+from tests.seeds import first_seed
 
 KILLS = int(os.environ.get("FLASHQL_KILLS", "12"))
 COMPARED_EVERY = 6
@@ -72,8 +73,7 @@ def compare(origin: Origin, path: str) -> None:
 @pytest.mark.kill
 @pytest.mark.timeout(60 + 10 * KILLS)
 def test_killed_at_any_moment(origin: Origin, tmp_path: Path) -> None:
-    seed = int(os.environ.get("FLASHQL_TEST_SEED") or random.randrange(2**31))
-    sys.stdout.write(f"FLASHQL_TEST_SEED={seed} FLASHQL_KILLS={KILLS}\n")  # pytest shows it when the test fails
+    seed = first_seed()
     chance = random.Random(seed)
     origin.execute(f"ALTER DATABASE {origin.name} SET logical_decoding_work_mem = '64kB'")  # streams large ones
     origin.execute(TABLES)

@@ -23,6 +23,7 @@ from flashql.origins.postgres import assembling
 from tests.fix_database import same_rows
 from tests.fix_postgres import Origin, fresh_origin
 from tests.postgres.pair import Pair
+from tests.seeds import first_seed
 
 SECONDS = float(os.environ.get("FLASHQL_FUZZ_SECONDS", "10"))
 
@@ -238,7 +239,7 @@ def compared(table: Table, query: str) -> tuple[str, str]:
 
 @pytest.mark.timeout(120 + 3 * SECONDS)
 def test_random_worlds(postgres_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seed = int(os.environ.get("FLASHQL_TEST_SEED") or random.randrange(2**31))
+    seed = first_seed()
     deadline = time.monotonic() + SECONDS
     worlds = 0
     while worlds == 0 or time.monotonic() < deadline:

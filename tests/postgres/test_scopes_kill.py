@@ -22,6 +22,7 @@ from tests.postgres.follower import MOMENTS, Follower, Load
 from tests.postgres.follower_process import VIEWS
 from tests.postgres.scope_process import MATERIALIZED, SCOPE
 from tests.postgres.test_kill import TABLES, forget, transaction
+from tests.seeds import first_seed
 
 KILLS = int(os.environ.get("FLASHQL_KILLS", "10"))
 QUERIES = VIEWS | MATERIALIZED
@@ -31,8 +32,7 @@ LATEST_SECONDS = 0.5  # after the moment chosen, the kill comes within this
 @pytest.mark.kill
 @pytest.mark.timeout(60 + 15 * KILLS)
 def test_a_scope_killed_at_any_moment(origin: Origin, tmp_path: Path) -> None:
-    seed = int(os.environ.get("FLASHQL_TEST_SEED") or random.randrange(2**31))
-    sys.stdout.write(f"FLASHQL_TEST_SEED={seed} FLASHQL_KILLS={KILLS}\n")  # pytest shows it when the test fails
+    seed = first_seed()
     chance = random.Random(seed)
     origin.execute(TABLES)
     path, found, before = str(tmp_path / "0.duckdb"), Counter[str](), None

@@ -7,7 +7,6 @@ FLASHQL_TEST_SEED=...                                                           
 from __future__ import annotations
 
 import os
-import random
 import sys
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.fix_postgres import Origin, PrivateServer, fresh_origin
+from tests.seeds import first_seed
 from tests.simulation.minimize import Scenario
 from tests.simulation.replay import LEFT_OUT, Replay, replay
 from tests.simulation.steps import Step
@@ -85,7 +85,7 @@ def test_a_server_is_restored_and_replaced(private_server: PrivateServer, tmp_pa
 
 
 def test_random_schedules(postgres_dsn: str, tmp_path: Path) -> None:
-    seed = int(os.environ.get("FLASHQL_TEST_SEED") or random.randrange(2**31))
+    seed = first_seed()
     deadline = time.monotonic() + SECONDS
     schedules = checks = 0
     while schedules == 0 or time.monotonic() < deadline:

@@ -24,6 +24,7 @@ from tests.fix_postgres import Origin
 from tests.postgres.follower import MOMENTS, Follower, Load
 from tests.postgres.subscriber_process import VIEWS
 from tests.postgres.test_kill import TABLES, forget, transaction
+from tests.seeds import first_seed
 
 KILLS = int(os.environ.get("FLASHQL_KILLS", "10"))
 LATEST_SECONDS = 0.4  # after the moment chosen, the kill comes within this
@@ -32,8 +33,7 @@ LATEST_SECONDS = 0.4  # after the moment chosen, the kill comes within this
 @pytest.mark.kill
 @pytest.mark.timeout(60 + 15 * KILLS)
 def test_sets_that_come_and_go_while_the_process_is_killed(origin: Origin, tmp_path: Path) -> None:
-    seed = int(os.environ.get("FLASHQL_TEST_SEED") or random.randrange(2**31))
-    sys.stdout.write(f"FLASHQL_TEST_SEED={seed} FLASHQL_KILLS={KILLS}\n")  # pytest shows it when the test fails
+    seed = first_seed()
     chance = random.Random(seed)
     origin.execute(TABLES)
     path, reached = str(tmp_path / "0.duckdb"), Counter[str]()

@@ -7,10 +7,7 @@ out, for before Postgres 16 it is printed raw, which UTF-8 has no place for.
 
 from __future__ import annotations
 
-import os
-import random
 import struct
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -28,6 +25,7 @@ from flashql.origins.postgres.client import PostgresClient, column_sql
 from flashql.store.loading import TargetColumn
 from flashql.store.loading import fill as load
 from tests.fix_postgres import Origin
+from tests.seeds import seeded
 
 Postgres = psycopg.Connection[tuple[Any, ...]]
 
@@ -348,12 +346,6 @@ RANDOM_VALUES = {  # SQL over a random bigint n, a double f in [0, 1), and an in
     "interval[]": "ARRAY[(n % 40) * interval '1 mon' - us, NULL]",
     "text[]": "ARRAY[md5(n::text), chr((abs(n) % 120 + 1)::int) || chr((abs(n) % 55000 + 1)::int), NULL, '']",
 }
-
-
-def seeded() -> random.Random:
-    seed = int(os.environ.get("FLASHQL_TEST_SEED") or random.randrange(2**31))
-    sys.stdout.write(f"FLASHQL_TEST_SEED={seed}\n")  # pytest shows it when the test fails
-    return random.Random(seed)
 
 
 def test_random_values_come_back(postgres: Postgres, duck: duckdb.DuckDBPyConnection) -> None:

@@ -10,7 +10,6 @@ What was ever found is kept, minimized, in `regressions/`, and runs each time.
 from __future__ import annotations
 
 import os
-import random
 import runpy
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.seeds import first_seed
 from tests.simulation.minimize import Scenario
 from tests.simulation.simulation import Mismatch
 
@@ -44,7 +44,7 @@ def test_a_fixed_schedule(seed: int) -> None:
 
 
 def test_random_schedules() -> None:
-    seed = int(os.environ.get("FLASHQL_TEST_SEED") or random.randrange(2**31))
+    seed = first_seed()
     deadline = time.monotonic() + SECONDS
     schedules = checks = 0
     while schedules == 0 or time.monotonic() < deadline:
@@ -57,7 +57,7 @@ def test_random_schedules() -> None:
 
 def test_random_schedules_with_hooks_and_wakes() -> None:
     """Whatever hooks refuse, however often: jobs are in legal states, and the rows are right at the end."""
-    seed = int(os.environ.get("FLASHQL_TEST_SEED") or random.randrange(2**31))
+    seed = first_seed()
     deadline = time.monotonic() + SECONDS
     refused = schedules = 0
     while refused == 0 or time.monotonic() < deadline:

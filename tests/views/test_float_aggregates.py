@@ -70,7 +70,7 @@ def compare(origin: Origin, db: Database, query: str, view: str, *, tolerance: f
 
 
 def test_floats_add_up_to_what_postgres_has_but_for_the_last_digits(origin: Origin, followed: Database) -> None:
-    chance = seeded("float aggregates")
+    chance = seeded()
     for name, query in (("grouped", GROUPED), ("over", OVER), ("all_of", ALL)):
         followed.execute(f"CREATE REALTIME VIEW s.{name} WITH (float_aggregates = 'any_order') AS {query}")
 

@@ -39,6 +39,7 @@ from flashql.stepping import Program, build
 from flashql.store import DATA_SCHEMA
 from flashql.store.relations import described
 from flashql.weighing import consolidated
+from tests.seeds import first_seed
 from tests.views.expressions import INT, Column
 from tests.views.queries import Queries
 from tests.views.scenario import FAULTS_OF_DUCKDB, Faults
@@ -192,8 +193,7 @@ def plans(seed: int) -> Plans:
 
 def seeds() -> Iterator[int]:
     """From the first on, which is printed, for as long as there is time."""
-    seed = int(os.environ.get("FLASHQL_TEST_SEED") or FIRST_SEED)
-    sys.stdout.write(f"FLASHQL_TEST_SEED={seed}\n")  # pytest shows it when the test fails
+    seed = first_seed(FIRST_SEED)
     deadline = time.monotonic() + SECONDS
     while True:
         yield seed

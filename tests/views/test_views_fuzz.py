@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.fix_postgres import fresh_origin
+from tests.seeds import first_seed
 from tests.views.scenario import Mismatch, Tally, parsed, run
 from tests.views.worlds import TOGETHER, together
 
@@ -35,7 +36,7 @@ pytestmark = pytest.mark.timeout(900 + 3 * SECONDS)
 
 def seeds() -> Iterator[int]:
     """The first seed of each group of worlds."""
-    seed, made = int(os.environ.get("FLASHQL_TEST_SEED") or FIRST_SEED), 0
+    seed, made = first_seed(FIRST_SEED), 0
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline if SECONDS else made < WORLDS:
         yield seed + made

@@ -23,6 +23,7 @@ from flashql.lsn import LSN
 from tests.fix_postgres import Origin, fresh_origin
 from tests.multisets import differing
 from tests.postgres.follower import Follower, Load
+from tests.seeds import first_seed
 from tests.views.scenario import WAIT_SECONDS, connected
 
 KILLS = int(os.environ.get("FLASHQL_KILLS", "10"))
@@ -125,8 +126,7 @@ def compare(origin: Origin, db: flashql.Database) -> None:
 @pytest.mark.kill
 @pytest.mark.timeout(120 + 15 * KILLS)
 def test_killed_while_views_are_maintained(origin: Origin, postgres_dsn: str, tmp_path: Path) -> None:
-    seed = int(os.environ.get("FLASHQL_TEST_SEED") or random.randrange(2**31))
-    sys.stdout.write(f"FLASHQL_TEST_SEED={seed} FLASHQL_KILLS={KILLS}\n")  # pytest shows it when the test fails
+    seed = first_seed()
     chance = random.Random(seed)
     path, views, ends, moved = str(tmp_path / "local.duckdb"), script(tmp_path), Counter[str](), 0
     create(origin)
