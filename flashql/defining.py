@@ -32,7 +32,7 @@ from flashql.keeping import computed_columns, kept_locally
 from flashql.namespaces import alter_schema, create_schema, require_not_reserved
 from flashql.planner.binding import bind
 from flashql.query import Origins
-from flashql.quoting import qualified, quote
+from flashql.quoting import fold, qualified, quote
 from flashql.rebinding import bound_locally
 from flashql.seeding import require_fit
 from flashql.store import Store
@@ -303,12 +303,12 @@ class Definer:
     def _knows(self, namespace: str) -> bool:
         require_not_reserved(namespace)
         known = {view.namespace for view in views(self._store).values()} | set(schemas(self._store))
-        return namespace.lower() in {name.lower() for name in known}
+        return fold(namespace) in {fold(name) for name in known}
 
     def drop_schema(self, drop: Touch) -> None:
         """Drop schemas; with CASCADE also the FlashQL views in them, and what their origins held for the last."""
-        names = {name.name.lower() for name in drop.names}
-        inside = [view for view in views(self._store).values() if view.namespace.lower() in names]
+        names = {fold(name.name) for name in drop.names}
+        inside = [view for view in views(self._store).values() if fold(view.namespace) in names]
         if inside and not drop.cascade:
             raise errors.DefinitionError(
                 f"{', '.join(view.relation_id for view in inside)} would be dropped too",
@@ -320,7 +320,7 @@ class Definer:
                 exists = " IF EXISTS" if drop.if_exists else ""
                 writer.execute(f"DROP SCHEMA{exists} {quote(name.name)}{' CASCADE' if drop.cascade else ''}")
                 for known in schemas(self._store):
-                    if known.lower() == name.name.lower():
+                    if fold(known) == fold(name.name):
                         save_schema(writer, Schema(known, None))
         self._let_go(inside)
 
@@ -363,9 +363,9 @@ class Definer:
         return schema.replication_origin if schema is not None else None
 
     def _find(self, name: RelationName) -> View | None:
-        wanted = ((name.schema or "main").lower(), name.name.lower())
+        wanted = (fold(name.schema or "main"), fold(name.name))
         for view in views(self._store).values():
-            if (view.namespace.lower(), view.name.lower()) == wanted:
+            if (fold(view.namespace), fold(view.name)) == wanted:
                 return view
         return None
 

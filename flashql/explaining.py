@@ -9,6 +9,7 @@ from flashql.catalog import Persistence, View
 from flashql.ddl import RelationName
 from flashql.planner.plan import Plan, Step
 from flashql.query import Fetched
+from flashql.quoting import fold
 from flashql.store import Store
 from flashql.store.definitions import views
 from flashql.store.steps import step_rows
@@ -25,9 +26,9 @@ def query_text(parts: Sequence[Fetched], sql: str) -> str:
 
 def view_text(store: Store, name: RelationName) -> str:
     """How a view is kept. Raises `UnknownName`."""
-    wanted = ((name.schema or "main").lower(), name.name.lower())
+    wanted = (fold(name.schema or "main"), fold(name.name))
     for view in views(store).values():
-        if (view.namespace.lower(), view.name.lower()) == wanted:
+        if (fold(view.namespace), fold(view.name)) == wanted:
             return str(kept_plan(store, view) if view.is_kept else view_plan(view))
     raise errors.UnknownName(f"there is no FlashQL view {name}", hint="SELECT * FROM flashql.views lists them.")
 

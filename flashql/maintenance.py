@@ -35,7 +35,7 @@ from flashql.lifecycle import Event, Phase, State, moved
 from flashql.live import LiveQuery
 from flashql.lsn import LSN, NOWHERE
 from flashql.planner.steps import WEIGHT, Steps
-from flashql.quoting import qualified, quote
+from flashql.quoting import fold, qualified, quote
 from flashql.sharing import Parts
 from flashql.stepping import Failures, Program, build, known_relations
 from flashql.store import Store
@@ -220,9 +220,9 @@ class Maintenance:
 
     def local_tables_named(self, sql: str) -> set[str]:
         """Which of DuckDB's own tables that views follow a statement may write to, by its text."""
-        lowered, hidden = sql.lower(), sql.lstrip()[:7].upper() == "EXECUTE"
+        lowered, hidden = fold(sql), sql.lstrip()[:7].upper() == "EXECUTE"
         followed = self.followed_local_tables()
-        return {name for name in followed if hidden or name.rsplit(".", 1)[-1].lower() in lowered}
+        return {name for name in followed if hidden or fold(name.rsplit(".", 1)[-1]) in lowered}
 
     def follow_local(self, written: Collection[str] | None = None) -> None:
         """DuckDB's own tables were written to (None: perhaps any of them): the views that read them follow.

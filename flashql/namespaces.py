@@ -6,7 +6,7 @@ from flashql import errors
 from flashql.catalog import Schema
 from flashql.ddl import AlterSchema, CreateSchema
 from flashql.query import Origins
-from flashql.quoting import quote
+from flashql.quoting import fold, quote
 from flashql.store import Store
 from flashql.store.definitions import save_schema
 from flashql.store.relations import has_schema
@@ -36,7 +36,7 @@ def create_schema(store: Store, origins: Origins, statement: CreateSchema) -> No
 def _require_unlike_file(store: Store, schema: str) -> None:
     """DuckDB names a database after its file: a schema of that name makes `shop.orders` ambiguous."""
     ((database,),) = store.rows("SELECT current_database()")
-    if schema.lower() == database.lower() and schema != "main":
+    if fold(schema) == fold(database) and schema != "main":
         raise errors.NameTaken(
             f"schema {schema} would have the name of its database file, {store.path}, and DuckDB could not "
             "tell the two apart",
@@ -56,5 +56,5 @@ def alter_schema(store: Store, origins: Origins, statement: AlterSchema) -> None
 
 def require_not_reserved(namespace: str) -> None:
     """Raise `NameTaken` for the schemas that hold FlashQL's own state."""
-    if namespace.lower() in RESERVED:
+    if fold(namespace) in RESERVED:
         raise errors.NameTaken(f"schema {namespace} is FlashQL's own", hint="Choose another schema.")

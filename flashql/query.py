@@ -22,7 +22,7 @@ from flashql.ddl import CreateView, parse_script
 from flashql.origins.postgres import PostgresOrigin
 from flashql.origins.postgres.client import column_sql
 from flashql.planner.pushdown import Fetch, push_down, render
-from flashql.quoting import quote
+from flashql.quoting import fold, quote
 from flashql.store import Store, translated
 from flashql.store.definitions import views
 from flashql.store.loading import TargetColumn, fill
@@ -118,8 +118,8 @@ def _parts(store: Store, sql: str, parameters: Parameters, default_schema: str) 
 
 def _mentions(sql: str, names: Iterable[str]) -> bool:
     """Whether the text can name one of these relations: parsing it is only worth while then."""
-    lowered = sql.lower().replace('""', '"')  # as quoted names spell a quote
-    return any(name.rsplit(".", 1)[-1].lower().replace('""', '"') in lowered for name in names)
+    lowered = fold(sql).replace('""', '"')  # as quoted names spell a quote
+    return any(fold(name.rsplit(".", 1)[-1]).replace('""', '"') in lowered for name in names)
 
 
 def _columns(view: View) -> dict[str, Column]:

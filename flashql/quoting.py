@@ -6,6 +6,10 @@ quoted identifiers and string literals and give no other character a meaning the
 
 from __future__ import annotations
 
+import string
+
+_FOLD = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+
 
 def quote(name: str) -> str:
     """An identifier, always quoted.
@@ -23,6 +27,18 @@ def qualified(*names: str) -> str:
     '"shop"."orders"'
     """
     return ".".join(quote(name) for name in names)
+
+
+def fold(name: str) -> str:
+    """A name with its ASCII letters in lower case, all others as they are.
+
+    So Postgres reads an identifier without quotes (`downcase_identifier`, in UTF-8), and so does DuckDB compare all of
+    them: to it `Orders` and `orders` are one name, `Ä` and `ä` are two. Its SQL function `lower` knows all letters.
+
+    >>> fold("OrdersÄ")
+    'ordersÄ'
+    """
+    return name.translate(_FOLD)
 
 
 def local_name(name: str) -> str:

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from flashql import errors
 from flashql.catalog import View
+from flashql.quoting import fold
 
 Selector: TypeAlias = "str | Mapping[str, str | Iterable[str]] | Callable[[View], bool] | Iterable[Selector]"
 
@@ -29,8 +30,8 @@ def select(known: Mapping[str, View], selector: Selector, *, strict: bool = True
             chosen.update(name for name, view in known.items() if one(view))
             continue
         # A name that has wildcards in it means itself first.
-        matched = {name for name in known if name.lower() == one.lower()}
-        matched = matched or {name for name in known if fnmatchcase(name.lower(), one.lower())}
+        matched = {name for name in known if fold(name) == fold(one)}
+        matched = matched or {name for name in known if fnmatchcase(fold(name), fold(one))}
         if not matched and strict and not any(mark in one for mark in "*?["):
             close = get_close_matches(one, known, n=1)
             hint = f"Did you mean {close[0]}?" if close else "Names are schema.view, as in shop.orders or shop.*."

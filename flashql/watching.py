@@ -22,7 +22,7 @@ from flashql.hooks import Hooks, under_way
 from flashql.lsn import LSN
 from flashql.moved import Change, moved_rows, netted, shown_delta, shown_rows
 from flashql.planner.steps import Steps
-from flashql.quoting import qualified
+from flashql.quoting import fold, qualified
 from flashql.selecting import Selector
 from flashql.store import Store
 from flashql.store.definitions import views
@@ -53,7 +53,7 @@ class Watchers:
 
     def watchable(self, name: str) -> View:
         """The view of that relation id, in any case. Raises `UnknownName`, and `NotSupported` for an origin view."""
-        view = next((view for key, view in views(self._store).items() if key.lower() == name.lower()), None)
+        view = next((view for key, view in views(self._store).items() if fold(key) == fold(name)), None)
         if view is None:
             raise errors.UnknownName(f"there is no FlashQL view {name}", hint="SELECT * FROM flashql.views lists them.")
         if view.persistence is Persistence.ORIGIN:

@@ -21,18 +21,8 @@ where window with
 """
 RESERVED_WORDS = frozenset(_RESERVED.split())
 
-_FOLD = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _PLAIN_START = frozenset(string.ascii_lowercase + "_")
 _PLAIN = _PLAIN_START | frozenset(string.digits)
-
-
-def fold(word: str) -> str:
-    """An unquoted identifier as Postgres reads it: ASCII letters in lower case, all others as they are.
-
-    >>> fold("OrdersÄ")
-    'ordersÄ'
-    """
-    return word.translate(_FOLD)
 
 
 def quote_if_needed(name: str) -> str:

@@ -11,12 +11,12 @@ from typing import NoReturn
 
 from sqlglot.tokenizer_core import Token, TokenType
 
-from flashql.ddl.names import RESERVED_WORDS, RelationName, fold
+from flashql.ddl.names import RESERVED_WORDS, RelationName
 from flashql.ddl.options import Checks, check_name, normal_value
 from flashql.ddl.statements import ParameterText
 from flashql.ddl.tokenizer import UNCLOSED, line_and_column, starts_word
 from flashql.errors import DefinitionError, SyntaxProblem
-from flashql.quoting import quote
+from flashql.quoting import fold, quote
 
 # What a query may begin with: the contract's SELECT, TABLE, VALUES and WITH, and DuckDB's own ways.
 QUERY_WORDS = frozenset({"SELECT", "TABLE", "VALUES", "WITH", "FROM", "PIVOT", "UNPIVOT"})
@@ -223,7 +223,7 @@ class Phrases:
             names.append(self.identifier("the name of a column"))
             if self.current.token_type not in (TokenType.COMMA, TokenType.R_PAREN, END.token_type):
                 parameters.append(self._parameter(names[-1]))
-            if names[-1].lower() in [name.lower() for name in names[:-1]]:
+            if fold(names[-1]) in [fold(name) for name in names[:-1]]:
                 self.refuse(f"the {'parameter' if parameters else 'column'} {names[-1]} is given twice", at=at)
             if parameters and len(parameters) < len(names):
                 self.refuse("some of these have types and some have none", at=at, hint=hint)

@@ -27,7 +27,7 @@ from flashql.planner.restricting import restricted
 from flashql.planner.set_functions import called_name
 from flashql.planner.translating import translate
 from flashql.planner.transpile import to_local
-from flashql.quoting import local_name, quote
+from flashql.quoting import fold, local_name, quote
 
 _NUMERIC = 1700
 # What a query of columns and rows of one table is made of.
@@ -105,13 +105,13 @@ def view_names(found: Sequence[str], given: Sequence[str]) -> list[str]:
             f"the view names {len(given)} columns, but its query returns {len(found)}",
             hint=f"The query's columns are: {', '.join(found)}.",
         )
-    if len({name.lower() for name in given}) < len(given):
+    if len({fold(name) for name in given}) < len(given):
         raise errors.DefinitionError("two of the view's columns have the same name (DuckDB ignores case)")
     names = list(given)
     for name in found[len(given) :]:
-        taken = {one.lower() for one in names}
+        taken = {fold(one) for one in names}
         suffixed, number = name, 0
-        while suffixed.lower() in taken:
+        while fold(suffixed) in taken:
             number += 1
             suffixed = f"{name}_{number}"
         names.append(suffixed)
@@ -227,7 +227,7 @@ def _is_row(column: exp.Column, shown: str) -> bool:
     """Whether it may be the table's whole row, in an expression."""
     if isinstance(column.this, exp.Star):
         return not isinstance(column.parent, (exp.Select, exp.Alias))
-    return not column.table and column.name.lower() == shown.lower()
+    return not column.table and fold(column.name) == fold(shown)
 
 
 def _single_table(select: exp.Select) -> exp.Table:
@@ -244,7 +244,7 @@ def _single_table(select: exp.Select) -> exp.Table:
 def _fold(identifier: exp.Expr | None) -> None:
     """Unquoted names are lower case in Postgres."""
     if isinstance(identifier, exp.Identifier) and not identifier.quoted:
-        identifier.set("this", identifier.name.lower())
+        identifier.set("this", fold(identifier.name))
 
 
 def _items(select: exp.Select, alias: str, table: Table) -> Iterable[exp.Expr]:
@@ -260,7 +260,7 @@ def _items(select: exp.Select, alias: str, table: Table) -> Iterable[exp.Expr]:
 
 
 def _column_name(column: exp.Column) -> str:
-    return column.name if column.this.quoted else column.name.lower()
+    return column.name if column.this.quoted else fold(column.name)
 
 
 def _read_by(expression: exp.Expr, known: dict[str, Column], table: Table) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from flashql.quoting import quote
+from flashql.quoting import fold, quote
 
 
 class Recomputed(Exception):
@@ -162,7 +162,7 @@ def named_by(table: exp.Table) -> exp.CTE | None:
         for one in clause.expressions if clause is not None else ():
             if within is clause and is_within(table, one) and not clause.args.get("recursive"):
                 break  # it reads those before it
-            if one.alias.lower() == table.name.lower():
+            if fold(one.alias) == fold(table.name):
                 assert isinstance(one, exp.CTE)
                 return one
         within, around = around, around.parent

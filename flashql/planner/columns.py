@@ -9,6 +9,7 @@ from sqlglot import exp
 
 from flashql.catalog import Column
 from flashql.planner.references import Reference
+from flashql.quoting import fold
 
 # Identifiers below these name something new, or are read with the whole reference.
 _NAMING = (exp.Column, exp.Alias, exp.TableAlias, exp.Table)
@@ -26,7 +27,7 @@ class Source:
 
     def has(self, name: str) -> bool:
         """Whether it has a column of this name, in any case."""
-        return self.columns is not None and any(key.lower() == name.lower() for key in self.columns)
+        return self.columns is not None and any(fold(key) == fold(name) for key in self.columns)
 
 
 def sources_of(
@@ -49,9 +50,9 @@ def _source(
     views: Mapping[str, Mapping[str, Column]],
 ) -> Source:
     if reference is None or not isinstance(item, exp.Table) or item.alias_column_names:
-        return Source(item.alias_or_name.lower(), item, join, None)
-    qualifier = None if reference.has_alias or not item.db else (item.db.lower(), item.name.lower())
-    return Source(reference.alias.lower(), item, join, views[reference.relation_id], qualifier)
+        return Source(fold(item.alias_or_name), item, join, None)
+    qualifier = None if reference.has_alias or not item.db else (fold(item.db), fold(item.name))
+    return Source(fold(reference.alias), item, join, views[reference.relation_id], qualifier)
 
 
 def owns_all(expression: exp.Expr, source: Source, sources: Sequence[Source]) -> bool:
@@ -65,11 +66,11 @@ def _owns(column: exp.Column, source: Source, sources: Sequence[Source]) -> bool
     if not source.has(column.name):
         return False
     if column.db:
-        return source.qualifier == (column.db.lower(), column.table.lower())
+        return source.qualifier == (fold(column.db), fold(column.table))
     others = [other for other in sources if other is not source]
     if column.table:
         alone = all(other.alias != source.alias for other in others)
-        return alone and column.table.lower() == source.alias and not source.has(column.table)
+        return alone and fold(column.table) == source.alias and not source.has(column.table)
     return all(other.columns is not None and not other.has(column.name) for other in others)
 
 
@@ -83,7 +84,7 @@ def needed_columns(select: exp.Select, source: Source, sources: Sequence[Source]
         if _reads_all(node, select, source):
             return columns
         names.update(_named(node, source))
-    return tuple(name for name in columns if name.lower() in names)
+    return tuple(name for name in columns if fold(name) in names)
 
 
 def _reads_all(node: exp.Expr, select: exp.Select, source: Source) -> bool:
@@ -92,8 +93,8 @@ def _reads_all(node: exp.Expr, select: exp.Select, source: Source) -> bool:
         return True
     if isinstance(node, exp.Column):
         if isinstance(node.this, exp.Star):
-            return bool(node.db) or node.table.lower() == source.alias
-        return node.name.lower() == source.alias and not node.table
+            return bool(node.db) or fold(node.table) == source.alias
+        return fold(node.name) == source.alias and not node.table
     if isinstance(node, exp.Star):
         in_column = isinstance(node.parent, exp.Column | exp.Count)
         return not in_column and node.find_ancestor(exp.Select) is select
@@ -103,12 +104,12 @@ def _reads_all(node: exp.Expr, select: exp.Select, source: Source) -> bool:
 def _named(node: exp.Expr, source: Source) -> Iterator[str]:
     """Names that the node mentions, in lower case: more than are meant, never fewer."""
     if isinstance(node, exp.Column):
-        qualifier = node.parts[0].name.lower() if node.table else source.alias
+        qualifier = fold(node.parts[0].name) if node.table else source.alias
         if qualifier != source.alias and not node.db and not source.has(qualifier):
             return  # another source's, or that of a query around
-        yield from (part.name.lower() for part in node.parts)
+        yield from (fold(part.name) for part in node.parts)
     elif isinstance(node, exp.Var) or (isinstance(node, exp.Identifier) and not isinstance(node.parent, _NAMING)):
-        yield node.name.lower()
+        yield fold(node.name)
 
 
 def qualified_spans(reference: Reference) -> Iterator[list[exp.Expr]]:
@@ -116,10 +117,10 @@ def qualified_spans(reference: Reference) -> Iterator[list[exp.Expr]]:
     table = reference.table
     if table is None or reference.has_alias or not table.db:
         return
-    qualifier = (table.db.lower(), table.name.lower())
+    qualifier = (fold(table.db), fold(table.name))
     scope = reference.select or table.root()
     for column in scope.find_all(exp.Column):
-        if (column.db.lower(), column.table.lower()) == qualifier and _nearest(column, qualifier) in (
+        if (fold(column.db), fold(column.table)) == qualifier and _nearest(column, qualifier) in (
             None,
             table,
         ):
@@ -131,7 +132,7 @@ def _nearest(column: exp.Column, qualifier: tuple[str, str]) -> exp.Expr | None:
     select = column.find_ancestor(exp.Select)
     while select is not None:
         for item, _ in _items(select):
-            names = [part.name.lower() for part in item.parts] if isinstance(item, exp.Table) else []
+            names = [fold(part.name) for part in item.parts] if isinstance(item, exp.Table) else []
             if tuple(names[-2:]) == qualifier and not item.alias:
                 return item
         select = select.find_ancestor(exp.Select)

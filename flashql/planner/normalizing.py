@@ -28,6 +28,7 @@ from flashql.planner.blocks import (
 )
 from flashql.planner.decorrelating import decorrelate
 from flashql.planner.flattening import flatten
+from flashql.quoting import fold
 
 
 def normalized(tree: exp.Query) -> exp.Query:
@@ -313,7 +314,7 @@ def outputs_known(tree: exp.Query) -> bool:
                 query.find(exp.Columns)
                 or "*" in names
                 or any(not name for name in names)
-                or len({name.lower() for name in names}) < len(names)
+                or len({fold(name) for name in names}) < len(names)
             ):
                 return False
     return True

@@ -34,6 +34,7 @@ from flashql.planner.literals import (
     decimal_bounds,
 )
 from flashql.planner.scalars import INTEGERS, numeric_bounds, operand
+from flashql.quoting import fold
 
 Columns = Mapping[str, Column]
 
@@ -119,8 +120,8 @@ def to_origin(expression: exp.Expr, columns: Columns) -> exp.Expr:
 
 def find_column(node: exp.Expr, columns: Columns) -> Column | None:
     """The column that a column reference names; None when there is none, or more than one."""
-    name = node.name.lower()
-    found = [column for key, column in columns.items() if key.lower() == name]
+    name = fold(node.name)
+    found = [column for key, column in columns.items() if fold(key) == name]
     return found[0] if len(found) == 1 else None
 
 

@@ -22,6 +22,7 @@ from flashql.planner.parameters import Parameters, bound, bound_integer
 from flashql.planner.predicates import byte_ordered, find_column, to_origin
 from flashql.planner.references import Parsed, Reference, Unreadable, find_by_tokens, find_references, parse
 from flashql.planner.scalars import INTEGERS, numeric_bounds, operand
+from flashql.quoting import fold
 
 # Clauses of a SELECT under which rows that its WHERE drops are not missed.
 _FILTERABLE = {
@@ -72,7 +73,7 @@ def push_down(
     allowed, common table expressions hide views. `parameters` become constants of what is pushed. Never
     raises: a statement that cannot be understood fetches everything.
     """
-    names = {relation_id.lower(): relation_id for relation_id in views}
+    names = {fold(relation_id): relation_id for relation_id in views}
     try:
         parsed = parse(sql)
         references = tuple(find_references(parsed, names, default_schema))
@@ -238,9 +239,9 @@ def _sort_key(key: exp.Expr, select: exp.Select, source: Source) -> str | None:
     """A key of ORDER BY as Postgres sorts it alike, nulls told where to go; None if there is none."""
     if not isinstance(key, exp.Ordered) or type(key.this) is not exp.Column or key.args.get("with_fill"):
         return None
-    aliases = {item.alias.lower() for item in select.expressions if isinstance(item, exp.Alias)}
+    aliases = {fold(item.alias) for item in select.expressions if isinstance(item, exp.Alias)}
     column = find_column(key.this, source.columns or {})
-    if column is None or not owns_all(key.this, source, [source]) or key.this.name.lower() in aliases:
+    if column is None or not owns_all(key.this, source, [source]) or fold(key.this.name) in aliases:
         return None
     sized = column.type.oid == NUMERIC and numeric_bounds(column.type) is not None
     if column.type.kind == "e" or not (sized or column.type.oid in _SORTABLE | _BY_BYTES):

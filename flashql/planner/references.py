@@ -15,6 +15,8 @@ from sqlglot import Token, TokenType, exp
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import SqlglotError
 
+from flashql.quoting import fold
+
 Span = tuple[int, int]
 
 # Where a table is written to or defined, not read.
@@ -134,9 +136,9 @@ def find_references(parsed: Parsed, views: Mapping[str, str], default_schema: st
 def _relation_id(table: exp.Table, views: Mapping[str, str], default_schema: str) -> str | None:
     if not isinstance(table.this, exp.Identifier):
         return None
-    if not table.db and table.name.lower() in _visible_ctes(table):
+    if not table.db and fold(table.name) in _visible_ctes(table):
         return None
-    return views.get(f"{table.db or default_schema}.{table.name}".lower())
+    return views.get(fold(f"{table.db or default_schema}.{table.name}"))
 
 
 def _visible_ctes(table: exp.Expr) -> set[str]:
@@ -151,11 +153,11 @@ def _visible_ctes(table: exp.Expr) -> set[str]:
         with_ = node.args.get("with_")
         if isinstance(node, exp.With):
             before = node.expressions[: node.expressions.index(came_from)]
-            names.update(cte.alias.lower() for cte in before)
+            names.update(fold(cte.alias) for cte in before)
             if node.args.get("recursive"):
-                names.add(came_from.alias.lower())
+                names.add(fold(came_from.alias))
         elif with_ is not None and came_from is not with_:
-            names.update(cte.alias.lower() for cte in with_.expressions)
+            names.update(fold(cte.alias) for cte in with_.expressions)
     return names
 
 
@@ -196,7 +198,7 @@ def find_by_tokens(sql: str, views: Mapping[str, str], default_schema: str) -> I
     spans: dict[str, list[Span]] = {}
     for chain in chains:
         for left, right in pairwise(chain[:-1]):
-            relation_id = views.get(f"{left.text}.{right.text}".lower())
+            relation_id = views.get(fold(f"{left.text}.{right.text}"))
             if relation_id is not None:
                 spans.setdefault(relation_id, []).append((chain[0].start, right.end + 1))
     position = {token.start: index for index, token in enumerate(tokens)}
@@ -217,8 +219,8 @@ def _token_relation(
     chain: Sequence[Token], before: TokenType | None, views: Mapping[str, str], default_schema: str
 ) -> str | None:
     if len(chain) > 1:
-        return views.get(f"{chain[-2].text}.{chain[-1].text}".lower())
-    named = views.get(f"{default_schema}.{chain[0].text}".lower())
+        return views.get(fold(f"{chain[-2].text}.{chain[-1].text}"))
+    named = views.get(fold(f"{default_schema}.{chain[0].text}"))
     return named if before in _BEFORE_TABLE else None
 
 

@@ -20,14 +20,13 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from flashql import arguments, errors
 from flashql.catalog import Column, Parameter, Restriction, Table
-from flashql.ddl.names import fold
 from flashql.ddl.statements import ParameterText
 from flashql.planner import parsing
 from flashql.planner.aggregates import aggregate_name
 from flashql.planner.collations import DEFAULT, Locale
 from flashql.planner.enums import has_place
 from flashql.planner.transpile import to_local
-from flashql.quoting import local_name, qualified, quote
+from flashql.quoting import fold, local_name, qualified, quote
 
 SET: Final = "flashql_set"  # what a row of parameters is called in a restriction's conditions
 _ENDS_WHERE: Final = {"GROUP", "HAVING", "WINDOW", "ORDER", "LIMIT", "OFFSET", "FETCH", "FOR"}

@@ -19,7 +19,7 @@ from flashql.errors import DefinitionError, NotSupported, UnknownName
 from flashql.planner.collations import UNCERTAIN, Locale
 from flashql.planner.literals import NUMERIC, UNKNOWN
 from flashql.planner.scalars import TEXTS, Scalar, as_text, numeric_bounds, refuse
-from flashql.quoting import local_name
+from flashql.quoting import fold, local_name
 
 RECORD: Final = PgType(2249, -1, "record", kind="c")
 TableName = tuple[str, str]  # schema and name at the origin
@@ -80,10 +80,10 @@ class Names:
     def unique(self, wanted: str) -> str:
         """The name itself, or with the first free number behind it."""
         name, number = wanted, 1
-        while name.lower() in self.taken:
+        while fold(name) in self.taken:
             number += 1
             name = f"{wanted}_{number}"
-        self.taken.add(name.lower())
+        self.taken.add(fold(name))
         return name
 
 
@@ -271,7 +271,7 @@ def folded(identifier: exp.Expr) -> str:
     """An identifier's name: unquoted ones are lower case in Postgres."""
     if not isinstance(identifier, exp.Identifier):
         raise refuse(identifier.sql("postgres"))
-    return identifier.name if identifier.quoted else identifier.name.lower()
+    return identifier.name if identifier.quoted else fold(identifier.name)
 
 
 def _row_of(source: Source) -> Scalar:

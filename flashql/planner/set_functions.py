@@ -25,6 +25,7 @@ from flashql.planner.parsing import PREFIX
 from flashql.planner.scalars import INTEGERS, Scalar, cast, interval, operand, refuse
 from flashql.planner.scopes import Scope
 from flashql.planner.transpile import translate
+from flashql.quoting import fold
 
 HIDDEN: Final = "flashql_rows"  # the alias, in FROM, of the set-returning functions of a select list
 _DERIVED: Final = "flashql_derived"  # and of what they are over, where that is groups or windows
@@ -274,7 +275,7 @@ def in_days(around: exp.Select | None, names: set[str]) -> None:
     """
     assert around is not None
     stars = [one for one in around.find_all(exp.Star) if not isinstance(one.parent, exp.Count)]
-    read = [one for one in around.find_all(exp.Column) if (one.table or one.name).lower() in names]
+    read = [one for one in around.find_all(exp.Column) if fold(one.table or one.name) in names]
     date = exp.DataType.Type.DATE
     uncast = [one for one in read if not (isinstance(one.parent, exp.Cast) and one.parent.to.this == date)]
     joins = [join for join in around.find_all(exp.Join) if join.args.get("using") or join.method]

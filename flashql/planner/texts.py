@@ -14,6 +14,7 @@ from flashql.planner.collations import Locale
 from flashql.planner.literals import BYTEA, JSONB, TEXT, UNKNOWN
 from flashql.planner.scalars import TEXTS, Scalar, as_text, merged_collation, operand, refuse
 from flashql.planner.scopes import folded
+from flashql.quoting import fold
 
 Translate = Callable[[exp.Expr], Scalar]
 
@@ -62,10 +63,10 @@ def collate(node: exp.Expr, translate: Translate, _: Locale | None) -> Scalar:
         value = as_text(value)
     found = node.expression
     named = found.this if isinstance(found, exp.Column) else found
-    qualified = isinstance(found, exp.Column) and found.table.lower() not in ("", "pg_catalog")
+    qualified = isinstance(found, exp.Column) and fold(found.table) not in ("", "pg_catalog")
     if value.oid not in TEXTS or qualified or not isinstance(named, (exp.Identifier, exp.Var)):
         raise refuse(node.sql("postgres"))
-    name = named.name.lower() if isinstance(named, exp.Var) else folded(named)
+    name = fold(named.name) if isinstance(named, exp.Var) else folded(named)
     return replace(value, collation=name, explicit=True)
 
 

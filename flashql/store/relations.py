@@ -13,7 +13,7 @@ import duckdb
 from flashql.catalog import Copy, Persistence, Source, View
 from flashql.datatypes import ladder
 from flashql.errors import ViewNotReady
-from flashql.quoting import literal, qualified, quote
+from flashql.quoting import fold, literal, qualified, quote
 from flashql.store.copies import drop_table, next_id
 from flashql.store.duck import DATA_SCHEMA, NOT_READY, Store
 from flashql.store.steps import drop_steps
@@ -177,24 +177,19 @@ def described(writer: duckdb.DuckDBPyConnection, body: str) -> list[tuple[str, s
 
 
 def kind_of(store: Store, namespace: str, name: str) -> str | None:
-    """What DuckDB has under that name: 'table', 'view' or None. DuckDB's names ignore case."""
+    """What DuckDB has under that name: 'table', 'view' or None. DuckDB's names ignore case, as `fold` does."""
     rows = store.rows(
-        "SELECT kind FROM (SELECT 'table' AS kind, schema_name, table_name AS name FROM duckdb_tables() "
-        "WHERE database_name = current_database() UNION ALL SELECT 'view', schema_name, view_name "
-        "FROM duckdb_views() WHERE database_name = current_database()) "
-        "WHERE lower(schema_name) = lower(?) AND lower(name) = lower(?)",
-        [namespace, name],
+        "SELECT 'table', schema_name, table_name FROM duckdb_tables() WHERE database_name = current_database() "
+        "UNION ALL SELECT 'view', schema_name, view_name FROM duckdb_views() WHERE database_name = current_database()"
     )
-    return rows[0][0] if rows else None
+    wanted = (fold(namespace), fold(name))
+    return next((kind for kind, schema, relation in rows if (fold(schema), fold(relation)) == wanted), None)
 
 
 def has_schema(store: Store, name: str) -> bool:
     """Whether DuckDB has that schema in this file."""
-    rows = store.rows(
-        "SELECT 1 FROM duckdb_schemas() WHERE database_name = current_database() AND lower(schema_name) = lower(?)",
-        [name],
-    )
-    return bool(rows)
+    rows = store.rows("SELECT schema_name FROM duckdb_schemas() WHERE database_name = current_database()")
+    return fold(name) in {fold(known) for (known,) in rows}
 
 
 def counted(store: Store, view: View) -> tuple[int | None, int | None]:

@@ -24,7 +24,7 @@ import flashql
 from flashql import errors
 from flashql.database import Database
 from flashql.origins.postgres.preflight import diagnose
-from flashql.quoting import literal, qualified, quote
+from flashql.quoting import fold, literal, qualified, quote
 from tests.fix_database import same_rows
 from tests.fix_postgres import Origin, fresh_origin
 from tests.seeds import first_seed
@@ -118,7 +118,7 @@ class World:
         self.tables = [next(made) for _ in range(2)]
         self.columns = [next(name for name in made if name not in _SYSTEM) for _ in range(5)]
         self.labels = [next(made) for _ in range(2)]
-        self.local_schema = next(name for name in made if "." not in name and name.lower() != "main")
+        self.local_schema = next(name for name in made if "." not in name and fold(name) != "main")
         self.views = distinct(made, 6)
         self.path = path
         self.dsn = make_conninfo(origin.dsn, user=role)
@@ -274,11 +274,11 @@ _SYSTEM = ("ctid", "xmin", "xmax", "cmin", "cmax", "tableoid")
 
 
 def distinct(made: Iterator[str], count: int) -> list[str]:
-    """Names for DuckDB, which ignores case."""
+    """Names for DuckDB, which ignores the case of ASCII letters."""
     found: dict[str, str] = {}
     while len(found) < count:
         name = next(made)
-        found.setdefault(name.casefold(), name)
+        found.setdefault(fold(name), name)
     return list(found.values())
 
 
@@ -325,3 +325,42 @@ def test_a_quote_in_the_name_of_an_origin_view(origin: Origin) -> None:
         for name in ('a"b', '""', '"'):
             db.execute(create.format(quote(name)))
             assert db.execute(f"SELECT * FROM {quote(name)}").fetchall() == [(1,)]
+
+
+def test_names_that_differ_in_the_case_of_other_letters(origin: Origin) -> None:
+    """To Postgres without quotes, and to DuckDB always, only the letters of ASCII have a case."""
+    origin.execute("""
+        CREATE TABLE "Ä" (Ä int PRIMARY KEY, ä int, "İ" text, i text);
+        CREATE TABLE ä (k int PRIMARY KEY, Ö int);
+        INSERT INTO "Ä" VALUES (1, 10, 'dotted', 'plain'); INSERT INTO ä VALUES (1, 7), (2, 8);
+    """)
+    with flashql.connect(origins={"primary": origin.dsn}) as db:
+        shown = {
+            "Ä.İ": 'SELECT * FROM public."Ä"',
+            "Ä.I": "SELECT ä, İ, Ä FROM public.Ä",
+            "ä.İ": "SELECT Ö FROM public.ä",
+            "ä.i": "SELECT t.Ä, u.Ö, t.İ, t.I FROM public.Ä AS t JOIN public.ä AS u ON u.k >= t.Ä",
+            "Ä.Σ": "SELECT ä.Ö FROM public.ä",
+        }
+        for schema in "Ää":
+            db.execute(f"CREATE SCHEMA {schema} WITH (replication_origin = 'primary')")
+        for name, query in shown.items():
+            db.execute(f"CREATE REALTIME VIEW {name} AS {query}")
+        db.execute("CREATE ORIGIN VIEW ä.Σ AS SELECT Ä AS k, ä FROM public.Ä; CREATE ORIGIN VIEW ä.σ AS SELECT 1 AS ä")
+        db.execute("CREATE TABLE local (Ä int, ä int); INSERT INTO local VALUES (1, 2)")
+        db.execute("CREATE REALTIME VIEW pairs AS SELECT l.Ä, l.ä, sum(Ö) AS Ö FROM local AS l, ä.İ GROUP BY ALL")
+        db.sync.sync()
+        origin.execute("INSERT INTO \"Ä\" VALUES (2, 20, 'D', 'P'); UPDATE ä SET Ö = Ö + 1; DELETE FROM ä WHERE k = 1")
+        db.execute("INSERT INTO local VALUES (3, 4)")
+        db.sync.wait(timeout=60)
+        for name, query in shown.items():
+            same_rows(origin, db, query, f"SELECT * FROM {name}")
+        assert sorted(db.execute("SELECT k, ä FROM ä.Σ").fetchall()) == [(1, 10), (2, 20)]
+        assert db.execute("SELECT Σ.ä FROM ä.σ AS Σ").fetchall() == [(1,)]
+        assert sorted(db.execute("SELECT * FROM pairs").fetchall()) == [(1, 2, 9), (3, 4, 9)]
+        assert [status.name for status in db.sync.status("Ä.Σ")] == ["Σ"]
+        db.execute("DROP VIEW Ä.I; DROP VIEW ä.σ; DROP VIEW pairs; DROP SCHEMA Ä CASCADE")
+        left = db.execute("SELECT name FROM flashql.views WHERE namespace = 'ä'").fetchall()
+        assert {name for (name,) in left} == {"i", "İ", "Σ"}
+        assert db.execute("SELECT count(*) FROM flashql.views").fetchall() == [(3,)]
+        assert db.execute("SELECT count(*) FROM ä.İ").fetchall() == [(1,)]
