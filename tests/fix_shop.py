@@ -65,7 +65,7 @@ def open_shop(origin: Origin, path: str = ":memory:") -> Database:
     return db
 
 
-def until(condition: Callable[[], object], what: str, timeout_seconds: float = 30.0) -> None:
+def until(condition: Callable[[], object], what: str, timeout_seconds: float = 90.0) -> None:
     """Return as soon as the condition holds; fail when it does not in time."""
     deadline = time.monotonic() + timeout_seconds
     pause = threading.Event()

@@ -30,7 +30,7 @@ class TwoDatabases:
         self.local = duckdb.connect()
         self.local.execute("SET TimeZone = 'UTC'")
         self.local.execute("CREATE SCHEMA flashql")
-        for functions in ("0004_numeric", "0005_floats", "0006_functions", "0010_rows"):
+        for functions in ("0004_numeric", "0005_floats", "0006_functions", "0010_rows", "0011_documents"):
             self.local.execute(sql_text(f"catalog/{functions}.sql"))
         self._copied: set[tuple[str, str]] = set()
 

@@ -263,6 +263,8 @@ def concatenated(left: Scalar, right: Scalar) -> Scalar | None:
 def extended(value: Scalar, other: Scalar, *, last: bool) -> Scalar:
     """An array with one more element, as the last or the first."""
     element = element_of(value, "array_append")
+    if other.is_null:
+        other = Scalar(cast(exp.null(), ladder(element)[0].name), element)
     ready = coerce(other, element, "array_append") if other.number or other.text else other
     if ready.oid != element.oid:
         raise refuse(f"array_append of {value.type.name} and {other.type.name}")
@@ -273,12 +275,8 @@ def extended(value: Scalar, other: Scalar, *, last: bool) -> Scalar:
 
 def without(value: Scalar, other: Scalar) -> Scalar:
     """array_remove: without the elements that are equal to one; NULL is equal to NULL there."""
-    element = element_of(value, "array_remove")
-    ready = coerce(other, element, "array_remove") if other.number or other.text else other
-    if ready.oid != element.oid:
-        raise refuse(f"array_remove of {value.type.name} and {other.type.name}")
-    check_comparable(element, [ready, Scalar(value.node, element, value.collation)], ordering=False)
-    return Scalar(call("without", _held(value, "array_remove"), ready.node), value.type, value.collation)
+    sought = _wanted(value, other, "array_remove")
+    return Scalar(call("without", _held(value, "array_remove"), sought), value.type, value.collation)
 
 
 def places_of(value: Scalar, wanted: Scalar) -> Scalar:

@@ -6,17 +6,18 @@ for `->`, to which it is its own first element (jsonfuncs.c).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from sqlglot import exp
 
 from flashql.datatypes import PgType
-from flashql.planner import documents
+from flashql.planner import composing, documents
 from flashql.planner.arithmetic import call
 from flashql.planner.documents import JSONB_TYPE, held
 from flashql.planner.lists import converted as list_of
 from flashql.planner.literals import BOOL, INT2, INT4, TEXT
-from flashql.planner.scalars import TEXTS, Scalar, as_text, cast, coerce, refuse
+from flashql.planner.scalars import TEXTS, Scalar, as_text, cast, coerce, function, refuse
 
 _TEXT: Final = PgType(TEXT, -1, "text")
 _BOOLEAN: Final = PgType(BOOL, -1, "boolean")
@@ -135,6 +136,34 @@ def replaced(document: Scalar, path: Scalar, value: Scalar, create: Scalar | Non
     return _changed(document, path, cast(held(coerce(value, JSONB_TYPE, "jsonb_set")), "TEXT"), how)
 
 
+def replaced_lax(
+    document: Scalar, path: Scalar, value: Scalar, create: Scalar | None = None, when_null: Scalar | None = None
+) -> Scalar:
+    """jsonb_set_lax: what a null does is said by the last argument, a constant."""
+    way = when_null.text if when_null is not None else "use_json_null"
+    value = coerce(value, JSONB_TYPE, "jsonb_set_lax")
+    value = Scalar(cast(exp.null(), "JSON"), JSONB_TYPE) if value.is_null else value
+    null = exp.Is(this=exp.Paren(this=value.node), expression=exp.null())
+    if way == "raise_exception":
+        raised = cast(function("ERROR", exp.Literal.string("JSON value must not be null")), "JSON")
+        return replaced(document, path, replace(value, node=_if(null, raised, value.node)), create)
+    if way == "use_json_null":
+        written = exp.Coalesce(this=held(value), expressions=[cast(exp.Literal.string("null"), "JSON")])
+        return replaced(document, path, replace(value, node=written), create)
+    others = {
+        "delete_key": without_path(document, path),
+        "return_target": coerce(document, JSONB_TYPE, "jsonb_set_lax"),
+    }
+    if way not in others:
+        raise refuse(f"jsonb_set_lax with {way!r} for nulls", f"Write one of {', '.join(others)} as a constant.")
+    set_ = replaced(document, path, value, create)
+    return replace(set_, node=_if(null, others[way].node, set_.node))
+
+
+def _if(test: exp.Expr, then: exp.Expr, otherwise: exp.Expr) -> exp.Expr:
+    return exp.Case(ifs=[exp.If(this=test, true=then)], default=otherwise.copy())
+
+
 def inserted(document: Scalar, path: Scalar, value: Scalar, after: Scalar | None = None) -> Scalar:
     """jsonb_insert."""
     how = _either(after, "after", "before") if after is not None else exp.Literal.string("before")
@@ -161,3 +190,20 @@ def _changed(document: Scalar, path: Scalar, value: exp.Expr, how: exp.Expr) -> 
 def without_nulls(document: Scalar) -> Scalar:
     """jsonb_strip_nulls."""
     return Scalar(cast(call("json_without_nulls", held(document)), "JSON"), JSONB_TYPE)
+
+
+def pretty(document: Scalar) -> Scalar:
+    """jsonb_pretty."""
+    return Scalar(call("json_pretty", held(coerce(document, JSONB_TYPE, "jsonb_pretty"))), _TEXT, "default")
+
+
+def of_texts(name: str, names: Scalar, texts: Scalar | None = None) -> Scalar:
+    """jsonb_object, json_object: of names and texts, or of both by turns."""
+    type_ = composing.type_of(name)
+    listed = _steps(names)
+    sides = (
+        [call("json_half", listed, exp.Literal.number(first)) for first in (1, 2)]
+        if texts is None
+        else [listed, _steps(texts)]
+    )
+    return Scalar(cast(call(f"{name.split('_')[0]}_of_texts", *sides), "JSON"), type_)

@@ -261,6 +261,8 @@ def as_text(value: Scalar) -> Scalar:
     """Text of a text, varchar or char(n): the last loses its padding on conversion (bpchar to text)."""
     if value.oid == UNKNOWN and value.text is not None:
         return constant(value.text, PgType(TEXT))
+    if value.is_null:
+        return replace(constant("", PgType(TEXT)), node=cast(exp.null(), "TEXT"), text=None)
     if value.oid not in TEXTS:
         raise refuse(f"text of {value.type.name or 'this type'} here", "Cast it to text.")
     if value.oid == BPCHAR:

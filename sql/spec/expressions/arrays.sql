@@ -122,3 +122,7 @@ COALESCE(ints, '{}');
 COALESCE(tags, ARRAY[]::text[]);
 CASE WHEN b THEN tags ELSE '{}' END;
 NOT (x ~ ANY (ARRAY['a', 'b']));
+array_remove(tags, NULL);
+array_append(ints, NULL);
+array_prepend(NULL, tags);
+array_to_string(tags, ',', NULL);

@@ -151,3 +151,7 @@ x SIMILAR TO 'a\.b|.^$';
 x COLLATE "C" SIMILAR TO '\w+';
 regexp_instr(x, 'b|a+');
 regexp_instr(x, '(a|b)+$|^$');
+t || NULL;
+coalesce(t || NULL, 'none');
+lpad(t, 5, NULL);
+t LIKE NULL;

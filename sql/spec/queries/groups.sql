@@ -32,3 +32,4 @@ SELECT coalesce(title, '10'::text) AS c0, left(coalesce(title, '10'::text), 2) A
 SELECT coalesce(id, 0) AS c FROM dept GROUP BY 1 HAVING coalesce(id, 0) IN (2, 3) OR coalesce(id, 0) BETWEEN SYMMETRIC 9 AND 4;
 SELECT id + 1 AS z, (id + 1) * 2, row_number() OVER (ORDER BY id + 1) FROM dept GROUP BY z HAVING id + 1 > 2 ORDER BY id + 1 LIMIT 2;
 SELECT salary / 2 > 1, CASE WHEN salary / 2 > 1 THEN 'a' END, grouping(salary / 2) FROM emp GROUP BY ROLLUP (salary / 2);
+SELECT dept_id, array_remove(array_agg(NULLIF(name, 'x') ORDER BY id), NULL) AS r FROM emp GROUP BY dept_id;
