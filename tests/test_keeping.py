@@ -40,6 +40,13 @@ VIEWS = {
     "by_city": "SELECT c.city, count(*) AS n, sum(o.amount) AS total FROM customers c JOIN orders o "
     "ON o.customer = c.id GROUP BY c.city HAVING count(*) > 1",
     "products": "SELECT count(DISTINCT product) AS n, sum(quantity) AS q FROM lines",
+    "pairs": "SELECT o.customer, count(DISTINCT (l.product, l.quantity)) AS n, count(*) AS lines FROM orders o "
+    "JOIN lines l ON l.orderid = o.id GROUP BY o.customer",
+    "latest": "SELECT customer, (array_agg(amount ORDER BY placed DESC, id))[1] AS amount FROM orders "
+    "GROUP BY customer",
+    "documents": "SELECT o.customer, jsonb_object_agg(o.id, to_jsonb(o)->'amount')::text AS amounts, "
+    "upper(max(to_jsonb(c)->>'city') COLLATE \"C\") AS city, max((to_jsonb(o)->'amount')::numeric) AS most "
+    "FROM orders o LEFT JOIN customers c ON c.id = o.customer GROUP BY o.customer",
     "cities": "SELECT DISTINCT city FROM customers",
     "ids": "SELECT id FROM customers UNION SELECT customer FROM orders",
     "all_ids": "SELECT id FROM customers UNION ALL SELECT customer FROM orders",

@@ -23,6 +23,7 @@ class Call:
     wrap: Wrap
     window_order: tuple[exp.Expr, ...] = ()  # of the window it is over: rows come in that order
     floats_in_any_order: bool = False  # the view takes what floats add up to in any order
+    place: int | None = None  # of the one element that is asked for, from 1: `(array_agg(x ORDER BY y))[1]`
 
     @property
     def argument(self) -> Scalar:

@@ -14,7 +14,7 @@ from sqlglot import exp
 
 from flashql.datatypes import PgType
 from flashql.errors import NotSupported
-from flashql.planner import composing, enums, floats, intervals
+from flashql.planner import composing, enums, floats, intervals, records
 from flashql.planner.aggregate_call import Call, Wrap
 from flashql.planner.arithmetic import arithmetic, average, sum_of, variance
 from flashql.planner.arithmetic import call as macro
@@ -64,7 +64,7 @@ def aggregate(call: Call) -> Scalar:
         call = replace(call, arguments=(intervals.key(call.argument),))
     if call.distinct and not (call.name in ("min", "max") and call.argument.oid == INTERVAL):
         if call.argument.fields is not None:
-            raise refuse("DISTINCT of whole rows", "Write SELECT DISTINCT as a subquery in FROM.")
+            return _count_of_rows(call)
         check_groupable(call.argument, "DISTINCT")
     return rule(call)
 
@@ -85,6 +85,13 @@ def _count(call: Call) -> Scalar:
     value = _settled(call.argument)
     counted = replace(value, node=key_of(value)) if call.distinct else value
     return Scalar(call.made(exp.Count, counted, big_int=True), _BIGINT)
+
+
+def _count_of_rows(call: Call) -> Scalar:
+    """`count(DISTINCT (a, b))`."""
+    if call.name != "count":
+        raise refuse("DISTINCT of whole rows", "Write SELECT DISTINCT as a subquery in FROM.")
+    return Scalar(call.made(exp.Count, records.key(call.argument), big_int=True), _BIGINT)
 
 
 def _sum(call: Call) -> Scalar:
@@ -194,6 +201,9 @@ def _settled(value: Scalar) -> Scalar:
 
 def _array_agg(call: Call) -> Scalar:
     value = _settled(call.argument)
+    if call.place is not None:
+        one = function("LIST_EXTRACT", _ordered(call, value).made(exp.ArrayAgg, value), exp.Literal.number(call.place))
+        return replace(value, node=one)
     type_ = array_of(value.type)
     made = _ordered(call, value).made(exp.ArrayAgg, value)
     return Scalar(made, type_, value.collation)

@@ -153,14 +153,15 @@ def binned(stride: Scalar, moment: Scalar, origin: Scalar) -> Scalar:
         stride = interval(stride.text, None)
     apart = stride.days_apart
     length = None if apart is None else apart[1] * 86_400_000_000 + apart[2]
-    if (
-        moment.oid != TIMESTAMP
-        or origin.oid not in (TIMESTAMP, DATE)
-        or length is None
-        or length <= 0
-        or (apart or (1,))[0]
-    ):
-        raise refuse(f"date_bin of {moment.type.name}", "Write a constant stride without months, and timestamps.")
+    plain = moment.oid == TIMESTAMP and origin.oid in (TIMESTAMP, DATE)
+    zoned = {moment.oid, origin.oid} == {TIMESTAMPTZ}
+    if not (plain or zoned) or length is None or length <= 0 or (apart or (1,))[0]:
+        raise refuse(
+            f"date_bin of {moment.type.name} from {origin.type.name or 'an untyped constant'}",
+            "Write a stride without months, and moments of one type, as in timestamptz '2024-01-01 00:00+00'.",
+        )
+    if zoned:
+        return Scalar(cast(call("instant_bin", integer(length), moment.node, origin.node), "TIMESTAMPTZ"), moment.type)
     sides = [cast(one.node, "TIMESTAMP") for one in (moment, origin)]
     return Scalar(cast(call("date_bin", integer(length), *sides), "TIMESTAMP"), _TIMESTAMP)
 

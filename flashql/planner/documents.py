@@ -29,11 +29,15 @@ _PLAIN_KEY: Final = re.compile(r'[^"\\*]+')
 
 def inner(document: Scalar, path: Scalar) -> Scalar:
     """`document #> '{a,b}'`, `document -> 'a'`."""
+    if path.text == "{}":  # the document itself
+        return Scalar(held(document), JSONB_TYPE)
     return Scalar(call("json_value", held(document), _at(document, path)), JSONB_TYPE)
 
 
 def inner_text(document: Scalar, path: Scalar) -> Scalar:
     """`document #>> '{a,b}'`, `document ->> 'a'`."""
+    if path.text == "{}":
+        return Scalar(call("json_says", held(document)), _TEXT, "default")
     return Scalar(call("json_text", held(document), _at(document, path)), _TEXT, "default")
 
 

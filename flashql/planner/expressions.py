@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from sqlglot import exp
 
@@ -79,18 +79,9 @@ class Expressions:
         return self._beyond(node)
 
     def _beyond(self, node: exp.Expr) -> Scalar | None:
-        if isinstance(node, exp.Window):
-            return self._window(node)
-        if isinstance(node, exp.Filter):
-            return self._filtered(node, lambda call: call)
-        if isinstance(node, exp.WithinGroup):
-            return ordered_set(node, self, lambda call: call)
-        if isinstance(node, exp.Grouping):
-            return self._grouping(node)
-        if isinstance(node, exp.Exists):
-            return self._exists(node)
-        if isinstance(node, exp.Subquery):
-            return self._scalar(node)
+        for kind, rule in _RULES.items():
+            if isinstance(node, kind):
+                return rule(self, node)
         if isinstance(node, exp.Array) and len(node.expressions) == 1 and isinstance(node.expressions[0], exp.Query):
             return self._array(node.expressions[0])
         if isinstance(node, exp.In) and node.args.get("query") is not None:
@@ -101,7 +92,22 @@ class Expressions:
 
     # -- aggregates and window functions
 
-    def _aggregate(self, node: exp.Expr, wrap: Wrap, window: exp.Window | None = None) -> Scalar:
+    def _element(self, node: exp.Bracket) -> Scalar | None:
+        """`(array_agg(x ORDER BY y))[1]`, whose elements may be of types that no array here has; None for others."""
+        listed, place = node.this.unnest(), node.expressions[0]
+        call = listed.this if isinstance(listed, exp.Filter) else listed
+        if not isinstance(call, exp.ArrayAgg) or not isinstance(place, exp.Literal) or place.is_string:
+            return None
+        at = int(place.name) + 1  # sqlglot counts from 0
+        if len(node.expressions) > 1 or at < 1:
+            return None
+        if isinstance(listed, exp.Filter):
+            return self._filtered(listed, lambda call: call, place=at)
+        return self._aggregate(call, lambda call: call, place=at)
+
+    def _aggregate(
+        self, node: exp.Expr, wrap: Wrap, window: exp.Window | None = None, place: int | None = None
+    ) -> Scalar:
         name = aggregate_name(node)
         if name is None:
             called = str(node.name) if isinstance(node, exp.Anonymous) else node.key
@@ -115,9 +121,11 @@ class Expressions:
         over = window.args.get("order") if window is not None else None
         window_order = tuple(over.expressions) if over is not None else ()
         floats = self.level.reads.floats_in_any_order
-        return aggregate(Call(name, arguments, distinct, sorted_by, wrap, window_order, floats))
+        return aggregate(Call(name, arguments, distinct, sorted_by, wrap, window_order, floats, place))
 
-    def _filtered(self, node: exp.Filter, wrap: Wrap, window: exp.Window | None = None) -> Scalar:
+    def _filtered(
+        self, node: exp.Filter, wrap: Wrap, window: exp.Window | None = None, place: int | None = None
+    ) -> Scalar:
         test = condition(node.expression.this, self)
 
         def filtered(call: exp.Expr) -> exp.Expr:
@@ -128,7 +136,7 @@ class Expressions:
 
         if isinstance(node.this, exp.WithinGroup):
             return ordered_set(node.this, self, filtered)
-        return self._aggregate(node.this, filtered, window)
+        return self._aggregate(node.this, filtered, window, place)
 
     def _window(self, node: exp.Window) -> Scalar:
         window = windows.specification(windows.resolved(node, self.windows), self)
@@ -199,6 +207,8 @@ class Expressions:
         )
         if some and not query.args.get("offset"):
             query.set("limit", None)  # there is a row, or there is none
+        if isinstance(query, exp.Select) and not query.expressions:
+            query.set("expressions", [exp.Literal.number(1)])  # EXISTS (SELECT FROM t)
         return Scalar(exp.Exists(this=self._subquery(query).tree), _BOOLEAN)
 
     def _in(self, node: exp.In) -> Scalar:
@@ -295,3 +305,14 @@ def _only_filters(node: exp.Expr) -> bool:
 
 def _bare(node: exp.Expr) -> exp.Expr:
     return node.this if isinstance(node, exp.Paren) else node
+
+
+_RULES: Final[dict[type[exp.Expr], Callable[[Expressions, Any], Scalar | None]]] = {
+    exp.Window: Expressions._window,
+    exp.Filter: lambda here, node: here._filtered(node, lambda call: call),
+    exp.WithinGroup: lambda here, node: ordered_set(node, here, lambda call: call),
+    exp.Bracket: Expressions._element,
+    exp.Grouping: Expressions._grouping,
+    exp.Exists: Expressions._exists,
+    exp.Subquery: Expressions._scalar,
+}

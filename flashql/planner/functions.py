@@ -115,6 +115,8 @@ def converted(value: Scalar, target: PgType) -> Scalar:
         return dates.rounded(converted(value, plain), target.typmod, target)
     if value.text is not None:
         value = constant(value.text, PgType(TEXT) if target.oid in (VARCHAR, BPCHAR) else target)
+    if value.oid in (JSON, JSONB) and target.oid not in {value.oid, *TEXTS}:
+        return _of_document(value, target)
     if target.oid == NUMERIC:
         return _to_numeric(value, target)
     if target.oid in {TEXT, VARCHAR}:
@@ -126,11 +128,24 @@ def converted(value: Scalar, target: PgType) -> Scalar:
         return Scalar(padded, target, text.collation, text.explicit)
     if target.oid == value.oid:
         return value
-    if (value.oid, target.oid) == (JSON, JSONB):
-        return Scalar(cast(call("jsonb_of", cast(value.node, "JSON")), "JSON"), target)
     if value.oid in {TEXT, VARCHAR}:
         return from_text(value, target)
     return _number_of(value, target)
+
+
+def _of_document(value: Scalar, target: PgType) -> Scalar:
+    """Of json jsonb; a number or truth of jsonb: null of null, as from Postgres 18 on, an error of anything else."""
+    document = cast(value.node, "JSON")
+    if (value.oid, target.oid) == (JSON, JSONB):
+        return Scalar(cast(call("jsonb_of", document), "JSON"), target)
+    if value.oid == JSON or target.oid not in (BOOL, NUMERIC, *FLOATS, *INTEGERS):
+        raise refuse(f"a cast of {value.type.name} to {target.name}")
+    if target.oid == BOOL:
+        return Scalar(call("json_boolean", document), target)
+    shown = Scalar(call("json_numeric", document), PgType(TEXT, -1, "text"), "default")
+    if target.oid in INTEGERS:
+        return converted(from_text(shown, PgType(NUMERIC, -1, "numeric")), target)
+    return from_text(shown, target)
 
 
 def _number_of(value: Scalar, target: PgType) -> Scalar:
@@ -149,7 +164,10 @@ def _number_of(value: Scalar, target: PgType) -> Scalar:
     if (value.oid, target.oid) == (NUMERIC, FLOAT4):
         return Scalar(cast(cast(value.node, "TEXT"), local), target)  # DuckDB reads text rounding correctly
     if not _convertible(value, target.oid):
-        raise refuse(f"a cast of {value.type.name or 'this type'} to {target.name}")
+        raise refuse(
+            f"a cast of {value.type.name or 'this type'} to {target.name}",
+            "Say in which zone, as in (x AT TIME ZONE 'UTC')::date." if value.oid == TIMESTAMPTZ else None,
+        )
     return Scalar(cast(value.node, local), target)
 
 

@@ -233,8 +233,8 @@ _MICROSECONDS: Final = {
     "millisecond": 1000, "microsecond": 1,
 }  # fmt: skip
 _INTERVAL_PART = re.compile(
-    r"\s*(?:(?P<count>[+-]?[0-9]{1,9})\s*(?P<unit>[a-zA-Z]+)"
-    r"|(?P<sign>[+-]?)(?P<hours>[0-9]{1,9}):(?P<minutes>[0-5][0-9])(?::(?P<seconds>[0-5][0-9](?:\.[0-9]{1,6})?))?)(?=\s|$)"
+    r"\s*(?:(?P<count>[+-]?\s*[0-9]{1,9})\s*(?P<unit>[a-zA-Z]+)"
+    r"|(?P<sign>[+-]?)\s*(?P<hours>[0-9]{1,9}):(?P<minutes>[0-5][0-9])(?::(?P<seconds>[0-5][0-9](?:\.[0-9]{1,6})?))?)(?=\s|$)"
 )
 
 
@@ -245,6 +245,8 @@ def interval_parts(text: str, unit: str | None) -> tuple[int, int, int]:
 
     >>> interval_parts("1 year 2 days 03:04:05.5", None)
     (12, 2, 11045500000)
+    >>> interval_parts("1 month - 1 day", None)
+    (1, -1, 0)
     """
     if unit is not None and _INTEGER.fullmatch(text.strip()):
         text = f"{text} {unit}"
@@ -260,7 +262,7 @@ def interval_parts(text: str, unit: str | None) -> tuple[int, int, int]:
             time = int(part["hours"]) * 3600 + int(part["minutes"]) * 60 + Decimal(part["seconds"] or 0)
             microseconds += int(time * 1_000_000) * (-1 if part["sign"] == "-" else 1)
             continue
-        name, count = part["unit"].lower(), int(part["count"])
+        name, count = part["unit"].lower(), int("".join(part["count"].split()))
         name = name if name in _MICROSECONDS else name.removesuffix("s")
         if name not in {*_MONTHS, *_DAYS, *_MICROSECONDS}:
             raise NotSupported(f"the unit {part['unit']!r} of an interval is not read")

@@ -11,8 +11,10 @@ from typing import Final
 from sqlglot import exp
 
 from flashql.datatypes import PgType
+from flashql.planner.arithmetic import call
 from flashql.planner.literals import (
     BOOL,
+    BYTEA,
     DATE,
     FLOAT4,
     FLOAT8,
@@ -53,6 +55,8 @@ def from_text(text: Scalar, target: PgType) -> Scalar:
     """CAST(text AS target). A numeric without a size is a DECIMAL too: what does not fit raises, nothing is rounded."""
     if target.oid == BOOL:
         return _boolean(text, target)
+    if target.oid == BYTEA:
+        return Scalar(cast(call("bytes_read", text.node), "BLOB"), target)
     spelling = _SPELLINGS.get(target.oid)
     if spelling is None:
         raise refuse(f"a cast of {text.type.name} to {target.name}")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from sqlglot import exp
 
 from flashql.datatypes import PgType
 from flashql.planner.literals import BOOL
+from flashql.planner.operators import key_of
 from flashql.planner.parsing import PREFIX
+from flashql.planner.relations import check_groupable, typed
 from flashql.planner.scalars import Scalar
-from flashql.planner.scopes import RECORD, Scope
+from flashql.planner.scopes import RECORD, Scope, settled
 
 _OF_ROWS: Final = {
     "count", "row_to_json", "to_json", "to_jsonb", "json_build_array", "jsonb_build_array", "json_build_object",
@@ -60,3 +63,13 @@ def null_test(node: exp.Is, scope: Scope) -> Scalar | None:
     if node.args.get("negate"):
         tests = [exp.Not(this=exp.Paren(this=one)) for one in tests]
     return Scalar(exp.Paren(this=exp.and_(*tests, copy=False)), PgType(BOOL, -1, "boolean"))
+
+
+def key(row: Scalar) -> Scalar:
+    """What tells rows apart, as DISTINCT does; null of none."""
+    parts = []
+    for name, value in row.fields or ():
+        check_groupable(value, "DISTINCT")
+        part = key_of(replace(value, node=typed(settled(value))))
+        parts.append(exp.PropertyEQ(this=exp.to_identifier(name, quoted=True), expression=part))
+    return replace(row, node=exp.Case(ifs=[exp.If(this=row.node, true=exp.Struct(expressions=parts))]))

@@ -14,6 +14,7 @@ from sqlglot import exp
 
 from flashql import errors
 from flashql.catalog import Column, Table
+from flashql.planner.apart import set_apart
 from flashql.planner.blocks import is_one_row
 from flashql.planner.collations import Locale
 from flashql.planner.expressions import Expressions
@@ -84,7 +85,9 @@ def translate(
         for key, table in reads.tables.items()
     }
     computed = {key: tuple(columns) for key, columns in reads.computed.items()}
-    return Translation(relation.tree.copy(), tables, computed, described)
+    tree = relation.tree.copy()
+    set_apart(tree)
+    return Translation(tree, tables, computed, described)
 
 
 def _check(relation: Relation, described: tuple[Column, ...]) -> None:

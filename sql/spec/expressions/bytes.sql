@@ -31,3 +31,7 @@ v::char(8) || '.';
 length(x::char(3));
 substring(x from i4);
 substring(raw from i4);
+t::bytea;
+('\x00ff AB' || left(t, 0))::bytea;
+('a\\b\001\377é' || left(t, 0))::bytea;
+sha256(t::bytea);

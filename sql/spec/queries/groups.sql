@@ -33,3 +33,6 @@ SELECT coalesce(id, 0) AS c FROM dept GROUP BY 1 HAVING coalesce(id, 0) IN (2, 3
 SELECT id + 1 AS z, (id + 1) * 2, row_number() OVER (ORDER BY id + 1) FROM dept GROUP BY z HAVING id + 1 > 2 ORDER BY id + 1 LIMIT 2;
 SELECT salary / 2 > 1, CASE WHEN salary / 2 > 1 THEN 'a' END, grouping(salary / 2) FROM emp GROUP BY ROLLUP (salary / 2);
 SELECT dept_id, array_remove(array_agg(NULLIF(name, 'x') ORDER BY id), NULL) AS r FROM emp GROUP BY dept_id;
+SELECT dept_id, (array_agg(salary ORDER BY hired DESC NULLS LAST, id))[1] AS latest, (array_agg(name ORDER BY id) FILTER (WHERE active))[2] AS second, (array_agg(to_jsonb(id) ORDER BY id))[9] AS none FROM emp GROUP BY dept_id;
+SELECT count(DISTINCT (dept_id, active)) AS a, count(DISTINCT (salary, boss_id)) FILTER (WHERE id > 2) AS b, count(DISTINCT (name, NULL::int)) AS c FROM emp;
+SELECT d.id, count(DISTINCT e) AS n FROM dept d LEFT JOIN emp e ON e.dept_id = d.id GROUP BY d.id;

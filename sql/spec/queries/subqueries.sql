@@ -20,3 +20,4 @@ SELECT id FROM sale s WHERE (s.emp_id, s.dept_id) NOT IN (SELECT id, dept_id FRO
 SELECT id, (emp_id, dept_id) IN (SELECT id, dept_id FROM emp) AS found FROM sale;
 SELECT id FROM emp WHERE dept_id = ANY (ARRAY[1, 4]) AND (id, active) IN ((1, true), (6, true));
 SELECT id FROM emp e WHERE EXISTS (SELECT 1 FROM sale s WHERE s.emp_id = e.id LIMIT 1);
+SELECT id FROM dept d WHERE NOT EXISTS (SELECT FROM emp e WHERE e.dept_id = d.id);

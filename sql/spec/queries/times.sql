@@ -33,3 +33,4 @@ SELECT id, to_timestamp(id * 86400.5) AS t, sold_at::timestamp(0) AS r, make_tim
 SELECT id, to_date(to_char(hired, 'YYYY-MM-DD'), 'YYYY-MM-DD') AS day FROM emp WHERE id < 7;
 SELECT to_date(x, 'DD.MM.YYYY') FROM (VALUES ('29.02.2024'), (NULL), ('01.01.0001'), ('31.12.9999'), ('01.01.0000')) v(x), dept;
 SELECT to_date(x, 'YYYYMMDD') FROM (VALUES ('20240229'), ('00010101')) v(x), dept;
+SELECT id, date_bin('90 seconds', hired::timestamp AT TIME ZONE 'Europe/Berlin', timestamptz '2024-01-01 00:00:07+02') AS b, (date_trunc('month', hired::timestamp) + interval '1 month - 1 day')::date AS e, interval '- 1 day + 02:00' AS i FROM emp WHERE id < 7;

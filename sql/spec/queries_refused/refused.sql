@@ -78,9 +78,6 @@ date_bin of timestamp;
 SELECT jsonb_agg(DISTINCT e) FROM emp e;
 DISTINCT of whole rows;
 
-SELECT count(DISTINCT e) FROM emp e;
-DISTINCT of whole rows;
-
 SELECT row_to_json(q) FROM dept d LEFT JOIN (SELECT id, dept_id FROM emp) q ON q.dept_id = d.id;
 the whole row q;
 
