@@ -6,11 +6,13 @@ things; text that is not spelled plainly raises here, whatever Postgres would ma
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from sqlglot import exp
 
 from flashql.datatypes import PgType
+from flashql.planner.apart import given
 from flashql.planner.arithmetic import call
 from flashql.planner.literals import (
     BOOL,
@@ -30,6 +32,7 @@ from flashql.planner.literals import (
 )
 from flashql.planner.scalars import LOCAL_TYPES, Scalar, cast, function, numeric_bounds, operand, refuse
 
+_READ: Final = "flashql_text"
 _SPACE = r"[ \t\n\r\f\v]*"
 _INTEGER = rf"{_SPACE}[+-]?[0-9]+{_SPACE}"
 _DECIMAL = rf"{_SPACE}[+-]?([0-9]+\.?[0-9]*|\.[0-9]+){_SPACE}"
@@ -60,6 +63,9 @@ def from_text(text: Scalar, target: PgType) -> Scalar:
     spelling = _SPELLINGS.get(target.oid)
     if spelling is None:
         raise refuse(f"a cast of {text.type.name} to {target.name}")
+    if text.node.find(exp.Dot):  # what a macro says is asked for once
+        read_once = from_text(replace(text, node=exp.Var(this=_READ)), target)
+        return replace(read_once, node=given(text.node, _READ, read_once.node))
     bounds = numeric_bounds(target) if target.oid == NUMERIC else None
     sized = bounds is not None
     if target.oid == NUMERIC and bounds is None:
