@@ -28,7 +28,15 @@ _NAME: Final = "flashql_apart"
 # What has its first two arguments in such a list already, and what keeps views by sums looks for (0004_numeric.sql).
 _APART: Final = {"quotient", "rounded_quotient", "deviation", "rounded_deviation"}
 _AROUND: Final = (exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls, exp.Window)
-_LARGE: Final = 40  # nodes of a tree; what is smaller costs less where it is than apart
+_LARGE: Final = 150  # nodes of a tree; what is smaller costs less where it is than apart
+
+
+def apart(expression: exp.Expr) -> exp.Expr:
+    """A translated expression whose calls are written so."""
+    whole = exp.Paren(this=expression)
+    set_apart(whole)
+    made: exp.Expr = whole.this
+    return made.pop()
 
 
 def set_apart(tree: exp.Expr) -> None:
@@ -46,7 +54,9 @@ def set_apart(tree: exp.Expr) -> None:
 
 def is_large(node: exp.Expr) -> bool:
     """Whether an expression is better computed apart than written several times."""
-    return next(islice(node.walk(), _LARGE, None), None) is not None and node.find(exp.Dot) is not None
+    if node.find(exp.Comprehension):  # takes long to plan
+        return True
+    return node.find(exp.Dot) is not None and next(islice(node.walk(), _LARGE, None), None) is not None
 
 
 def given(value: exp.Expr, name: str, expression: exp.Expr) -> exp.Expr:

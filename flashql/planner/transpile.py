@@ -33,6 +33,7 @@ from flashql.planner import (
     rows,
     texts,
 )
+from flashql.planner.apart import apart
 from flashql.planner.arithmetic import arithmetic, in_turn
 from flashql.planner.collations import DEFAULT, Locale, of_database
 from flashql.planner.literals import (
@@ -93,13 +94,12 @@ def to_local(expression: exp.Expr, columns: Mapping[str, Column], locale: Locale
     ...     {"qty": Column("qty", PgType(23, -1, "integer"))}).sql("duckdb")
     '(CAST("qty" AS INT) // CAST(2 AS INT)) > 3'
     """
-    return translate(expression, TableScope(columns, locale)).node
+    return apart(translate(expression, TableScope(columns, locale)).node)
 
 
 def translate(node: exp.Expr, scope: Scope) -> Scalar:
     """Like `to_local`, with the type Postgres gives the expression."""
-    found = scope.beyond(node)
-    value = found if found is not None else _scalar(node, scope)
+    value = scope.beyond(node) or _scalar(node, scope)
     if value.oid in TEXTS and value.collation in (None, DEFAULT) and scope.locale is not None:
         return replace(value, collation=of_database(scope.locale.default_collation()))
     return value

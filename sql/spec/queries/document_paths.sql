@@ -38,3 +38,4 @@ SELECT id, (doc->'a')::int AS a, (doc->'b'->1)::numeric AS b, (doc->'b'->0)::big
 SELECT jsonb_object_agg(id, doc->'b' ORDER BY id) AS a, upper(max(doc->>'a') COLLATE "C") AS b, array_remove(array_agg(doc->>'a' ORDER BY id), '1') AS c, split_part(string_agg(coalesce(doc->>'a', doc#>>'{}'), '/' ORDER BY id), '/', 3) AS d FROM bag;
 SELECT low > 0 AS g, jsonb_set(jsonb_object_agg(id, doc->'a'), '{x}', to_jsonb(max(doc->>'a'))) AS m, upper(max(doc->>'a') FILTER (WHERE id > 1) COLLATE "C") AS u FROM bag GROUP BY 1 HAVING upper(min(csv || coalesce(doc->>'a', '')) COLLATE "C") >= '';
 SELECT id, upper(max(doc->>'a') OVER (PARTITION BY low > 0) COLLATE "C") AS m FROM bag;
+SELECT id, to_timestamp((doc->>'a')::float8 / 1000) AS t, initcap(substring(overlay(split_part(doc#>>'{b,2}', ',', 1) placing 'xx' from 1), 1, 3) COLLATE "C") AS o FROM bag WHERE jsonb_typeof(doc) = 'object';
