@@ -72,10 +72,9 @@ CREATE OR REPLACE MACRO flashql.instant_bin(stride, moment, origin) AS
     CASE
         WHEN isinf(origin) THEN CAST(error('origin out of range: ' || CAST(origin AS VARCHAR)) AS TIMESTAMPTZ)
         WHEN isinf(moment) THEN moment
-        ELSE make_timestamptz(CAST([
-            epoch_us(origin) + flashql_span - ((flashql_span % stride) + stride) % stride
-            FOR flashql_span IN [CAST(epoch_us(moment) AS HUGEINT) - epoch_us(origin)]
-        ][1] AS BIGINT))
+        ELSE make_timestamptz(epoch_us(flashql.date_bin(
+            stride, make_timestamp(epoch_us(moment)), make_timestamp(epoch_us(origin))
+        )))
     END;
 
 -- bytea as it is written (bytea.c: byteain): hexadecimal after \x, else characters, \\ and bytes as \ooo.
