@@ -39,6 +39,13 @@ VIEWS = {
     "FROM orders GROUP BY customer",
     "by_city": "SELECT c.city, count(*) AS n, sum(o.amount) AS total FROM customers c JOIN orders o "
     "ON o.customer = c.id GROUP BY c.city HAVING count(*) > 1",
+    "custom": "SELECT c.id, c.city, count(o.id) AS n, sum(o.amount) AS total, max(o.placed) AS latest FROM customers c "
+    "LEFT JOIN orders o ON o.customer = c.id AND o.amount > 1 GROUP BY c.id",
+    "customs": "SELECT c.city, count(*) AS n, avg(o.amount) AS mean, count(*) FILTER (WHERE c.id > 3) AS some "
+    "FROM customers c LEFT JOIN orders o ON o.customer = c.id GROUP BY c.city",
+    "elsewhere": "SELECT id, amount FROM orders WHERE customer IN (SELECT id FROM customers WHERE city <> 'c1')",
+    "nowhere": "SELECT id FROM orders WHERE customer NOT IN (SELECT c.id FROM customers c JOIN lines l "
+    "ON l.product = c.id)",
     "products": "SELECT count(DISTINCT product) AS n, sum(quantity) AS q FROM lines",
     "pairs": "SELECT o.customer, count(DISTINCT (l.product, l.quantity)) AS n, count(*) AS lines FROM orders o "
     "JOIN lines l ON l.orderid = o.id GROUP BY o.customer",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import duckdb
 import pytest
 import sqlglot
 from sqlglot import exp
@@ -70,6 +71,60 @@ def test_a_sum_that_is_looked_up_is_joined() -> None:
 def test_what_has_a_value_without_rows_or_reads_others_is_not_joined(value: str) -> None:
     text = f"SELECT o.id AS id FROM d.o AS o WHERE o.n > (SELECT {value} AS s FROM d.l AS l WHERE l.o = o.id)"
     assert normalized(parsed(text)).find(exp.Join) is None
+
+
+O_AND_L = "d.o AS o LEFT JOIN d.l AS l ON l.o = o.id"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"SELECT o.id, count(l.id) AS n, sum(l.q) AS q, min(l.q) AS least FROM {O_AND_L} GROUP BY o.id",
+        f"SELECT o.a, count(*) AS n, max(l.q) AS most FROM {O_AND_L} GROUP BY o.a",
+        f"SELECT o.a, max(o.n) AS n, count(l.q) AS q FROM {O_AND_L} AND l.q > 2 AND o.n < 3 GROUP BY o.a",
+        f"SELECT o.a, coalesce(sum(l.q * 2), 0) AS q FROM {O_AND_L} AND l.q = o.n GROUP BY o.a HAVING count(l.id) > 1",
+        f"SELECT o.a, count(l.id) FILTER (WHERE l.q IS NULL OR l.q > 2) AS q FROM {O_AND_L} WHERE o.n > 1 GROUP BY o.a",
+        f"SELECT o.a, sum(CASE WHEN l.q > 2 THEN 1 END) AS q FROM {O_AND_L} GROUP BY o.a ORDER BY count(l.id) LIMIT 9",
+        "SELECT o.a, sum(l.q) AS q FROM d.l AS x JOIN d.o AS o ON x.o = o.id LEFT JOIN d.l AS l ON o.n = l.o "
+        "GROUP BY o.a",
+    ],
+)
+def test_what_a_left_join_finds_is_added_up_before_it_is_joined(text: str) -> None:
+    assert "flashql_joined_0" in normal(text)
+    with duckdb.connect() as connection:
+        connection.execute("ATTACH ':memory:' AS d; CREATE TABLE d.o (id int, a int, n int)")
+        connection.execute("CREATE TABLE d.l (id int, o int, q int)")
+        some = "hash(x * 13) % {0} = 0 THEN NULL ELSE hash(x * {0}) % {1} END"
+        of_o = f"CASE WHEN {some.format(7, 5)} AS a, CASE WHEN {some.format(5, 4)} AS n"
+        of_l = f"CASE WHEN {some.format(6, 25)} AS o, CASE WHEN {some.format(4, 5)} AS q"
+        connection.execute(f"INSERT INTO d.o SELECT nullif(x, 3), {of_o} FROM range(20) AS r(x) UNION ALL FROM d.o")
+        connection.execute(f"INSERT INTO d.l SELECT x, {of_l} FROM range(60) AS r(x)")
+        queries = [text.split(" ORDER BY ")[0], normal(text.split(" ORDER BY ")[0])]
+        rows, same = (sorted(connection.execute(query).fetchall(), key=repr) for query in queries)
+        assert rows == same and len(rows) > 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"SELECT o.a, sum(coalesce(l.q, 5)) AS q FROM {O_AND_L} GROUP BY o.a",  # more than nothing, without a match
+        f"SELECT o.a, count(CASE WHEN l.q IS NULL THEN 1 END) AS q FROM {O_AND_L} GROUP BY o.a",
+        f"SELECT o.a, sum(CASE WHEN l.q > 1 THEN 1 ELSE 0 END) AS q FROM {O_AND_L} GROUP BY o.a",
+        f"SELECT o.a, count(*) FILTER (WHERE l.q IS NULL) AS q FROM {O_AND_L} GROUP BY o.a",
+        f"SELECT o.a, count(DISTINCT l.q) AS q FROM {O_AND_L} GROUP BY o.a",
+        f"SELECT o.a, sum(o.n) AS n, sum(l.q) AS q FROM {O_AND_L} GROUP BY o.a",  # once for each match
+        f"SELECT o.a, sum(l.q + o.n) AS q FROM {O_AND_L} GROUP BY o.a",
+        f"SELECT l.q, count(l.id) AS n FROM {O_AND_L} GROUP BY l.q",
+        f"SELECT o.a, count(l.id) AS n FROM {O_AND_L} WHERE l.q IS NULL GROUP BY o.a",
+        f"SELECT o.a, count(l.id) AS n FROM {O_AND_L} AND l.q < o.n GROUP BY o.a",
+        f"SELECT o.a, count(l.id) AS n FROM {O_AND_L} GROUP BY ROLLUP (o.a)",
+        f"SELECT count(l.id) AS n FROM {O_AND_L}",
+        "SELECT o.a, count(l.id) AS n FROM d.o AS o JOIN d.l AS l ON l.o = o.id GROUP BY o.a",
+        "SELECT o.a, count(l.id) AS n FROM d.l AS l LEFT JOIN d.o AS o ON l.o = o.id GROUP BY o.a",
+    ],
+)
+def test_what_counts_otherwise_is_joined_row_by_row(text: str) -> None:
+    assert "flashql_joined_0" not in normal(text)
 
 
 def test_keys_are_narrowed_by_what_does_not_change() -> None:

@@ -30,7 +30,7 @@ class Folded:
             name = keys.get(sql(part)) if not isinstance(part, exp.Alias) else None
             if name is not None and not isinstance(part, exp.Literal):
                 return column(alias, name)
-            if not within and (whole_ := _whole_aggregate(part)):
+            if not within and (whole_ := whole_aggregate(part)):
                 return self._column_of(whole_, alias)
             for key, value in list(part.args.items()):
                 nested = within or isinstance(part, exp.Query)
@@ -104,7 +104,8 @@ class Folded:
         return made
 
 
-def _whole_aggregate(node: exp.Expr) -> exp.Expr | None:
+def whole_aggregate(node: exp.Expr) -> exp.Expr | None:
+    """A node that is an aggregate, with what belongs to it."""
     inner = node
     while isinstance(inner, (exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls)):
         inner = inner.this

@@ -28,6 +28,7 @@ from flashql.planner.blocks import (
 )
 from flashql.planner.decorrelating import decorrelate
 from flashql.planner.flattening import flatten
+from flashql.planner.preaggregating import preaggregate
 from flashql.quoting import fold
 
 
@@ -50,6 +51,7 @@ def normalized(tree: exp.Query) -> exp.Query:
     _make_unique(tree)
     flatten(tree)
     decorrelate(tree)
+    preaggregate(tree)
     for select in tree.find_all(exp.Select):
         _show_nothing_where_only_existence_counts(select)
         _write_out_groups(select)

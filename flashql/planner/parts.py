@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from flashql.planner.blocks import is_aggregate, is_plain, is_within, items, own, stands_alone
+from flashql.planner.blocks import is_aggregate, is_plain, is_within, items, own, stands_alone, tables
 
 
 def derived_groups(query: exp.Query) -> list[exp.Query]:
@@ -20,6 +20,20 @@ def derived_groups(query: exp.Query) -> list[exp.Query]:
             for node in aggregates
         )
         if inner.args.get("group") is not None and merges and not inner.args.get("limit") and stands_alone(inner):
+            found.append(inner)
+    return [one for one in found if not any(one is not other and is_within(one, other) for other in found)]
+
+
+def chosen_values(query: exp.Query) -> list[exp.Query]:
+    """Subqueries of IN that choose or join rows for themselves: kept, they need not be chosen anew in each batch."""
+    found = []
+    for part in query.find_all(exp.In):
+        inner = part.args.get("query")
+        while isinstance(inner, exp.Subquery):
+            inner = inner.this
+        if not isinstance(inner, exp.Select) or not is_plain(inner) or not tables(inner) or not stands_alone(inner):
+            continue
+        if len(items(inner)) > 1 or inner.args.get("where") is not None:
             found.append(inner)
     return [one for one in found if not any(one is not other and is_within(one, other) for other in found)]
 

@@ -28,7 +28,7 @@ from flashql.planner.delta import follows
 from flashql.planner.flattening import merge
 from flashql.planner.folding import Folded, exactly, named, state
 from flashql.planner.normalizing import normalized, outputs_known
-from flashql.planner.parts import derived_groups, divides, part_around
+from flashql.planner.parts import chosen_values, derived_groups, divides, part_around
 from flashql.planner.statistics import without_bounds
 from flashql.planner.steps import Aggregate, Grouping, Step, Steps, alike, compares_vaguely, whole
 
@@ -128,6 +128,8 @@ class _Splitter:
             exp.Subquery(this=query)  # so that its sides can be replaced
         for part in derived_groups(query):
             self._replace(part)
+        for part in chosen_values(query):
+            self._replace(part, keep=True)
         seen: set[str] = set()
         while True:
             stuck = [table for table in tables(query) if not follows(query, table.alias_or_name)]
@@ -139,9 +141,9 @@ class _Splitter:
             self._replace(held)
         return query, [f"{table.name}: what changes in it may change any row" for table in stuck]
 
-    def _replace(self, part: exp.Query) -> None:
-        """Let a derived table or subquery be read from stored tables."""
-        kept, placed = divides(part), self.placed(part.copy())
+    def _replace(self, part: exp.Query, *, keep: bool = False) -> None:
+        """Let a derived table or subquery be read from stored tables; from one of its own where it is to `keep`."""
+        kept, placed = keep or divides(part), self.placed(part.copy())
         if kept or not (isinstance(placed, exp.Select) and is_plain(placed) and not subqueries(placed)):
             names = output_names(placed)
             table = self.stored(placed)

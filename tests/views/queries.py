@@ -161,9 +161,39 @@ class Queries:
 
     def _grouped(self, depth: int, outer: Scope) -> Drawn:
         from_, scope = self._from(depth)
-        keys = [Column(name, kind) for name, kind in {self._key(scope) for _ in range(self.chance.randint(0, 2))}]
+        counted = self._counted(from_, scope) if self._some(0.15) else None
+        from_, found = counted or (from_, [aggregate(self.draw, scope) for _ in range(self.chance.randint(1, 3))])
+        fewest = 0 if counted is None else 1
+        keys = [Column(name, kind) for name, kind in {self._key(scope) for _ in range(self.chance.randint(fewest, 2))}]
         keys.sort(key=lambda one: one.name)
-        found = [Column(*aggregate(self.draw, scope)) for _ in range(self.chance.randint(1, 3))]
+        return self._of_groups(from_, self._where(scope, depth, outer), keys, [Column(*one) for one in found], depth)
+
+    def _counted(self, left: str, scope: list[Column]) -> tuple[str, list[tuple[str, str]]] | None:
+        """What a LEFT JOIN finds in one table more, and aggregates of that: rows without a match are there too."""
+        name, alias = self.chance.choice(sorted(self.relations)), self._alias()
+        added = _in(alias, self.relations[name])
+        pairs = [(a, b) for a in scope for b in added if a.kind == b.kind and a.kind in _COMPARABLE]
+        if not pairs:
+            return None
+        asked = [f"{a.name} = {b.name}" for a, b in [self.chance.choice(pairs) for _ in range(1 + self._some(0.2))]]
+        asked += [self.draw.predicate(one) for one in (added, scope) if self._some(0.2)]
+        found = []
+        for _ in range(self.chance.randint(1, 3)):
+            column = self.chance.choice(added)
+            if self._some(0.2):
+                found.append(("count(*)", BIG))
+            elif column.kind in ORDERED and self._some(0.3):
+                found.append((f"{self.chance.choice(['min', 'max'])}({column.name})", column.kind))
+            elif column.kind == INT and self._some(0.5):
+                found.append((f"sum({column.name})", BIG))
+            elif self._some(0.3):
+                found.append(aggregate(self.draw, added))
+            else:
+                of = f" FILTER (WHERE {self.draw.predicate(added, 0)})" if self._some(0.3) else ""
+                found.append((f"count({column.name}){of}", BIG))
+        return f"{left} LEFT JOIN {name} AS {alias} ON {' AND '.join(asked)}", found
+
+    def _of_groups(self, from_: str, where: str, keys: list[Column], found: list[Column], depth: int) -> Drawn:
         after = [*keys, *found]
         shown = self.chance.sample(after, self.chance.randint(1, len(after))) if self._some(0.2) else after
         items = [(one.name, one.kind) for one in shown]
@@ -174,7 +204,7 @@ class Queries:
             items.append(window(self.draw, [one for one in after if one.kind not in OPAQUE] or after))
         names = [name for name, _ in items]
         distinct, ordered = self._distinct_groups(names) if self._some(0.1) else ("", "")
-        sql = f"SELECT {distinct}{_named(names)} FROM {from_}{self._where(scope, depth, outer)}"
+        sql = f"SELECT {distinct}{_named(names)} FROM {from_}{where}"
         if keys:
             sql += f" GROUP BY {self._grouping([one.name for one in keys])}"
         having = [self.draw.predicate(after)] if self._some(0.25) else []
