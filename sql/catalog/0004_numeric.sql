@@ -18,94 +18,140 @@ CREATE OR REPLACE MACRO flashql.digits_of(number) AS [
     FOR flashql_shown IN [CAST(number AS VARCHAR)]
 ][1];
 
--- The first digit to the base 10000, as Postgres stores numerics, and how many follow it.
-CREATE OR REPLACE MACRO flashql.leading_digit(units) AS [
-    {
-        'digit': CAST(left(flashql_digits, (length(flashql_digits) - 1) % 4 + 1) AS INTEGER),
-        'following': (length(flashql_digits) - 1) // 4
-    }
-    FOR flashql_digits IN [CAST(units AS VARCHAR)]
-][1];
+-- How many digits a DECIMAL's text has after the point.
+CREATE OR REPLACE MACRO flashql.digits_after(shown) AS length(split_part(shown, '.', 2));
 
--- Digits after the point for 16 significant ones in above / below, as select_div_scale estimates them.
-CREATE OR REPLACE MACRO flashql.significant_scale(above, below) AS [
+-- The first digit to the base 10000, as Postgres stores numerics, of a whole number's digits.
+CREATE OR REPLACE MACRO flashql.leading_digit(digits) AS CAST(left(digits, (length(digits) - 1) % 4 + 1) AS INTEGER);
+
+-- Digits after the point for 16 significant ones in above / below, as select_div_scale estimates them; of their digits.
+CREATE OR REPLACE MACRO flashql.significant_scale(above, below) AS
     16 - 4 * (
-        flashql_leading['above']['following'] - flashql_leading['below']['following']
-        - CASE WHEN flashql_leading['above']['digit'] <= flashql_leading['below']['digit'] THEN 1 ELSE 0 END
-    )
-    FOR flashql_leading IN [{'above': flashql.leading_digit(above), 'below': flashql.leading_digit(below)}]
-][1];
-
--- What rest / below (less than 1) has after the point, in units of 10^-(scale + 1), and what is left; in two steps, so
--- that each stays within 128 bits.
-CREATE OR REPLACE MACRO flashql.fraction(rest, below, scale) AS [
-    {
-        'units': flashql_half['units'] * flashql.power_of_ten(scale + 1 - scale // 2)
-            + flashql_half['rest'] * flashql.power_of_ten(scale + 1 - scale // 2) // below,
-        'rest': flashql_half['rest'] * flashql.power_of_ten(scale + 1 - scale // 2) % below
-    }
-    FOR flashql_half IN [{
-        'units': rest * flashql.power_of_ten(scale // 2) // below,
-        'rest': rest * flashql.power_of_ten(scale // 2) % below
-    }]
-][1];
-
--- Units of 10^-(scale + 1) as units of 10^-scale, rounded half up after `digits` digits.
-CREATE OR REPLACE MACRO flashql.rounded_units(units, digits, scale) AS
-    (units + 5 * flashql.power_of_ten(scale - digits)) // flashql.power_of_ten(scale + 1 - digits)
-    * flashql.power_of_ten(scale - digits);
+        (length(above) - 1) // 4 - (length(below) - 1) // 4
+        - CAST(flashql.leading_digit(above) <= flashql.leading_digit(below) AS INTEGER)
+    );
 
 -- Two DECIMALs as whole numbers of units so small that both are whole, and a multiple of four digits after the point.
+-- Here and below one step is in the list that the next is over: what is in the body of a comprehension DuckDB binds
+-- several times, and more often for each body around it.
 CREATE OR REPLACE MACRO flashql.in_units(dividend, divisor) AS [
-    [
+    {
+        'dividend': flashql_shown['dividend'],
+        'divisor': flashql_shown['divisor'],
+        'scale': flashql_shown['scale'],
+        'above': CAST(
+            replace(flashql_shown['dividend'], '.', '')
+            || repeat('0', flashql_shown['scale'] - flashql.digits_after(flashql_shown['dividend'])) AS HUGEINT
+        ),
+        'below': CAST(
+            replace(flashql_shown['divisor'], '.', '')
+            || repeat('0', flashql_shown['scale'] - flashql.digits_after(flashql_shown['divisor'])) AS HUGEINT
+        )
+    }
+    FOR flashql_shown IN [[
         {
-            'sign': flashql_each['above']['sign'] * flashql_each['below']['sign'],
-            'above': flashql_each['above']['units']
-                * flashql.power_of_ten((flashql_scale + 3) // 4 * 4 - flashql_each['above']['scale']),
-            'below': flashql_each['below']['units']
-                * flashql.power_of_ten((flashql_scale + 3) // 4 * 4 - flashql_each['below']['scale']),
-            'scale': flashql_scale
+            'dividend': flashql_texts['dividend'],
+            'divisor': flashql_texts['divisor'],
+            'scale': (
+                greatest(flashql.digits_after(flashql_texts['dividend']), flashql.digits_after(flashql_texts['divisor']))
+                + 3
+            ) // 4 * 4
         }
-        FOR flashql_scale IN [greatest(flashql_each['above']['scale'], flashql_each['below']['scale'])]
-    ][1]
-    FOR flashql_each IN [{'above': flashql.digits_of(dividend), 'below': flashql.digits_of(divisor)}]
+        FOR flashql_texts IN [{'dividend': CAST(dividend AS VARCHAR), 'divisor': CAST(divisor AS VARCHAR)}]
+    ][1]]
 ][1];
 
--- dividend / divisor in units of 10^-scale, rounded after as many digits as Postgres gives the result: no less than
--- `shown`, the scale that both sides are printed with, NULL where that is not known. Raises where Postgres raises, where
--- the result needs more than `scale` digits after the point, and where it depends on what is not known.
-CREATE OR REPLACE MACRO flashql.quotient_of(dividend, divisor, shown, scale) AS [
-    CASE
-        WHEN flashql_sides['below'] = 0 THEN CAST(error('division by zero of ' || dividend) AS HUGEINT)
-        WHEN flashql_sides['above'] = 0 THEN CAST(0 AS HUGEINT)
-        WHEN flashql_sides['below'] IS NOT NULL THEN flashql_sides['sign'] * [
-            flashql_sides['above'] // flashql_sides['below'] * flashql.power_of_ten(scale) + CASE
-                WHEN flashql_found['rest'] = 0 AND flashql_found['units'] % 10 = 0 AND flashql_found['digits'] >= scale
-                    THEN flashql_found['units'] // 10
-                WHEN shown IS NULL AND flashql_found['digits'] < flashql_sides['scale']
-                    THEN CAST(error('not known how many digits ' || dividend || ' / ' || divisor || ' has: cast both to numeric(p,s)') AS HUGEINT)
-                WHEN greatest(flashql_found['digits'], coalesce(shown, 0)) <= scale
-                    THEN flashql.rounded_units(
-                        flashql_found['units'], greatest(flashql_found['digits'], coalesce(shown, 0)), scale
-                    )
-                ELSE CAST(error('no exact local value for ' || dividend || ' / ' || divisor || ': round it, as in round(a / b, 6)') AS HUGEINT)
-            END
-            FOR flashql_found IN [
-                struct_insert(
-                    flashql.fraction(
-                        flashql_sides['above'] % flashql_sides['below'], flashql_sides['below'], scale
-                    ),
-                    digits := flashql.significant_scale(flashql_sides['above'], flashql_sides['below'])
-                )
-            ]
-        ][1]
-    END
+-- How many times one DECIMAL goes into another, what is left, and for how many digits after the point Postgres goes on.
+CREATE OR REPLACE MACRO flashql.divided(dividend, divisor) AS [
+    {
+        'dividend': flashql_sides['dividend'],
+        'divisor': flashql_sides['divisor'],
+        'scale': flashql_sides['scale'],
+        'above': flashql_sides['above'],
+        'below': flashql_sides['below'],
+        'whole': flashql_sides['above'] // flashql_sides['below'],
+        'digits': flashql.significant_scale(
+            CAST(abs(flashql_sides['above']) AS VARCHAR), CAST(abs(flashql_sides['below']) AS VARCHAR)
+        )
+    }
     FOR flashql_sides IN [flashql.in_units(dividend, divisor)]
 ][1];
 
--- The same of any expressions. DuckDB cannot take an aggregate over a list comprehension into another one, but into the
--- list that it is over.
+-- What `divided` leaves, divided on: in units of 10^-(scale + 1), and what is left then; in two steps, so that each
+-- stays within 128 bits. As many digits as are `shown` are wanted at least.
+CREATE OR REPLACE MACRO flashql.divided_on(parts, shown, scale) AS [
+    {
+        'dividend': flashql_half['of']['dividend'],
+        'divisor': flashql_half['of']['divisor'],
+        'scale': flashql_half['of']['scale'],
+        'above': flashql_half['of']['above'],
+        'below': flashql_half['of']['below'],
+        'whole': flashql_half['of']['whole'],
+        'digits': flashql_half['of']['digits'],
+        'places': greatest(flashql_half['of']['digits'], coalesce(shown, 0)),
+        'units': flashql_half['units'] * flashql.power_of_ten(scale + 1 - scale // 2)
+            + flashql_half['rest'] // flashql_half['of']['below'],
+        'rest': flashql_half['rest'] % flashql_half['of']['below']
+    }
+    FOR flashql_half IN [[
+        {
+            'of': flashql_parts,
+            'units': flashql_parts['above'] % flashql_parts['below'] * flashql.power_of_ten(scale // 2)
+                // flashql_parts['below'],
+            'rest': flashql_parts['above'] % flashql_parts['below'] * flashql.power_of_ten(scale // 2)
+                % flashql_parts['below'] * flashql.power_of_ten(scale + 1 - scale // 2)
+        }
+        FOR flashql_parts IN [parts]
+    ][1]]
+][1];
+
+-- Units of 10^-(scale + 1) as units of 10^-scale, rounded half away from zero after `digits` digits.
+CREATE OR REPLACE MACRO flashql.rounded_units(units, digits, scale) AS
+    (units + CASE WHEN units < 0 THEN -5 ELSE 5 END * flashql.power_of_ten(scale - digits))
+    // flashql.power_of_ten(scale + 1 - digits) * flashql.power_of_ten(scale - digits);
+
+-- dividend / divisor in units of 10^-scale, rounded after as many digits as Postgres gives the result: no less than
+-- `shown`, the scale that both sides are printed with, NULL where that is not known. Raises where Postgres raises, where
+-- the result needs more than `scale` digits after the point, and where it depends on what is not known. (Both may be
+-- aggregates: DuckDB cannot take one over a comprehension into another one, but into the list that it is over.)
 CREATE OR REPLACE MACRO flashql.quotient(dividend, divisor, shown, scale) AS [
-    flashql.quotient_of(flashql_terms['above'], flashql_terms['below'], shown, scale)
-    FOR flashql_terms IN [{'above': dividend, 'below': divisor}]
+    CASE
+        WHEN flashql_found['below'] = 0
+            THEN CAST(error('division by zero of ' || flashql_found['dividend']) AS HUGEINT)
+        WHEN flashql_found['above'] = 0 THEN CAST(0 AS HUGEINT)
+        WHEN flashql_found['whole'] IS NOT NULL THEN flashql_found['whole'] * flashql.power_of_ten(scale) + CASE
+            WHEN flashql_found['rest'] = 0 AND flashql_found['units'] % 10 = 0 AND flashql_found['digits'] >= scale
+                THEN flashql_found['units'] // 10
+            WHEN shown IS NULL AND flashql_found['digits'] < flashql_found['scale']
+                THEN CAST(error('not known how many digits ' || flashql_found['dividend'] || ' / ' || flashql_found['divisor'] || ' has: cast both to numeric(p,s)') AS HUGEINT)
+            WHEN flashql_found['places'] <= scale
+                THEN flashql.rounded_units(flashql_found['units'], flashql_found['places'], scale)
+            ELSE CAST(error('no exact local value for ' || flashql_found['dividend'] || ' / ' || flashql_found['divisor'] || ': round it, as in round(a / b, 6)') AS HUGEINT)
+        END
+    END
+    FOR flashql_found IN [flashql.divided_on(flashql.divided(dividend, divisor), shown, scale)]
+][1];
+
+-- dividend / divisor as Postgres rounds it: units of 10^-places, and how many digits after the point these are.
+CREATE OR REPLACE MACRO flashql.rounded_division(dividend, divisor, shown) AS [
+    [
+        {
+            'units': CASE
+                WHEN flashql_found['below'] = 0
+                    THEN CAST(error('division by zero of ' || flashql_found['dividend']) AS HUGEINT)
+                WHEN flashql_found['above'] = 0 THEN CAST(0 AS HUGEINT)
+                WHEN shown IS NULL AND flashql_found['digits'] < flashql_found['scale'] AND (
+                    flashql_found['digits'] < 0 OR flashql_found['rest'] <> 0 OR flashql_found['units'] % 10 <> 0
+                )
+                    THEN CAST(error('not known how many digits ' || flashql_found['dividend'] || ' / ' || flashql_found['divisor'] || ' has: cast both to numeric(p,s)') AS HUGEINT)
+                ELSE flashql_found['whole'] * flashql.power_of_ten(flashql_found['places'])
+                    + flashql.rounded_units(flashql_found['units'], 0, 0)
+            END,
+            'places': flashql_found['places']
+        }
+        FOR flashql_found IN [
+            flashql.divided_on(flashql_known, shown, greatest(flashql_known['digits'], coalesce(shown, 0)))
+        ]
+    ][1]
+    FOR flashql_known IN [flashql.divided(dividend, divisor)]
 ][1];

@@ -55,12 +55,6 @@ CREATE OR REPLACE MACRO flashql.root_of_units(units, digits) AS [
     ]
 ][1];
 
--- As many digits after the point as Postgres gives dividend / divisor.
-CREATE OR REPLACE MACRO flashql.quotient_digits(dividend, divisor, shown) AS [
-    greatest(flashql.significant_scale(flashql_units['above'], flashql_units['below']), coalesce(shown, 0))
-    FOR flashql_units IN [flashql.in_units(dividend, divisor)]
-][1];
-
 -- Units of 10^-digits as units of 10^-wanted, rounded half away from zero.
 CREATE OR REPLACE MACRO flashql.rescaled(units, digits, wanted) AS
     CASE
@@ -71,42 +65,34 @@ CREATE OR REPLACE MACRO flashql.rescaled(units, digits, wanted) AS
     END;
 
 -- dividend / divisor in units of 10^-wanted: the quotient as Postgres rounds it, rounded again.
-CREATE OR REPLACE MACRO flashql.rounded_quotient_of(dividend, divisor, shown, wanted) AS [
-    flashql.rescaled(flashql.quotient_of(dividend, divisor, shown, flashql_digits), flashql_digits, wanted)
-    FOR flashql_digits IN [flashql.quotient_digits(dividend, divisor, shown)]
-][1];
 CREATE OR REPLACE MACRO flashql.rounded_quotient(dividend, divisor, shown, wanted) AS [
-    flashql.rounded_quotient_of(flashql_terms['above'], flashql_terms['below'], shown, wanted)
-    FOR flashql_terms IN [{'above': dividend, 'below': divisor}]
+    flashql.rescaled(flashql_rounded['units'], flashql_rounded['places'], wanted)
+    FOR flashql_rounded IN [flashql.rounded_division(dividend, divisor, shown)]
 ][1];
 
 -- The root of dividend / divisor, each as Postgres rounds it (numeric.c: numeric_stddev_internal), in units of 10^-wanted,
 -- rounded again.
-CREATE OR REPLACE MACRO flashql.rounded_deviation_of(dividend, divisor, shown, wanted) AS [
-    [
-        CASE
-            WHEN flashql_variance = 0 THEN CAST(0 AS HUGEINT)
-            ELSE flashql.rescaled(flashql.root_of_units(flashql_variance, flashql_digits), flashql_digits, wanted)
-        END
-        FOR flashql_variance IN [flashql.quotient_of(dividend, divisor, shown, flashql_digits)]
-    ][1]
-    FOR flashql_digits IN [flashql.quotient_digits(dividend, divisor, shown)]
-][1];
 CREATE OR REPLACE MACRO flashql.rounded_deviation(dividend, divisor, shown, wanted) AS [
-    flashql.rounded_deviation_of(flashql_terms['above'], flashql_terms['below'], shown, wanted)
-    FOR flashql_terms IN [{'above': dividend, 'below': divisor}]
+    CASE
+        WHEN flashql_variance['units'] = 0 THEN CAST(0 AS HUGEINT)
+        ELSE flashql.rescaled(
+            flashql.root_of_units(flashql_variance['units'], flashql_variance['places']), flashql_variance['places'], wanted
+        )
+    END
+    FOR flashql_variance IN [flashql.rounded_division(dividend, divisor, shown)]
 ][1];
 
 -- The same where it has no more than `scale` digits after the point; raises where it has.
-CREATE OR REPLACE MACRO flashql.deviation_of(dividend, divisor, shown, scale) AS
-    CASE
-        WHEN dividend <> 0 AND flashql.quotient_digits(dividend, divisor, shown) > scale
-            THEN CAST(error('no exact local value for a deviation: round it, as in round(stddev(a), 6)') AS HUGEINT)
-        ELSE flashql.rounded_deviation_of(dividend, divisor, shown, scale)
-    END;
 CREATE OR REPLACE MACRO flashql.deviation(dividend, divisor, shown, scale) AS [
-    flashql.deviation_of(flashql_terms['above'], flashql_terms['below'], shown, scale)
-    FOR flashql_terms IN [{'above': dividend, 'below': divisor}]
+    CASE
+        WHEN flashql_variance['units'] = 0 THEN CAST(0 AS HUGEINT)
+        WHEN flashql_variance['places'] > scale
+            THEN CAST(error('no exact local value for a deviation: round it, as in round(stddev(a), 6)') AS HUGEINT)
+        ELSE flashql.rescaled(
+            flashql.root_of_units(flashql_variance['units'], flashql_variance['places']), flashql_variance['places'], scale
+        )
+    END
+    FOR flashql_variance IN [flashql.rounded_division(dividend, divisor, shown)]
 ][1];
 
 -- Characters from the last to the first.
@@ -177,8 +163,8 @@ CREATE OR REPLACE MACRO flashql.base64_lines(bytes) AS
 -- How many times one DECIMAL goes into another.
 CREATE OR REPLACE MACRO flashql.whole_quotient(dividend, divisor) AS [
     CASE
-        WHEN flashql_sides['below'] = 0 THEN CAST(error('division by zero of ' || dividend) AS HUGEINT)
-        ELSE flashql_sides['sign'] * (flashql_sides['above'] // flashql_sides['below'])
+        WHEN flashql_sides['below'] = 0 THEN CAST(error('division by zero of ' || flashql_sides['dividend']) AS HUGEINT)
+        ELSE flashql_sides['above'] // flashql_sides['below']
     END
     FOR flashql_sides IN [flashql.in_units(dividend, divisor)]
 ][1];
