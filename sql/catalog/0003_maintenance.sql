@@ -26,6 +26,6 @@ CREATE TABLE flashql.view_steps (
     built_milliseconds DOUBLE NOT NULL, -- what computing it took at first
     batches BIGINT NOT NULL DEFAULT 0, -- how often it followed; this and what is below count from when it was built
     recomputed BIGINT NOT NULL DEFAULT 0, -- how often of these by computing it anew
-    rows_moved BIGINT NOT NULL DEFAULT 0, -- deleted and inserted
+    rows_moved BIGINT NOT NULL DEFAULT 0, -- deleted and inserted; a row changed in place is one
     milliseconds DOUBLE NOT NULL DEFAULT 0 -- spent in all
 );

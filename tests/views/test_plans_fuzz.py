@@ -137,8 +137,8 @@ class Plans:
 
     def change(self) -> None:
         """Random changes of some tables, which every view follows."""
-        wanted = {table.name for table in self.world.tables}
-        deltas = Deltas(self.connection, wanted, all_listed=True)
+        wanted = {table.name for table in self.world.tables} | self._read_by_others()
+        deltas = Deltas(self.connection, wanted, all_listed=self.chance.random() < 0.5)
         for table in self.chance.sample(self.world.tables, self.chance.randint(1, len(self.world.tables))):
             for _ in range(self.chance.randint(0, 2)):
                 self.run(table, f"DELETE FROM {DATA_SCHEMA}.{table.name} WHERE {self.world.some(table)}", deltas)
@@ -150,6 +150,16 @@ class Plans:
             deltas[name].count()
         for one in self.kept:
             one.program.run(self.connection, deltas)
+
+    def _read_by_others(self) -> set[str]:
+        """The tables of steps that other views than theirs read: what moves in them is listed."""
+        texts = {one.name: " ".join(step.text for step in one.program.steps.steps) for one in self.kept}
+        return {
+            step.table
+            for one in self.kept
+            for step in one.program.steps.steps
+            if any(f'"{step.table}"' in text for name, text in texts.items() if name != one.name)
+        }
 
     def compare(self) -> None:
         """Every view has the rows of its query, exactly."""
