@@ -52,7 +52,7 @@ VIEWS = {
     "latest": "SELECT customer, (array_agg(amount ORDER BY placed DESC, id))[1] AS amount FROM orders "
     "GROUP BY customer",
     "documents": "SELECT o.customer, jsonb_object_agg(o.id, to_jsonb(o)->'amount')::text AS amounts, "
-    "upper(max(to_jsonb(c)->>'city') COLLATE \"C\") AS city, max((to_jsonb(o)->'amount')::numeric) AS most "
+    "upper(max(to_jsonb(c)->>'city') COLLATE \"C\") AS city, max((to_jsonb(o)->'id')::numeric) AS last "
     "FROM orders o LEFT JOIN customers c ON c.id = o.customer GROUP BY o.customer",
     "cities": "SELECT DISTINCT city FROM customers",
     "ids": "SELECT id FROM customers UNION SELECT customer FROM orders",

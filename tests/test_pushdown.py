@@ -23,6 +23,7 @@ from flashql.catalog import Column
 from flashql.datatypes import PgType, ladder
 from flashql.planner.pushdown import Fetch, push_down, render
 from tests.fix_postgres import with_database
+from tests.seeds import seeded
 from tests.spec_pairs import pairs
 
 MOOD = 50000
@@ -341,9 +342,7 @@ def _outer(chosen: random.Random) -> str:
 
 
 def test_random_queries_agree(shop: Shop) -> None:
-    seed = random.SystemRandom().randrange(1 << 32)
-    print(f"seed {seed}")  # noqa: T201
-    chosen = random.Random(seed)
+    chosen = seeded()
     ran = 0
     for _ in range(120):
         outer = _outer(chosen)

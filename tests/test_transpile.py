@@ -25,6 +25,7 @@ from flashql.planner.parsing import expression
 from flashql.planner.transpile import to_local
 from flashql.resources import sql_text
 from tests.fix_postgres import with_database
+from tests.seeds import first_seed
 from tests.spec_pairs import pairs, statements
 
 DECLARATIONS = {
@@ -385,8 +386,7 @@ class Generator:
 
 
 def test_random_expressions_agree(world: World) -> None:
-    seed = random.SystemRandom().randrange(1 << 32)
-    print(f"seed {seed}")  # noqa: T201
+    seed = first_seed()
     generator = Generator(seed)
     translated = values = 0
     for _ in range(300):
@@ -410,4 +410,10 @@ def test_random_expressions_agree(world: World) -> None:
 
 @pytest.mark.parametrize("written", statements("expressions"))
 def test_value_is_the_same_in_both(world: World, written: str) -> None:
-    assert world.check(written, to_local(expression(written), world.columns).sql("duckdb")) > 0
+    local = to_local(expression(written), world.columns).sql("duckdb")
+    try:
+        assert world.check(written, local) > 0
+    except psycopg.errors.UndefinedFunction:
+        if world.postgres.info.server_version >= 18_00_00:
+            raise
+        pytest.skip("a function of a later Postgres")

@@ -221,12 +221,16 @@ class Store:
                     hint="Open it once with read_only=False to bring its catalog up to date.",
                 )
             return found > 0
-        with self.transaction() as writer:
-            if found == 0:
-                writer.execute("CREATE SCHEMA IF NOT EXISTS flashql")
-                writer.execute("CREATE TABLE flashql.migrations (version BIGINT, applied_at TIMESTAMPTZ DEFAULT now())")
-            for version, text in files:
-                if version > found:
+        newer = [one for one in files if one[0] > found]
+        # One by one where there are rows: DuckDB 1.5 cannot commit a change of rows beside an ALTER of their table.
+        for together in [newer] if found == 0 else [[one] for one in newer]:
+            with self.transaction() as writer:
+                if found == 0:
+                    writer.execute("CREATE SCHEMA IF NOT EXISTS flashql")
+                    writer.execute(
+                        "CREATE TABLE flashql.migrations (version BIGINT, applied_at TIMESTAMPTZ DEFAULT now())"
+                    )
+                for version, text in together:
                     writer.execute(text)
                     writer.execute("INSERT INTO flashql.migrations (version) VALUES (?)", [version])
         return True
