@@ -57,6 +57,8 @@ def _relation(table: str, unique: tuple[str, ...]) -> Relation:
 Failures = Counter[tuple[str, int, frozenset[str]]]
 # So often it may be for want of a value, as when a divisor is 0. Then it is DuckDB's fault or ours: computed anew.
 _FAILURES = 2
+# Groups of no more change in place. Of many, some here and there would: that costs DuckDB more than it saves.
+_FEW, _COUNTED_EVERY = 10_000, 100
 
 
 class Program:
@@ -84,6 +86,7 @@ class Program:
         self._written: dict[tuple[str, frozenset[str]], Written | None] = {}
         self._columns: dict[str, Columns] = {}
         self._finding: dict[str, tuple[str, ...]] = {}
+        self._few: dict[str, tuple[int, bool]] = {}  # by table: batches so far, and whether its rows are few
         self._paces: dict[str, Pace] = {step.table: Pace(built_ms.get(step.table)) for step in steps.steps}
         self.measured: dict[str, Measured] = {}
 
@@ -156,10 +159,20 @@ class Program:
             return own
         listed = deltas.wants(step.table) or step.table in self._read
         columns, found_by = self._columns_of(writer, step), self._found_by(step)
-        merge(writer, step, rows, delta, columns=columns, found_by=found_by, listed=listed)
+        few = not listed and self._has_few(writer, step)
+        merge(writer, step, rows, delta, columns=columns, found_by=found_by, listed=listed, in_place=few)
         if not step.grouping.merges and delta.moved:
             delta.net(self._columns_of(writer, step))
         return own
+
+    def _has_few(self, writer: duckdb.DuckDBPyConnection, step: Step) -> bool:
+        """Whether the step's table has few rows, as far as was last looked."""
+        batches, few = self._few.get(step.table, (0, False))
+        if batches % _COUNTED_EVERY == 0:
+            row = writer.execute(f"SELECT count(*) <= {_FEW} FROM {qualified(DATA_SCHEMA, step.table)}").fetchone()
+            few = row == (True,)
+        self._few[step.table] = batches + 1, few
+        return few
 
     def _relation_of(self, writer: duckdb.DuckDBPyConnection, table: str) -> Relation:
         known = self._relations.get(table) or _relation(table, ())
