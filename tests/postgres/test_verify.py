@@ -252,22 +252,25 @@ def test_many_scattered_rows_of_a_table_whose_places_are_hashes(origin: Origin) 
 
 def test_an_interrupted_verify_leaves_no_slot(pair: Pair) -> None:
     """The moment that it waited for comes nevertheless, and its snapshot is let go."""
-    caller, interrupted = threading.get_ident(), threading.Event()
+    caller = threading.get_ident()
 
     def interrupt() -> None:
         until(lambda: any("_look_" in slot for slot in pair.slots()), "a slot of a moment")
-        while not interrupted.is_set():  # one may be lost where Python cannot raise, as in a finalizer
-            signal.pthread_kill(caller, signal.SIGINT)
-            interrupted.wait(5)
+        signal.pthread_kill(caller, signal.SIGINT)
 
     interrupter = threading.Thread(target=interrupt)
-    with pair.origin.connect() as writer, writer.transaction():
-        writer.execute("INSERT INTO numbered (id) VALUES (100000)")
-        interrupter.start()
-        with pytest.raises(KeyboardInterrupt):
-            pair.db.sync.verify()
-        interrupted.set()
-        interrupter.join()
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell lets what it does not wait for ignore it
+    try:
+        with pair.origin.connect() as writer, writer.transaction():
+            writer.execute("INSERT INTO numbered (id) VALUES (100000)")
+            interrupter.start()
+            with pytest.raises(KeyboardInterrupt):
+                pair.db.sync.verify()
+            interrupter.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
     pair.check()  # waits for a moment of its own, which comes after that one
     until(lambda: not any("_look_" in slot for slot in pair.slots()), "the slots of moments to go")
 
