@@ -82,7 +82,7 @@ O_AND_L = "d.o AS o LEFT JOIN d.l AS l ON l.o = o.id"
         f"SELECT o.id, count(l.id) AS n, sum(l.q) AS q, min(l.q) AS least FROM {O_AND_L} GROUP BY o.id",
         f"SELECT o.a, count(*) AS n, max(l.q) AS most FROM {O_AND_L} GROUP BY o.a",
         f"SELECT o.a, max(o.n) AS n, count(l.q) AS q FROM {O_AND_L} AND l.q > 2 AND o.n < 3 GROUP BY o.a",
-        f"SELECT o.a, coalesce(sum(l.q * 2), 0) AS q FROM {O_AND_L} AND l.q = o.n GROUP BY o.a HAVING count(l.id) > 1",
+        f"SELECT o.a, coalesce(sum(l.q), 0) AS q FROM {O_AND_L} AND l.q = o.n GROUP BY o.a HAVING count(l.id) > 1",
         f"SELECT o.a, count(l.id) FILTER (WHERE l.q IS NULL OR l.q > 2) AS q FROM {O_AND_L} WHERE o.n > 1 GROUP BY o.a",
         f"SELECT o.a, sum(CASE WHEN l.q > 2 THEN 1 END) AS q FROM {O_AND_L} GROUP BY o.a ORDER BY count(l.id) LIMIT 9",
         "SELECT o.a, sum(l.q) AS q FROM d.l AS x JOIN d.o AS o ON x.o = o.id LEFT JOIN d.l AS l ON o.n = l.o "
@@ -114,6 +114,9 @@ def test_what_a_left_join_finds_is_added_up_before_it_is_joined(text: str) -> No
         f"SELECT o.a, count(DISTINCT l.q) AS q FROM {O_AND_L} GROUP BY o.a",
         f"SELECT o.a, sum(o.n) AS n, sum(l.q) AS q FROM {O_AND_L} GROUP BY o.a",  # once for each match
         f"SELECT o.a, sum(l.q + o.n) AS q FROM {O_AND_L} GROUP BY o.a",
+        f"SELECT o.a, sum(l.q * l.q) AS q FROM {O_AND_L} GROUP BY o.a",  # may raise for a row that is not joined
+        f"SELECT o.a, max(CAST(l.q AS TINYINT)) AS q FROM {O_AND_L} GROUP BY o.a",
+        f"SELECT o.a, max(l.q, 2) AS q FROM {O_AND_L} GROUP BY o.a",  # the two largest
         f"SELECT l.q, count(l.id) AS n FROM {O_AND_L} GROUP BY l.q",
         f"SELECT o.a, count(l.id) AS n FROM {O_AND_L} WHERE l.q IS NULL GROUP BY o.a",
         f"SELECT o.a, count(l.id) AS n FROM {O_AND_L} AND l.q < o.n GROUP BY o.a",

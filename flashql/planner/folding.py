@@ -73,7 +73,7 @@ class Folded:
         kind = _KINDS.get(type(inner))
         simple = (
             kind is not None
-            and not inner.args.get("expressions")
+            and not any(inner.args.get(more) for more in ("expressions", "count"))  # max(x, 3): the three largest
             and not isinstance(inner.this, (exp.Distinct, exp.Order))
         )
         if not simple:

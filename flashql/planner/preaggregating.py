@@ -23,11 +23,11 @@ _CLAUSES = ("distinct", "qualify", "windows", "laterals", "sample")
 _SHOWN = ("expressions", "having", "order")
 _ROWS = "n"
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)
-# What is NULL if what it is of is NULL, and raises nothing that sums of it would not.
-_OF_ONE = (exp.Cast, exp.Paren, exp.Neg, exp.Trim)
-_OF_TWO = (exp.Add, exp.Sub, exp.Mul)
-_LOGICAL = (exp.And, exp.Or, exp.Not, exp.Is, exp.Like, exp.In, exp.Case, exp.If)
-_CONSTANTS = (exp.Column, exp.Literal, exp.Null, exp.Boolean)
+# What raises nothing: it is computed for rows without a partner too. Arithmetic and casts may.
+_HARMLESS = (
+    *(exp.Column, exp.Literal, exp.Null, exp.Boolean, exp.Paren),
+    *(*_COMPARISONS, exp.And, exp.Or, exp.Not, exp.Is, exp.Like, exp.In, exp.Case, exp.If),
+)
 
 
 def preaggregate(tree: exp.Query) -> None:
@@ -181,12 +181,16 @@ def _adds_up(node: exp.Expr, alias: str) -> bool:
         return True
     inner = node.this if isinstance(node, exp.Filter) else node
     argument = inner.this
-    if inner.args.get("expressions") or isinstance(argument, (exp.Distinct, exp.Order)) or node.find(exp.Query):
+    if (
+        any(inner.args.get(more) for more in ("expressions", "count"))
+        or isinstance(argument, (exp.Distinct, exp.Order))
+        or node.find(exp.Query)
+    ):
         return False
     read = {one.table for one in node.find_all(exp.Column)}
     if isinstance(inner, (exp.Min, exp.Max)) and alias not in read:
         return True  # of a row that stands for several
-    plain = all(isinstance(one, (*_OF_ONE, *_OF_TWO, *_COMPARISONS, *_LOGICAL, *_CONSTANTS)) for one in _values(node))
+    plain = all(isinstance(one, _HARMLESS) for one in _values(node))
     return (
         isinstance(inner, (exp.Count, exp.Sum, exp.Min, exp.Max)) and read == {alias} and plain and _is_null(argument)
     )
@@ -197,17 +201,15 @@ def _values(node: exp.Expr) -> Iterator[exp.Expr]:
     inner = node.this if isinstance(node, exp.Filter) else node
     for part in (inner.this, node.expression.this if isinstance(node, exp.Filter) else None):
         if part is not None:
-            yield from part.walk(prune=lambda one: isinstance(one, (exp.Column, exp.DataType)))
+            yield from part.walk(prune=lambda one: isinstance(one, exp.Column))
 
 
 def _is_null(node: exp.Expr) -> bool:
     """Whether a value is NULL where all columns are."""
     if isinstance(node, (exp.Column, exp.Null)):
         return True
-    if isinstance(node, _OF_ONE):
+    if isinstance(node, exp.Paren):
         return _is_null(node.this)
-    if isinstance(node, _OF_TWO):
-        return _is_null(node.this) or _is_null(node.expression)
     if isinstance(node, exp.Case):
         default = node.args.get("default")
         chosen = all(_is_unknown(one.this) or _is_null(one.args["true"]) for one in node.args["ifs"])

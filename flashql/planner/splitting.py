@@ -145,6 +145,8 @@ class _Splitter:
         """Let a derived table or subquery be read from stored tables; from one of its own where it is to `keep`."""
         kept, placed = keep or divides(part), self.placed(part.copy())
         if kept or not (isinstance(placed, exp.Select) and is_plain(placed) and not subqueries(placed)):
+            if keep and isinstance(placed, exp.Select):  # nobody reads it by the names it has
+                placed.set("expressions", [named(one.unalias(), f"c{at}") for at, one in enumerate(placed.expressions)])
             names = output_names(placed)
             table = self.stored(placed)
             alias = self._alias()

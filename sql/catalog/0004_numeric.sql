@@ -69,7 +69,8 @@ CREATE OR REPLACE MACRO flashql.divided(dividend, divisor) AS [
         'scale': flashql_sides['scale'],
         'above': flashql_sides['above'],
         'below': flashql_sides['below'],
-        'whole': flashql_sides['above'] // flashql_sides['below'],
+        'by': nullif(flashql_sides['below'], 0),
+        'whole': flashql_sides['above'] // nullif(flashql_sides['below'], 0),
         'digits': flashql.significant_scale(
             CAST(abs(flashql_sides['above']) AS VARCHAR), CAST(abs(flashql_sides['below']) AS VARCHAR)
         )
@@ -90,16 +91,16 @@ CREATE OR REPLACE MACRO flashql.divided_on(parts, shown, scale) AS [
         'digits': flashql_half['of']['digits'],
         'places': greatest(flashql_half['of']['digits'], coalesce(shown, 0)),
         'units': flashql_half['units'] * flashql.power_of_ten(scale + 1 - scale // 2)
-            + flashql_half['rest'] // flashql_half['of']['below'],
-        'rest': flashql_half['rest'] % flashql_half['of']['below']
+            + flashql_half['rest'] // flashql_half['of']['by'],
+        'rest': flashql_half['rest'] % flashql_half['of']['by']
     }
     FOR flashql_half IN [[
         {
             'of': flashql_parts,
-            'units': flashql_parts['above'] % flashql_parts['below'] * flashql.power_of_ten(scale // 2)
-                // flashql_parts['below'],
-            'rest': flashql_parts['above'] % flashql_parts['below'] * flashql.power_of_ten(scale // 2)
-                % flashql_parts['below'] * flashql.power_of_ten(scale + 1 - scale // 2)
+            'units': flashql_parts['above'] % flashql_parts['by'] * flashql.power_of_ten(scale // 2)
+                // flashql_parts['by'],
+            'rest': flashql_parts['above'] % flashql_parts['by'] * flashql.power_of_ten(scale // 2)
+                % flashql_parts['by'] * flashql.power_of_ten(scale + 1 - scale // 2)
         }
         FOR flashql_parts IN [parts]
     ][1]]
