@@ -23,8 +23,8 @@ from flashql.expanding import expanded
 from flashql.planner.blocks import Recomputed, sql
 from flashql.planner.reasons import reason
 from flashql.planner.splitting import shown_sql, split
-from flashql.planner.steps import Step, Steps
-from flashql.quoting import local_name, qualified, quote
+from flashql.planner.steps import WEIGHT, Step, Steps
+from flashql.quoting import fold, local_name, qualified, quote
 from flashql.store import DATA_SCHEMA, Store
 from flashql.store.copies import copies, live_tables
 from flashql.store.definitions import views
@@ -87,6 +87,8 @@ def require_computable(store: Store, view: View) -> None:
         advice = uncomputable(source, copy) if copy is not None else None
         if advice is not None:
             raise errors.ViewBroken(view.relation_id, f"it {advice}")
+        if copy is not None and any(fold(kept.local_name) == WEIGHT for kept in copy.columns):
+            raise errors.ViewBroken(view.relation_id, f"it reads a table with {_TAKEN}")
 
 
 def view_body(view: View, relations: Mapping[str, str]) -> str:
@@ -144,11 +146,18 @@ def local_body(view: View, read: Mapping[str, str | None]) -> str:
     return view_body(view, {name: qualified(DATA_SCHEMA, table) for name, table in read.items() if table is not None})
 
 
+def _require_free_names(view: View, tree: exp.Query) -> None:
+    """Raise `ViewBroken` where a column is named as deltas name one of theirs."""
+    if any(fold(one.name) == WEIGHT for one in tree.find_all(exp.Identifier)):
+        raise errors.ViewBroken(view.relation_id, f"it has {_TAKEN}")
+
+
 def planned(cursor: duckdb.DuckDBPyConnection, view: View, read: Mapping[str, str | None], prefix: str) -> Steps:
     """The steps of a view over what it reads; their tables' names begin with `prefix`. `cursor` describes queries.
 
     Where the planner fails, the view is computed anew each time: that costs time, and its rows are right. Raises
-    `ViewBroken` when only the next try can be without steps, for DuckDB 2 ends a transaction in which SQL was wrong.
+    `ViewBroken` for a name that is taken, and when only the next try can be without steps, for DuckDB 2 ends a
+    transaction in which SQL was wrong.
     """
     assert view.local_query is not None
 
@@ -160,9 +169,12 @@ def planned(cursor: duckdb.DuckDBPyConnection, view: View, read: Mapping[str, st
         if identity in _faulty:
             raise Recomputed(_FAULT)
         tree = expanded(cursor, view.local_query) if view.origin is None else _over_tables(view, read)
+        _require_free_names(view, tree)
         return split(tree, prefix, DATA_SCHEMA, describe)
     except Recomputed as known:
         why = str(known)
+    except errors.ViewBroken:
+        raise
     except Exception as fault:
         if isinstance(fault, duckdb.Error) and not isinstance(fault, UNBOUND):
             raise
@@ -187,6 +199,7 @@ UNBOUND = (
     duckdb.NotImplementedException,
     duckdb.ParserException,
 )
+_TAKEN = f'a column "{WEIGHT}", which is what FlashQL itself calls one: give it another name'
 _FAULT = "no steps could be planned: a fault of FlashQL's, which its log tells"
 _faulty: set[tuple[str, str]] = set()  # views, and their queries, for which that is so
 

@@ -276,6 +276,21 @@ def test_what_returns_something_else_each_time_is_refused(database_path: str) ->
             db.execute("CREATE REALTIME VIEW v AS SELECT 1 AS x")
 
 
+def test_a_column_named_as_in_deltas_is_refused(origin: Origin, database_path: str) -> None:
+    origin.execute("CREATE TABLE t (id int PRIMARY KEY, flashql_weight int); INSERT INTO t VALUES (1, 2)")
+    origin.execute("CREATE TABLE u (id int PRIMARY KEY, n int); INSERT INTO u VALUES (1, 2)")
+    with flashql.connect(database_path, origins={"primary": origin.dsn}) as db:
+        db.execute("CREATE SCHEMA s WITH (replication_origin = 'primary')")
+        db.execute("CREATE REALTIME VIEW s.mirror AS SELECT * FROM t")
+        db.execute("CREATE REALTIME VIEW s.ids AS SELECT id FROM t WHERE id IN (SELECT id FROM u)")
+        db.execute("CREATE REALTIME VIEW s.plain AS SELECT id FROM u WHERE n IN (SELECT n FROM u)")
+        db.execute("CREATE SCHEMA l; CREATE REALTIME VIEW l.named AS SELECT id, id AS Flashql_Weight FROM s.plain")
+        report = db.sync.sync()
+        assert sorted(report.failed) == ["l.named", "s.ids"]
+        assert all('"flashql_weight"' in str(error) for error in report.failed.values())
+        assert db.execute("SELECT * FROM s.mirror").fetchall() == [(1, 2)]
+
+
 def test_both_sides_of_a_comparison_move_in_one_batch(origin: Origin, database_path: str) -> None:
     """Each side comes from what another view shows, in tables of its own."""
     origin.execute("CREATE TABLE a (k int PRIMARY KEY, g text, h int)")
