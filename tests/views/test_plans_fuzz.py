@@ -260,7 +260,6 @@ SELECT g.x, t0.i0 FROM range(5) AS g(x) JOIN t0 ON t0.k = g.x
 SELECT i0, CAST(max(k, 2) AS VARCHAR) AS m FROM t0 GROUP BY i0
 SELECT x.i0, CAST(max(y.i0, 2) AS TEXT) AS m, count(y.k) AS n FROM t0 AS x LEFT JOIN t1 AS y ON y.k = x.k GROUP BY x.i0
 SELECT x.i0, count(y.k) AS n, sum(y.i0) AS s, count(*) AS r FROM t0 AS x LEFT JOIN t1 AS y ON y.k = x.k GROUP BY x.i0
-SELECT k FROM t0 WHERE i0 NOT IN (SELECT k AS flashql_weight FROM t1 WHERE i0 > 1)
 SELECT v.x, t0.i0 FROM (VALUES (1), (2)) AS v(x) LEFT JOIN t0 ON t0.i0 = v.x AND t0.k > 90
 """
 
