@@ -128,10 +128,7 @@ def measure_tpch(
             after = step_ms(database)
             spent.append({name: after[name] - before.get(name, 0.0) for name in queries})
             anew.append({name: recomputed_ms(database, name) for name in queries})
-            both = [
-                sum(one[name] for name in queries)
-                for one in (spent[-1], {name: min(ways) for name, ways in anew[-1].items()})
-            ]
+            both = sum(spent[-1].values()), sum(map(min, anew[-1].values()))
             said(f"batch {batch + 1} of {batches}: {both[0]:.0f} ms in views, anew {both[1]:.0f} ms")
         said("comparing with Postgres")
         tpch.ready_for_queries(origin)

@@ -28,17 +28,18 @@ def merge(
     columns: Columns,
     found_by: Sequence[str],
     listed: bool,
-    in_place: bool = False,
+    in_place: bool,
 ) -> None:
     """Bring a table of groups to what it is after the delta of its rows; `delta` becomes what moved in the table.
 
     `columns` are the table's, `found_by` keys that determine the others. Unless it is to be `listed`, perhaps only how
-    much that is will be known of it: it is `lost` then. `in_place` says that rows had better change where they are.
+    much that is will be known of it: it is `lost` then. `in_place`, when it is not listed, says that rows had better
+    change where they are.
     """
     grouping = step.grouping
     assert grouping is not None
     moved = _moved(grouping, columns, rows_delta)
-    if in_place and grouping.merges and not listed and not grouping.vague & {*grouping.keys}:
+    if in_place and grouping.merges and not grouping.vague & {*grouping.keys}:
         delta.arrived = _add_in_place(writer, step.table, grouping, columns, moved)
         delta.lost = True
         return

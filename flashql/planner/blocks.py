@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 
 from sqlglot import exp
 
@@ -64,6 +65,15 @@ def is_constant(item: Item) -> bool:
 def tables(tree: exp.Expr) -> list[exp.Table]:
     """The stored tables that a tree reads, once per place."""
     return [table for table in tree.find_all(exp.Table) if table.db]
+
+
+def fresh_aliases(tree: exp.Expr, prefix: str) -> Iterator[str]:
+    """Aliases that no FROM item of the tree has."""
+    taken = {node.alias_or_name for node in tree.find_all(exp.Table, exp.Subquery, exp.Lateral)}
+    return (name for number in count() if (name := f"{prefix}_{number}") not in taken)
+
+
+COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)
 
 
 def conjuncts(condition: exp.Expr | None) -> Iterator[exp.Expr]:

@@ -10,13 +10,21 @@ would be looked for in all of `l`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import count
 
 from sqlglot import exp
 
-from flashql.planner.blocks import column, column_of, is_aggregate, items, own, subqueries, where
+from flashql.planner.blocks import (
+    COMPARISONS,
+    column,
+    column_of,
+    fresh_aliases,
+    is_aggregate,
+    items,
+    own,
+    subqueries,
+    where,
+)
 
-_COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)
 # What gives NULL for any NULL: a comparison with it lets no row through.
 _STRICT = (exp.Cast, exp.Paren, exp.Add, exp.Sub, exp.Mul, exp.Neg)
 _CLAUSES = ("group", "having", "distinct", "limit", "offset", "order", "qualify", "windows", "laterals", "sample")
@@ -24,8 +32,7 @@ _CLAUSES = ("group", "having", "distinct", "limit", "offset", "order", "qualify"
 
 def decorrelate(tree: exp.Query) -> None:
     """Join, in place, the sums that conditions look up. Aliases are unique in the tree, and stay so."""
-    taken = {node.alias_or_name for node in tree.find_all(exp.Table, exp.Subquery, exp.Lateral)}
-    fresh = (name for number in count() if (name := f"flashql_sums_{number}") not in taken)
+    fresh = fresh_aliases(tree, "flashql_sums")
     for select in list(tree.find_all(exp.Select)):
         if any(item.side for item in items(select)) or select.args.get("laterals") or not items(select):
             continue
@@ -36,7 +43,7 @@ def decorrelate(tree: exp.Query) -> None:
 
 def _lookups(condition: exp.Expr) -> list[exp.Subquery]:
     """The subqueries that a condition does not hold for if they are NULL."""
-    if not isinstance(condition, _COMPARISONS):
+    if not isinstance(condition, COMPARISONS):
         return []
     found = []
     for side in (condition.this, condition.expression):

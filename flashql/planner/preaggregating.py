@@ -12,28 +12,36 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import count
 
 from sqlglot import exp
 
-from flashql.planner.blocks import Item, column, column_of, conjuncts, has_grouping_sets, items, own, sql
+from flashql.planner.blocks import (
+    COMPARISONS,
+    Item,
+    column,
+    column_of,
+    conjuncts,
+    fresh_aliases,
+    has_grouping_sets,
+    items,
+    own,
+    sql,
+)
 from flashql.planner.folding import named, whole_aggregate
 
 _CLAUSES = ("distinct", "qualify", "windows", "laterals", "sample")
 _SHOWN = ("expressions", "having", "order")
 _ROWS = "n"
-_COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)
 # What raises nothing: it is computed for rows without a partner too. Arithmetic and casts may.
 _HARMLESS = (
     *(exp.Column, exp.Literal, exp.Null, exp.Boolean, exp.Paren),
-    *(*_COMPARISONS, exp.And, exp.Or, exp.Not, exp.Is, exp.Like, exp.In, exp.Case, exp.If),
+    *(*COMPARISONS, exp.And, exp.Or, exp.Not, exp.Is, exp.Like, exp.In, exp.Case, exp.If),
 )
 
 
 def preaggregate(tree: exp.Query) -> None:
     """Add up, in place, what can be before it is joined. Aliases are unique in the tree, and stay so."""
-    taken = {node.alias_or_name for node in tree.find_all(exp.Table, exp.Subquery, exp.Lateral)}
-    fresh = (name for number in count() if (name := f"flashql_joined_{number}") not in taken)
+    fresh = fresh_aliases(tree, "flashql_joined")
     for select in list(tree.find_all(exp.Select)):
         found = _found(select)
         if found is not None:
@@ -44,7 +52,6 @@ def preaggregate(tree: exp.Query) -> None:
 class _Joined:
     """The groups that take the place of the last FROM item of a SELECT."""
 
-    select: exp.Select
     item: Item
     keys: list[exp.Column]  # its columns that the join compares with others
     local: list[exp.Expr]  # what else the join asks of it
@@ -113,13 +120,13 @@ def _found(select: exp.Select) -> _Joined | None:
         return None
     if not any(_reads(one, last.alias) for one in aggregates):
         return None
-    found = _split(select, last, aggregates)
+    found = _split(last, aggregates)
     inside = [node for part in (*aggregates, *_on(last)) for node in part.find_all(exp.Column)]
     others = [one for one in select.find_all(exp.Column) if not any(one is node for node in inside)]
     return None if any(one.table == last.alias for one in others) else found
 
 
-def _split(select: exp.Select, last: Item, aggregates: list[exp.Expr]) -> _Joined | None:
+def _split(last: Item, aggregates: list[exp.Expr]) -> _Joined | None:
     """What the join of the last item asks, told apart; None where it is more than equal keys and its own conditions."""
     keys, local, rest = [], [], []
     for condition in _on(last):
@@ -134,7 +141,7 @@ def _split(select: exp.Select, last: Item, aggregates: list[exp.Expr]) -> _Joine
             rest.append(condition)
         else:
             return None
-    return _Joined(select, last, keys, local, rest, aggregates) if keys else None
+    return _Joined(last, keys, local, rest, aggregates) if keys else None
 
 
 def _on(item: Item) -> list[exp.Expr]:
@@ -219,7 +226,7 @@ def _is_null(node: exp.Expr) -> bool:
 
 def _is_unknown(node: exp.Expr) -> bool:
     """Whether a condition is NULL where all columns are."""
-    if isinstance(node, _COMPARISONS):
+    if isinstance(node, COMPARISONS):
         return _is_null(node.this) or _is_null(node.expression)
     if isinstance(node, (exp.And, exp.Or)):
         return _is_unknown(node.this) and _is_unknown(node.expression)

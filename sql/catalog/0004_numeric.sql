@@ -6,20 +6,18 @@
 -- 10 to a power from 0 to 38, exactly.
 CREATE OR REPLACE MACRO flashql.power_of_ten(exponent) AS CAST('1' || repeat('0', exponent) AS HUGEINT);
 
+-- How many digits a DECIMAL's text has after the point.
+CREATE OR REPLACE MACRO flashql.digits_after(shown) AS length(split_part(shown, '.', 2));
+
 -- A DECIMAL's sign, its digits without point, and how many of them are after the point.
 CREATE OR REPLACE MACRO flashql.digits_of(number) AS [
     {
         'sign': CASE WHEN starts_with(flashql_shown, '-') THEN -1 ELSE 1 END,
         'units': abs(CAST(replace(flashql_shown, '.', '') AS HUGEINT)),
-        'scale': CASE
-            WHEN contains(flashql_shown, '.') THEN length(flashql_shown) - strpos(flashql_shown, '.') ELSE 0
-        END
+        'scale': flashql.digits_after(flashql_shown)
     }
     FOR flashql_shown IN [CAST(number AS VARCHAR)]
 ][1];
-
--- How many digits a DECIMAL's text has after the point.
-CREATE OR REPLACE MACRO flashql.digits_after(shown) AS length(split_part(shown, '.', 2));
 
 -- The first digit to the base 10000, as Postgres stores numerics, of a whole number's digits.
 CREATE OR REPLACE MACRO flashql.leading_digit(digits) AS CAST(left(digits, (length(digits) - 1) % 4 + 1) AS INTEGER);
